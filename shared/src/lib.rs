@@ -1,5 +1,18 @@
 //! What a Lictor node does whatever its role. Knows neither protobuf nor Raft.
+//!
+//! Start at [`model`] (the data), [`catalog`] (the state and its only way to change) and [`view`] (how readers see
+//! it). [`backend`] is the one seam between a server and a sidecar. ARCHITECTURE.md has the map.
 
-pub mod gossip;
+pub mod agent;
+pub mod backend;
+pub mod catalog;
+pub mod command;
+pub mod config;
+pub mod control;
+pub mod dns;
 pub mod filter;
+pub mod gossip;
+pub mod http;
+pub mod model;
 pub mod tasks;
+pub mod view;

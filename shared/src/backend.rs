@@ -1,0 +1,74 @@
+//! The one seam between roles: what a node must ask the servers for.
+//!
+//! A server implements it with its own Raft node, a sidecar by RPC to a server. Everything else, every read of the
+//! catalog included, is answered from the node's own view.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    command::{Command, Written},
+    model::Index,
+};
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// At least what the leader had applied when it was asked.
+    Leader,
+    /// The same, after a quorum confirmed that it is still the leader.
+    Quorum,
+}
+
+/// How well this node knows the servers' state, for `X-Consul-Knownleader` and `X-Consul-Lastcontact`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Whether there is a leader, as far as this node knows.
+    pub known_leader: bool,
+    /// The age of the last word from the leader (at a sidecar: from a server that has one).
+    pub last: Duration,
+}
+
+/// Why the servers could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// The servers have no leader at the moment.
+    #[error("No cluster leader")]
+    NoLeader,
+    /// No server could be reached.
+    #[error("No known Consul servers")]
+    NoServers,
+    /// It was sent, and no answer came in time: a write may or may not have happened.
+    #[error("rpc error: no answer within {0:?}; the write may or may not have happened")]
+    TimedOut(Duration),
+    /// A server refused to take it.
+    #[error("rpc error: {0}")]
+    Failed(String),
+}
+
+/// A node's way to the servers.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Proposes `command`, waits until it is committed and applied, and until this node's own view has it, so that
+    /// a read that follows sees it.
+    ///
+    /// # Errors
+    /// [`BackendError`]; after `TimedOut` the outcome is unknown. Idempotent commands have then been retried already.
+    async fn write(&self, command: Command) -> Result<Written, BackendError>;
+
+    /// The index this node's view must have reached before a read of that consistency may be answered.
+    ///
+    /// # Errors
+    /// [`BackendError`] when there is no leader to ask.
+    async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError>;
+
+    /// How fresh this node's view is known to be.
+    fn contact(&self) -> Contact;
+
+    /// The leader's RPC address, `ip:port`, where one is known.
+    fn leader(&self) -> Option<String>;
+
+    /// The RPC addresses of all voting servers, sorted.
+    fn peers(&self) -> Vec<String>;
+}

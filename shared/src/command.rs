@@ -1,0 +1,91 @@
+//! Every write there is, and what comes of it.
+//!
+//! A [`Command`] is what a handler has validated and the leader proposes; the catalog's `apply` is its only
+//! interpreter. Fields that only `apply` can know (indexes, a check's service name) are empty in a command.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Check, CheckId, Index, Node, NodeName, Service, ServiceId};
+
+/// A write to the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Put a node and, with it, a service and checks: all or nothing.
+    Register(Box<Registration>),
+    /// Remove a node, a service or a check; one that is not there is no error.
+    Deregister(Deregistration),
+}
+
+/// What [`Command::Register`] puts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The node; only its name is used with `skip_node_update`.
+    pub node: Node,
+    /// Leave an existing node's row as it is.
+    pub skip_node_update: bool,
+    /// An instance on that node.
+    pub service: Option<Service>,
+    /// Checks of the node or of a service on it.
+    pub checks: Vec<Check>,
+}
+
+/// What [`Command::Deregister`] removes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deregistration {
+    /// The node with all that is on it.
+    Node(NodeName),
+    /// A service with its checks.
+    Service(NodeName, ServiceId),
+    /// A check.
+    Check(NodeName, CheckId),
+}
+
+impl Command {
+    /// Whether doing it twice is the same as doing it once, so that it may be sent again after a time-out whose
+    /// outcome is unknown.
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        match self {
+            Self::Register(_) | Self::Deregister(_) => true,
+        }
+    }
+}
+
+/// What came of a command: the same on every server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It is done, or there was nothing to do.
+    Done,
+    /// Nothing was changed, and why.
+    Refused(Refusal),
+}
+
+/// Why `apply` changed nothing. `Display` is the sentence a client sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// A check names a service that its node does not have.
+    #[error("Missing service registration")]
+    MissingService,
+    /// A service or check was put on a node that is not there and not in the command.
+    #[error("Missing node registration")]
+    MissingNode,
+    /// The name belongs to a live node with another ID.
+    #[error("Node name {name} is reserved by node {holder} with name {name} ({address})")]
+    NameTaken {
+        /// The name asked for.
+        name: NodeName,
+        /// The ID that has it.
+        holder: String,
+        /// That node's address.
+        address: String,
+    },
+}
+
+/// A command that was committed and applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its place in the log.
+    pub index: Index,
+    /// What came of it.
+    pub outcome: Outcome,
+}

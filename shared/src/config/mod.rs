@@ -1,0 +1,1 @@
+//! Files and flags, one immutable configuration.

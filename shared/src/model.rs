@@ -1,0 +1,363 @@
+//! The things a registry knows: nodes, services, checks, and the indexes that order their changes.
+//!
+//! Plain data, in Lictor's own terms. Wire formats live elsewhere: Consul's JSON in `http::json`, protobuf in the
+//! `proto` crate, DNS in `dns`. Names are compared without regard to case, as Consul does, so maps use [`Key`], the
+//! folded form, while rows keep the name as it was written.
+
+use std::{
+    borrow::Borrow,
+    collections::BTreeMap,
+    fmt,
+    ops::Deref,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use uuid::Uuid;
+
+/// The Raft log index of a change; 0 is "before any change". Clients see it as `X-Consul-Index`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Index(pub u64);
+
+impl fmt::Display for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A moment, in milliseconds since the Unix epoch. Stamped on commands by the leader; `apply` reads no clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// The wall clock now. Never called by the catalog.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub SmolStr);
+
+        impl $name {
+            /// The text as it was written.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The folded form, under which it is looked up.
+            #[must_use]
+            pub fn key(&self) -> Key {
+                Key::from_name(&self.0)
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<T: Into<SmolStr>> From<T> for $name {
+            fn from(text: T) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// A node's name: unique in a datacenter, one DNS label where DNS is to find it.
+    NodeName;
+    /// A service's name: what callers look up.
+    ServiceName;
+    /// One instance of a service on its node; the service's name where none is given.
+    ServiceId;
+    /// A check on its node.
+    CheckId;
+}
+
+/// A name folded to lower case: the key of every table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(SmolStr);
+
+impl Key {
+    /// Folds `name`; shares its text when it is folded already.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        if is_folded(name) { Self(SmolStr::new(name)) } else { Self(name.to_lowercase().into()) }
+    }
+
+    fn from_name(name: &SmolStr) -> Self {
+        if is_folded(name) { Self(name.clone()) } else { Self(name.to_lowercase().into()) }
+    }
+
+    /// The folded text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_folded(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase())
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Free key-value pairs of a node or service, in key order.
+pub type Meta = BTreeMap<SmolStr, SmolStr>;
+
+/// A host. Its name is its identity; the ID, where given, follows it through a renaming.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// The name.
+    pub name: NodeName,
+    /// The host's UUID; agents have one, nodes registered from outside may not.
+    pub id: Option<Uuid>,
+    /// An IP address, or a host name for an external node.
+    pub address: SmolStr,
+    /// Addresses by network: `lan`, `wan`, `lan_ipv4`, ...
+    pub tagged_addresses: BTreeMap<SmolStr, SmolStr>,
+    /// Free pairs.
+    pub meta: Meta,
+    /// When it was first registered.
+    pub create_index: Index,
+    /// When this row last changed.
+    pub modify_index: Index,
+}
+
+/// Who put a row into the catalog, and so who may take it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Origin {
+    /// Someone, by the catalog interface.
+    #[default]
+    Catalog,
+    /// The node's own agent, told by its HTTP interface: re-adopted after a restart.
+    Agent,
+    /// The node's own agent, from its files: read again after a restart.
+    File,
+}
+
+/// The address of a service on one network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAddress {
+    /// An IP address or a host name.
+    pub address: SmolStr,
+    /// 0 where unused.
+    pub port: u16,
+}
+
+/// The share of answers an instance gets, by its state (SRV weight in DNS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weights {
+    /// While passing.
+    pub passing: u32,
+    /// While warning.
+    pub warning: u32,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { passing: 1, warning: 1 }
+    }
+}
+
+/// One instance of a service on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The node it is on.
+    pub node: NodeName,
+    /// Unique on the node.
+    pub id: ServiceId,
+    /// The service it is an instance of.
+    pub name: ServiceName,
+    /// In the order given.
+    pub tags: Vec<SmolStr>,
+    /// An IP address or a host name; empty: the node's.
+    pub address: SmolStr,
+    /// 0 where unused.
+    pub port: u16,
+    /// Free pairs.
+    pub meta: Meta,
+    /// Addresses by network.
+    pub tagged_addresses: BTreeMap<SmolStr, ServiceAddress>,
+    /// Its share of answers.
+    pub weights: Weights,
+    /// Whether others may change its tags in the catalog without its agent changing them back.
+    pub enable_tag_override: bool,
+    /// Who registered it.
+    pub origin: Origin,
+    /// When it was first registered.
+    pub create_index: Index,
+    /// When this row last changed.
+    pub modify_index: Index,
+}
+
+/// The state of a check. Ordered from best to worst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Status {
+    /// Healthy.
+    Passing,
+    /// Still answers, with a lower weight.
+    Warning,
+    /// Left out of answers.
+    #[default]
+    Critical,
+}
+
+impl Status {
+    /// Every status, best first.
+    pub const ALL: [Self; 3] = [Self::Passing, Self::Warning, Self::Critical];
+
+    /// Consul's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passing => "passing",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The status of that name, in any letter case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a check does and how often: Consul's check definition. Empty and zero fields are unset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckDefinition {
+    /// Request this URL; 2xx passes, 429 warns.
+    pub http: SmolStr,
+    /// Headers of the request.
+    pub header: BTreeMap<SmolStr, Vec<SmolStr>>,
+    /// Its method; GET where empty.
+    pub method: SmolStr,
+    /// Its body.
+    pub body: SmolStr,
+    /// A 3xx answer is final.
+    pub disable_redirects: bool,
+    /// The name asked for in TLS handshakes.
+    pub tls_server_name: SmolStr,
+    /// Accept any certificate.
+    pub tls_skip_verify: bool,
+    /// Connect to this `host:port`.
+    pub tcp: SmolStr,
+    /// Send a datagram to this `host:port`.
+    pub udp: SmolStr,
+    /// Ask gRPC health v1 of this `host:port[/service]`.
+    pub grpc: SmolStr,
+    /// ... over TLS.
+    pub grpc_use_tls: bool,
+    /// Send an HTTP/2 ping to this `host:port`.
+    pub h2ping: SmolStr,
+    /// ... over TLS.
+    pub h2ping_use_tls: bool,
+    /// Run this command; exit 0 passes, 1 warns.
+    pub script_args: Vec<SmolStr>,
+    /// ... inside this container.
+    pub docker_container_id: SmolStr,
+    /// The shell for it.
+    pub shell: SmolStr,
+    /// Follow the health of this node.
+    pub alias_node: SmolStr,
+    /// Follow the health of this service ID.
+    pub alias_service: SmolStr,
+    /// Ask the init system about this service.
+    pub os_service: SmolStr,
+    /// Critical unless reported within this time.
+    pub ttl: Duration,
+    /// The time between two runs.
+    pub interval: Duration,
+    /// The longest a run may take.
+    pub timeout: Duration,
+    /// Deregister the service after this long in critical state.
+    pub deregister_critical_service_after: Duration,
+    /// Bytes of output kept; 0: the default of 4096.
+    pub output_max_size: u32,
+    /// Successes in a row before it turns passing.
+    pub success_before_passing: u32,
+    /// Failures in a row before it turns warning.
+    pub failures_before_warning: u32,
+    /// Failures in a row before it turns critical.
+    pub failures_before_critical: u32,
+}
+
+/// One check of a node or of a service on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The node it is on.
+    pub node: NodeName,
+    /// Unique on the node.
+    pub id: CheckId,
+    /// For people.
+    pub name: SmolStr,
+    /// Its state.
+    pub status: Status,
+    /// For people.
+    pub notes: SmolStr,
+    /// What the last run that was reported said.
+    pub output: SmolStr,
+    /// The service it is about; empty: the node.
+    pub service_id: ServiceId,
+    /// That service's name, filled in by the catalog.
+    pub service_name: ServiceName,
+    /// `ttl`, `http`, `tcp`, ...; empty when registered from outside.
+    pub kind: SmolStr,
+    /// As shown: a Go duration, or empty.
+    pub interval: SmolStr,
+    /// As shown: a Go duration, or empty.
+    pub timeout: SmolStr,
+    /// What the registrar said of how it is checked; shown, never run.
+    pub definition: CheckDefinition,
+    /// What the node's own agent runs; kept so that it can take up its checks again, not shown.
+    pub runs: Option<Box<CheckDefinition>>,
+    /// Who registered it.
+    pub origin: Origin,
+    /// Since when it has this status, filled in by the catalog.
+    pub since: Time,
+    /// When it was first registered.
+    pub create_index: Index,
+    /// When this row last changed.
+    pub modify_index: Index,
+}
+
+/// The check that says whether a node is alive, kept by the leader from gossip.
+pub const SERF_HEALTH: &str = "serfHealth";
+/// The service under which the servers are found.
+pub const SERVER_SERVICE: &str = "consul";
