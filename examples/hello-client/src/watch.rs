@@ -1,8 +1,8 @@
 //! Follows the passing instances of one service at an agent: blocking queries over one kept HTTP connection.
 //!
 //! Each query says the index of the last answer and the agent holds it until something has changed (Consul's HTTP
-//! API, "Blocking Queries"). It never asks in a busy loop, whatever the agent answers: see [`pause_after`] and
-//! [`Backoff`]. It keeps no set of hosts: `hosts.rs` does.
+//! API, "Blocking Queries"). It never asks in a busy loop, whatever the agent answers: see `pause_after` and
+//! `Backoff`. It keeps no set of hosts: `hosts.rs` does.
 
 use std::{
     io,
