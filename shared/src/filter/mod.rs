@@ -8,7 +8,8 @@
 //! - Below a list of structs a comparison holds if it holds for **any** element; `!=` too. An empty list never matches.
 //! - A field that the row leaves out has its type's empty value; a key that a map lacks equals nothing, contains
 //!   nothing, and is empty.
-//! - `matches` takes the syntax of the `regex` crate: `\d`, `\w`, `\s` know Unicode, where Consul's know ASCII.
+//! - `matches` takes the syntax of the `regex` crate, but `\d`, `\w`, `\s` are ASCII, as Consul's are. Of Go's syntax
+//!   `\Q...\E` is missing.
 //!
 //! Never touches the catalog, HTTP or status codes. Everything is bounded: [`MAX_TEXT_BYTES`], [`MAX_DEPTH`],
 //! [`MAX_PATTERNS`], [`MAX_PATTERN_BYTES`].
