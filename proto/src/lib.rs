@@ -1,1 +1,17 @@
-//! Placeholder
+//! Lictor's protobuf interfaces and their conversions to and from the types of `lictor_shared`.
+//!
+//! The `.proto` files are in `proto/`, by package; the code made from them is committed in `src/generated/` (see
+//! `tests/generated.rs`), so that building needs no protoc. Only [`convert`] touches generated model types: everyone
+//! else encodes and decodes with [`encode_command`] and its siblings.
+
+pub mod convert;
+
+pub use convert::{
+    DecodeError, decode_change, decode_command, decode_record, encode_change, encode_command, encode_record,
+};
+
+/// `lictor.internal.v1`: what servers and sidecars say to each other. No promise is made to anyone else.
+#[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
+pub mod internal {
+    include!("generated/lictor.internal.v1.rs");
+}

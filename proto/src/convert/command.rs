@@ -1,0 +1,171 @@
+//! Writes and what comes of them.
+
+use lictor_shared::{
+    backend::Consistency,
+    command::{Command, Deregistration, Outcome, Refusal, Registration, Written},
+    model::{Check, Index, NodeName, Service},
+};
+
+use super::{DecodeError, required};
+use crate::internal::{self, command, deregistration, outcome, refusal};
+
+impl From<&Command> for internal::Command {
+    fn from(command: &Command) -> Self {
+        let command = match command {
+            Command::Register(registration) => command::Command::Register((&**registration).into()),
+            Command::Deregister(what) => command::Command::Deregister(what.into()),
+        };
+        Self { command: Some(command) }
+    }
+}
+
+impl TryFrom<internal::Command> for Command {
+    type Error = DecodeError;
+
+    fn try_from(command: internal::Command) -> Result<Self, DecodeError> {
+        Ok(match required(command.command, "Command.command")? {
+            command::Command::Register(registration) => Self::Register(Box::new(registration.try_into()?)),
+            command::Command::Deregister(what) => Self::Deregister(what.try_into()?),
+        })
+    }
+}
+
+impl From<&Registration> for internal::Registration {
+    fn from(registration: &Registration) -> Self {
+        Self {
+            node: Some((&registration.node).into()),
+            skip_node_update: registration.skip_node_update,
+            service: registration.service.as_ref().map(Into::into),
+            checks: registration.checks.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<internal::Registration> for Registration {
+    type Error = DecodeError;
+
+    fn try_from(registration: internal::Registration) -> Result<Self, DecodeError> {
+        let checks = registration.checks.into_iter().map(Check::try_from);
+        Ok(Self {
+            node: required(registration.node, "Registration.node")?.try_into()?,
+            skip_node_update: registration.skip_node_update,
+            service: registration.service.map(Service::try_from).transpose()?,
+            checks: checks.collect::<Result<_, DecodeError>>()?,
+        })
+    }
+}
+
+pub(super) fn on_node(node: &NodeName, id: &str) -> internal::OnNode {
+    internal::OnNode { node: node.to_string(), id: id.to_owned() }
+}
+
+impl From<&Deregistration> for internal::Deregistration {
+    fn from(what: &Deregistration) -> Self {
+        let what = match what {
+            Deregistration::Node(node) => deregistration::What::Node(node.to_string()),
+            Deregistration::Service(node, id) => deregistration::What::Service(on_node(node, id)),
+            Deregistration::Check(node, id) => deregistration::What::Check(on_node(node, id)),
+        };
+        Self { what: Some(what) }
+    }
+}
+
+impl TryFrom<internal::Deregistration> for Deregistration {
+    type Error = DecodeError;
+
+    fn try_from(what: internal::Deregistration) -> Result<Self, DecodeError> {
+        Ok(match required(what.what, "Deregistration.what")? {
+            deregistration::What::Node(node) => Self::Node(node.into()),
+            deregistration::What::Service(what) => Self::Service(what.node.into(), what.id.into()),
+            deregistration::What::Check(what) => Self::Check(what.node.into(), what.id.into()),
+        })
+    }
+}
+
+impl From<&Outcome> for internal::Outcome {
+    fn from(outcome: &Outcome) -> Self {
+        let outcome = match outcome {
+            Outcome::Done => outcome::Outcome::Done(internal::Done {}),
+            Outcome::Refused(refusal) => outcome::Outcome::Refused(refusal.into()),
+        };
+        Self { outcome: Some(outcome) }
+    }
+}
+
+impl TryFrom<internal::Outcome> for Outcome {
+    type Error = DecodeError;
+
+    fn try_from(outcome: internal::Outcome) -> Result<Self, DecodeError> {
+        Ok(match required(outcome.outcome, "Outcome.outcome")? {
+            outcome::Outcome::Done(internal::Done {}) => Self::Done,
+            outcome::Outcome::Refused(refusal) => Self::Refused(refusal.try_into()?),
+        })
+    }
+}
+
+impl From<&Refusal> for internal::Refusal {
+    fn from(refusal: &Refusal) -> Self {
+        let reason = match refusal {
+            Refusal::MissingService => refusal::Reason::MissingService(internal::MissingService {}),
+            Refusal::MissingNode => refusal::Reason::MissingNode(internal::MissingNode {}),
+            Refusal::NameTaken { name, holder, address } => refusal::Reason::NameTaken(internal::NameTaken {
+                name: name.to_string(),
+                holder: holder.clone(),
+                address: address.clone(),
+            }),
+        };
+        Self { reason: Some(reason) }
+    }
+}
+
+impl TryFrom<internal::Refusal> for Refusal {
+    type Error = DecodeError;
+
+    fn try_from(refusal: internal::Refusal) -> Result<Self, DecodeError> {
+        Ok(match required(refusal.reason, "Refusal.reason")? {
+            refusal::Reason::MissingService(internal::MissingService {}) => Self::MissingService,
+            refusal::Reason::MissingNode(internal::MissingNode {}) => Self::MissingNode,
+            refusal::Reason::NameTaken(taken) => {
+                Self::NameTaken { name: taken.name.into(), holder: taken.holder, address: taken.address }
+            }
+        })
+    }
+}
+
+impl From<&Written> for internal::Written {
+    fn from(written: &Written) -> Self {
+        Self { index: written.index.0, outcome: Some((&written.outcome).into()) }
+    }
+}
+
+impl TryFrom<internal::Written> for Written {
+    type Error = DecodeError;
+
+    fn try_from(written: internal::Written) -> Result<Self, DecodeError> {
+        let outcome = required(written.outcome, "Written.outcome")?.try_into()?;
+        Ok(Self { index: Index(written.index), outcome })
+    }
+}
+
+impl From<Consistency> for internal::Consistency {
+    fn from(consistency: Consistency) -> Self {
+        match consistency {
+            Consistency::Leader => Self::Leader,
+            Consistency::Quorum => Self::Quorum,
+        }
+    }
+}
+
+impl TryFrom<internal::BarrierRequest> for Consistency {
+    type Error = DecodeError;
+
+    fn try_from(request: internal::BarrierRequest) -> Result<Self, DecodeError> {
+        let field = "BarrierRequest.consistency";
+        match internal::Consistency::try_from(request.consistency) {
+            Ok(internal::Consistency::Leader) => Ok(Self::Leader),
+            Ok(internal::Consistency::Quorum) => Ok(Self::Quorum),
+            Ok(internal::Consistency::Unspecified) => Err(DecodeError::Missing { field }),
+            Err(_) => Err(DecodeError::OutOfRange { field, value: request.consistency.into() }),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Whatever goes out comes back; whatever else comes in is an error that names the field.
+
+use std::{sync::Arc, time::Duration};
+
+use lictor_shared::{
+    catalog::{Indexes, Row},
+    command::{Deregistration, Outcome, Refusal, Registration, Written},
+    model::{Check, CheckDefinition, Index, Node, Origin, Service, ServiceAddress, Status, Time, Weights},
+};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+};
+use smol_str::SmolStr;
+use uuid::Uuid;
+
+use super::*;
+
+fn text() -> BoxedStrategy<SmolStr> {
+    prop_oneof![Just(String::new()), "[a-zA-Z0-9._-]{1,30}", "\\PC{0,12}"].prop_map(SmolStr::from).boxed()
+}
+
+fn index() -> impl Strategy<Value = Index> {
+    prop_oneof![Just(0), 0..1000_u64, any::<u64>()].prop_map(Index)
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    prop_oneof![Just(Origin::Catalog), Just(Origin::Agent), Just(Origin::File)]
+}
+
+fn node() -> BoxedStrategy<Node> {
+    let pairs = || btree_map(text(), text(), 0..4);
+    (text(), option::of(any::<u128>()), text(), pairs(), pairs(), index(), index())
+        .prop_map(|(name, id, address, tagged_addresses, meta, create_index, modify_index)| Node {
+            name: name.into(),
+            id: id.map(Uuid::from_u128),
+            address,
+            tagged_addresses,
+            meta,
+            create_index,
+            modify_index,
+        })
+        .boxed()
+}
+
+fn service() -> BoxedStrategy<Service> {
+    let address = (text(), any::<u16>()).prop_map(|(address, port)| ServiceAddress { address, port });
+    let weights = (any::<u32>(), any::<u32>()).prop_map(|(passing, warning)| Weights { passing, warning });
+    let names = (text(), text(), text(), vec(text(), 0..4), text(), any::<u16>());
+    let rest = (btree_map(text(), text(), 0..4), btree_map(text(), address, 0..3), weights, any::<bool>(), origin());
+    (names, rest, index(), index())
+        .prop_map(|(names, rest, create_index, modify_index)| {
+            let (node, id, name, tags, address, port) = names;
+            let (meta, tagged_addresses, weights, enable_tag_override, origin) = rest;
+            Service {
+                node: node.into(),
+                id: id.into(),
+                name: name.into(),
+                tags,
+                address,
+                port,
+                meta,
+                tagged_addresses,
+                weights,
+                enable_tag_override,
+                origin,
+                create_index,
+                modify_index,
+            }
+        })
+        .boxed()
+}
+
+fn definition() -> BoxedStrategy<CheckDefinition> {
+    let flags = prop::array::uniform5(any::<bool>());
+    let times = prop::array::uniform4(any::<u64>().prop_map(Duration::from_nanos));
+    let numbers = prop::array::uniform4(any::<u32>());
+    let texts = prop::array::uniform14(text());
+    let header = btree_map(text(), vec(text(), 0..3), 0..3);
+    (flags, times, numbers, texts, header, vec(text(), 0..4))
+        .prop_map(|(flags, times, numbers, texts, header, script_args)| {
+            let [http, method, body, tls_server_name, tcp, udp, grpc, h2ping, docker_container_id, shell, ..] =
+                texts.clone();
+            let [.., alias_node, alias_service, os_service] = texts;
+            let [disable_redirects, tls_skip_verify, grpc_use_tls, h2ping_use_tls, _] = flags;
+            let [ttl, interval, timeout, deregister_critical_service_after] = times;
+            let [output_max_size, success_before_passing, failures_before_warning, failures_before_critical] = numbers;
+            CheckDefinition {
+                http,
+                header,
+                method,
+                body,
+                disable_redirects,
+                tls_server_name,
+                tls_skip_verify,
+                tcp,
+                udp,
+                grpc,
+                grpc_use_tls,
+                h2ping,
+                h2ping_use_tls,
+                script_args,
+                docker_container_id,
+                shell,
+                alias_node,
+                alias_service,
+                os_service,
+                ttl,
+                interval,
+                timeout,
+                deregister_critical_service_after,
+                output_max_size,
+                success_before_passing,
+                failures_before_warning,
+                failures_before_critical,
+            }
+        })
+        .boxed()
+}
+
+fn check() -> BoxedStrategy<Check> {
+    let status = prop::sample::select(&Status::ALL[..]);
+    let shown = prop_oneof![Just(CheckDefinition::default()), definition()];
+    let runs = option::of(definition().prop_map(Box::new));
+    let indexes = (index(), index(), any::<u64>().prop_map(Time));
+    (prop::array::uniform10(text()), status, shown, runs, origin(), indexes)
+        .prop_map(|(texts, status, definition, runs, origin, (create_index, modify_index, since))| {
+            let [node, id, name, notes, output, service_id, service_name, kind, interval, timeout] = texts;
+            Check {
+                node: node.into(),
+                id: id.into(),
+                name,
+                status,
+                notes,
+                output,
+                service_id: service_id.into(),
+                service_name: service_name.into(),
+                kind,
+                interval,
+                timeout,
+                definition,
+                runs,
+                origin,
+                since,
+                create_index,
+                modify_index,
+            }
+        })
+        .boxed()
+}
+
+fn command() -> BoxedStrategy<Command> {
+    let registration = (node(), any::<bool>(), option::of(service()), vec(check(), 0..3)).prop_map(
+        |(node, skip_node_update, service, checks)| {
+            Command::Register(Box::new(Registration { node, skip_node_update, service, checks }))
+        },
+    );
+    let gone = (text(), text(), 0..3_u8).prop_map(|(node, id, kind)| {
+        Command::Deregister(match kind {
+            0 => Deregistration::Node(node.into()),
+            1 => Deregistration::Service(node.into(), id.into()),
+            _ => Deregistration::Check(node.into(), id.into()),
+        })
+    });
+    prop_oneof![registration, gone].boxed()
+}
+
+fn row() -> BoxedStrategy<Row> {
+    prop_oneof![
+        node().prop_map(|node| Row::Node(Arc::new(node))),
+        text().prop_map(|name| Row::NodeGone(name.into())),
+        service().prop_map(|service| Row::Service(Arc::new(service))),
+        (text(), text()).prop_map(|(node, id)| Row::ServiceGone(node.into(), id.into())),
+        check().prop_map(|check| Row::Check(Arc::new(check))),
+        (text(), text()).prop_map(|(node, id)| Row::CheckGone(node.into(), id.into())),
+    ]
+    .boxed()
+}
+
+fn record() -> BoxedStrategy<Record> {
+    let indexes = prop::array::uniform8(index()).prop_map(
+        |[nodes, nodes_gone, services, services_gone, checks, passing, warning, critical]| {
+            let by_status = [passing, warning, critical];
+            Record::Indexes(Indexes { nodes, nodes_gone, services, services_gone, checks, by_status })
+        },
+    );
+    prop_oneof![
+        (node(), index()).prop_map(|(node, index)| Record::Node(Arc::new(node), index)),
+        service().prop_map(|service| Record::Service(Arc::new(service))),
+        check().prop_map(|check| Record::Check(Arc::new(check))),
+        (text(), index()).prop_map(|(name, index)| Record::ServiceIndex(name.into(), index)),
+        indexes,
+    ]
+    .boxed()
+}
+
+proptest! {
+    #[test]
+    fn a_command_comes_back(command in command()) {
+        prop_assert_eq!(decode_command(&encode_command(&command)), Ok(command));
+    }
+
+    #[test]
+    fn a_change_comes_back(index in index(), rows in vec(row(), 0..5)) {
+        let change = Change { index, rows };
+        prop_assert_eq!(decode_change(&encode_change(&change)), Ok(change));
+    }
+
+    #[test]
+    fn a_record_comes_back(record in record()) {
+        prop_assert_eq!(decode_record(&encode_record(&record)), Ok(record));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in vec(any::<u8>(), 0..200), command in command(), flip in any::<prop::sample::Index>()) {
+        let _ = (decode_command(&bytes), decode_change(&bytes), decode_record(&bytes));
+        let mut damaged = encode_command(&command).to_vec();
+        let at = flip.index(damaged.len());
+        damaged[at] ^= 0x55;
+        let _ = decode_command(&damaged);
+    }
+}
+
+#[test]
+fn an_outcome_comes_back() {
+    let taken = Refusal::NameTaken { name: "n".into(), holder: "id".into(), address: "10.0.0.1".into() };
+    for refusal in [None, Some(Refusal::MissingService), Some(Refusal::MissingNode), Some(taken)] {
+        let written = Written { index: Index(7), outcome: refusal.map_or(Outcome::Done, Outcome::Refused) };
+        assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
+    }
+}
+
+#[test]
+fn a_bad_field_is_named() {
+    let good = internal::Service::from(&Service::default());
+    let bad_port = internal::Service { port: 65_536, ..good.clone() };
+    let no_weights = internal::Service { weights: None, ..good.clone() };
+    let later_origin = internal::Service { origin: 99, ..good };
+    let no_status = internal::Check::default();
+    let short_id = internal::Node { id: vec![1, 2].into(), ..internal::Node::default() };
+    let errors = [
+        (Service::try_from(bad_port).unwrap_err(), "Service.port: 65536 is out of range"),
+        (Service::try_from(no_weights).unwrap_err(), "Service.weights: missing, or of a kind unknown to this version"),
+        (Service::try_from(later_origin).unwrap_err(), "Service.origin: 99 is out of range"),
+        (Check::try_from(no_status).unwrap_err(), "Check.status: missing, or of a kind unknown to this version"),
+        (Node::try_from(short_id).unwrap_err(), "Node.id: 2 bytes, an ID has 16"),
+        (decode_command(&[]).unwrap_err(), "Command.command: missing, or of a kind unknown to this version"),
+    ];
+    for (error, sentence) in errors {
+        assert_eq!(error.to_string(), sentence);
+    }
+}
