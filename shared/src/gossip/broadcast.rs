@@ -1,0 +1,103 @@
+//! What rides on foca's packets besides its own updates: descriptions, notices and intents to leave.
+//!
+//! [`Relay`] is foca's handler: it decides nothing, but hands each received item to the protocol, which merges it and
+//! gives it back to foca to be spread on when it was news. A new kind of item (user events) is a new variant; nodes
+//! that do not know it drop it.
+
+use std::{convert::Infallible, net::SocketAddr, sync::mpsc};
+
+use foca::{BroadcastHandler, Invalidates};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    identity::Identity,
+    limits::MAX_BROADCAST_BYTES,
+    member::{Facts, Record},
+};
+
+/// One item of the dissemination queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Broadcast {
+    /// An owner describes itself.
+    Description(Record),
+    /// An owner has a description too large for a packet: ask it over TCP.
+    Notice { identity: Identity, revision: u64 },
+    /// An identity leaves, or was forced out; the facts join those that are known.
+    Departure { identity: Identity, facts: Facts },
+}
+
+impl Broadcast {
+    /// The description of `record`, or a notice of it when it would fill a packet.
+    pub fn describing(record: &Record) -> Self {
+        let description = Self::Description(record.clone());
+        if description.encode().len() <= MAX_BROADCAST_BYTES {
+            description
+        } else {
+            Self::Notice { identity: record.identity, revision: record.revision }
+        }
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("plain data in memory always encodes")
+    }
+
+    /// None for items of an unknown kind or shape, or with an impossible member in them.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let item: Self = postcard::from_bytes(bytes).ok()?;
+        let good = match &item {
+            Self::Description(record) => record.check().is_ok(),
+            Self::Notice { identity, .. } | Self::Departure { identity, .. } => identity.is_plausible(),
+        };
+        good.then_some(item)
+    }
+
+    fn key(&self) -> Key {
+        match self {
+            Self::Description(record) => Key { address: record.identity.address, departs: false },
+            Self::Notice { identity, .. } => Key { address: identity.address, departs: false },
+            Self::Departure { identity, .. } => Key { address: identity.address, departs: true },
+        }
+    }
+}
+
+/// Items with the same key replace each other in the queue, so it holds at most two per address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    address: SocketAddr,
+    departs: bool,
+}
+
+impl Invalidates for Key {
+    fn invalidates(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// Foca's broadcast handler: passes received items on, accepts those that the protocol queues.
+#[derive(Debug)]
+pub(super) struct Relay {
+    received: mpsc::Sender<Broadcast>,
+}
+
+impl Relay {
+    /// The handler, and where received items come out. The queue is emptied after every packet, which bounds it.
+    pub fn new() -> (Self, mpsc::Receiver<Broadcast>) {
+        let (received, items) = mpsc::channel();
+        (Self { received }, items)
+    }
+}
+
+impl BroadcastHandler<Identity> for Relay {
+    type Key = Key;
+    type Error = Infallible;
+
+    fn receive_item(&mut self, data: &[u8], sender: Option<&Identity>) -> Result<Option<Key>, Infallible> {
+        let Some(item) = Broadcast::decode(data) else { return Ok(None) };
+        if sender.is_none() {
+            return Ok(Some(item.key()));
+        }
+        // The receiver lives as long as the foca instance that owns this handler.
+        let _ = self.received.send(item);
+        Ok(None)
+    }
+}

@@ -1,0 +1,140 @@
+//! What a pool is started with: who it is, where it listens, and how fast it acts.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::{NonZeroU8, NonZeroUsize},
+    time::Duration,
+};
+
+use super::{limits::MAX_PACKET_BYTES, wire::SEAL_BYTES};
+
+/// What [`super::Pool::start`] needs to know.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// The node name, unique in the pool.
+    pub name: String,
+    /// Tells pools apart that must not mix, such as `lan dc1` and `wan`. Members of another label are refused.
+    pub label: String,
+    /// Where to listen, UDP and TCP. Port 0 takes a free one, the same for both.
+    pub bind: SocketAddr,
+    /// The address others are told; [`PoolConfig::bind`] when none, which must then not be unspecified. Port 0 stands
+    /// for the port that was bound.
+    pub advertise: Option<SocketAddr>,
+    /// What this node says about itself. At most 64 keys and 4096 bytes.
+    pub tags: BTreeMap<String, String>,
+    /// How fast the pool acts.
+    pub timing: Timing,
+    /// Addresses of members known from an earlier life. While no other member is alive they are tried in turn, every
+    /// [`Timing::reconnect`]. Empty: wait to be joined.
+    pub rejoin: Vec<SocketAddr>,
+}
+
+impl PoolConfig {
+    /// A node without tags, at LAN speed.
+    #[must_use]
+    pub fn new(name: impl Into<String>, bind: SocketAddr) -> Self {
+        Self {
+            name: name.into(),
+            label: String::new(),
+            bind,
+            advertise: None,
+            tags: BTreeMap::new(),
+            timing: Timing::lan(),
+            rejoin: Vec::new(),
+        }
+    }
+}
+
+/// How fast a pool acts. The presets keep the relations that the protocol needs (a probe's round trip well below its
+/// period, gossip faster than probes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// One member is probed in each period.
+    pub probe_period: Duration,
+    /// After this long without an answer other members are asked to probe. Below half of the period.
+    pub probe_rtt: Duration,
+    /// How long a suspected member has to speak up, in a pool of at most ten; grows with the logarithm of the size.
+    pub suspicion: Duration,
+    /// How often news is sent to three random members.
+    pub gossip: Duration,
+    /// About how often tables are exchanged with a random member over TCP (plus or minus a fifth).
+    pub push_pull: Duration,
+    /// How often one failed member is tried again.
+    pub reconnect: Duration,
+    /// How long failed and left members are remembered.
+    pub reap: Duration,
+    /// At most this long a leaving node waits until its intent is spread.
+    pub leave: Duration,
+}
+
+impl Timing {
+    /// For one datacenter: probes each second, a killed process is failed after 4 to 5 seconds.
+    #[must_use]
+    pub const fn lan() -> Self {
+        Self {
+            probe_period: Duration::from_secs(1),
+            probe_rtt: Duration::from_millis(450),
+            suspicion: Duration::from_secs(3),
+            gossip: Duration::from_millis(200),
+            push_pull: Duration::from_secs(30),
+            reconnect: Duration::from_secs(30),
+            reap: Duration::from_secs(72 * 60 * 60),
+            leave: Duration::from_secs(5),
+        }
+    }
+
+    /// For processes on one host (tests, `lictor demo`): a killed process is failed after about 1.5 seconds.
+    #[must_use]
+    pub const fn local() -> Self {
+        Self {
+            probe_period: Duration::from_millis(250),
+            probe_rtt: Duration::from_millis(100),
+            suspicion: Duration::from_secs(1),
+            gossip: Duration::from_millis(50),
+            push_pull: Duration::from_secs(5),
+            reconnect: Duration::from_secs(1),
+            reap: Duration::from_secs(72 * 60 * 60),
+            leave: Duration::from_secs(2),
+        }
+    }
+
+    /// Foca's configuration for a pool of `size` members.
+    pub(super) fn foca(&self, size: usize) -> foca::Config {
+        let periodic = |frequency, members| {
+            Some(foca::PeriodicParams {
+                frequency,
+                num_members: NonZeroUsize::new(members).unwrap_or(NonZeroUsize::MIN),
+            })
+        };
+        foca::Config {
+            probe_period: self.probe_period,
+            probe_rtt: self.probe_rtt,
+            num_indirect_probes: NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN),
+            max_transmissions: transmissions(size),
+            suspect_to_down_after: self.suspicion.mul_f64(decades(size).max(1.0)),
+            // After our own table has forgotten it, so that no late packet of its life brings it back.
+            remove_down_after: Some(self.reap + self.reap / 8),
+            max_packet_size: NonZeroUsize::new(MAX_PACKET_BYTES - SEAL_BYTES).unwrap_or(NonZeroUsize::MIN),
+            notify_down_members: true,
+            periodic_announce: None,
+            // Failed members are tried over TCP (Timing::reconnect), which also exchanges the tables.
+            periodic_announce_to_down_members: None,
+            periodic_gossip: periodic(self.gossip, 3),
+        }
+    }
+}
+
+/// The decimal logarithm of the size of the pool.
+fn decades(size: usize) -> f64 {
+    f64::from(u32::try_from(size.max(1)).unwrap_or(u32::MAX)).log10()
+}
+
+/// How often each update is sent: with `4 log(n)` and three receivers per turn, as the SWIM paper (section 4.1) and
+/// memberlist have it, all members hear of it; the floor covers losses in small pools.
+fn transmissions(size: usize) -> NonZeroU8 {
+    let count = (4.0 * decades(size + 1)).ceil().clamp(6.0, 255.0);
+    // In range by the clamp.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    NonZeroU8::new(count as u8).unwrap_or(NonZeroU8::MIN)
+}

@@ -1,0 +1,32 @@
+//! Every limit of a pool in one place: nothing a peer sends can hold or grow more than this.
+
+use std::time::Duration;
+
+/// Members kept, whatever their status. Later ones are not taken.
+pub(super) const MAX_MEMBERS: usize = 16_384;
+/// Bytes of a node name (a DNS label has 63; serf takes 128).
+pub(super) const MAX_NAME_BYTES: usize = 128;
+/// Keys in one member's tags.
+pub(super) const MAX_TAGS: usize = 64;
+/// Bytes of one member's tags, keys and values together.
+pub(super) const MAX_TAG_BYTES: usize = 4096;
+/// Bytes of a UDP packet as it leaves: below the payload of an Ethernet frame, so never fragmented there.
+pub(super) const MAX_PACKET_BYTES: usize = 1400;
+/// A description larger than this is announced by a notice and fetched over TCP, as it would starve a packet.
+pub(super) const MAX_BROADCAST_BYTES: usize = 800;
+/// Bytes of one frame on a stream.
+pub(super) const MAX_FRAME_BYTES: usize = 16 << 20;
+/// Incoming streams served at once; more wait in the listener's backlog.
+pub(super) const MAX_INCOMING_STREAMS: usize = 16;
+/// Exchanges this node has under way on its own account (not counting joins).
+pub(super) const MAX_EXCHANGES: usize = 8;
+/// Addresses of one `join` tried at once.
+pub(super) const MAX_JOINS_AT_ONCE: usize = 8;
+/// Packets read before other work gets its turn.
+pub(super) const MAX_PACKETS_PER_TURN: usize = 64;
+/// How long connecting may take.
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connected peer may take until the first bytes of its frame are here.
+pub(super) const FIRST_BYTES_LIMIT: Duration = Duration::from_secs(5);
+/// How long one exchange on a stream may take in all.
+pub(super) const STREAM_LIMIT: Duration = Duration::from_secs(20);

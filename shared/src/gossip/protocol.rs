@@ -1,0 +1,393 @@
+//! The protocol without sockets or clocks: foca, the member table and the timers of one node.
+//!
+//! Whoever drives it passes the time since the start with each call, gives it what arrives, and afterwards carries out
+//! [`Protocol::take_output`]. [`super::runtime`] does that with sockets, the simulation in the tests with queues.
+//! Foca is the judge of who answers; the table adds names, tags and intents. After each thing foca reports,
+//! [`Protocol::sweep`] brings the table in line with it. What peers tell in bulk is merged in [`super::push_pull`],
+//! what they broadcast in [`super::dissemination`].
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, HashSet},
+    net::SocketAddr,
+    sync::mpsc,
+    time::Duration,
+};
+
+use foca::{AccumulatingRuntime, Foca, OwnedNotification, State, Timer};
+use foca_rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+use super::{
+    broadcast::{Broadcast, Relay},
+    config::{PoolConfig, Timing},
+    identity::{CheckedCodec, Identity},
+    limits::{MAX_EXCHANGES, MAX_MEMBERS, MAX_PACKET_BYTES},
+    member::{Facts, Member, MemberStatus, Record},
+    table::Table,
+    wire::{Envelope, Kind, Request},
+};
+
+/// A description that foca's news came without is fetched after this many gossip turns, and again each time as long.
+const FETCH_TURNS: u32 = 5;
+/// How often the table is searched for members to forget, as a part of the time to reap.
+const REAPS_PER_PERIOD: u32 = 100;
+
+/// Whether this node takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Present,
+    Leaving,
+    Left,
+}
+
+/// What is to be done after a call.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Sealed UDP packets.
+    pub packets: Vec<(SocketAddr, Vec<u8>)>,
+    /// Exchanges to start; each must end in [`Protocol::finish_exchange`].
+    pub exchanges: Vec<(SocketAddr, Request)>,
+}
+
+/// See the module's header.
+pub(super) struct Protocol {
+    pub(super) name: String,
+    pub(super) timing: Timing,
+    pub(super) foca: Foca<Identity, CheckedCodec, SmallRng, Relay>,
+    pub(super) events: AccumulatingRuntime<Identity>,
+    pub(super) table: Table,
+    pub(super) presence: Presence,
+    pub(super) envelope: Envelope,
+    received: mpsc::Receiver<Broadcast>,
+    timers: BinaryHeap<Reverse<Due>>,
+    timer_count: u64,
+    /// Foca reported a change: the table must be brought in line.
+    pub(super) swept: bool,
+    /// Alive addresses whose description is missing or old, and when to ask them.
+    pub(super) undescribed: HashMap<SocketAddr, Duration>,
+    in_flight: HashSet<SocketAddr>,
+    rejoin: Vec<SocketAddr>,
+    rejoin_turn: usize,
+    push_pull_at: Duration,
+    reconnect_at: Duration,
+    reap_at: Duration,
+    pub(super) conflict_logged_at: Option<Duration>,
+    sized_for: usize,
+    logged: HashMap<String, (SocketAddr, MemberStatus)>,
+    logged_version: u64,
+    random: SmallRng,
+    output: Output,
+}
+
+/// A timer of foca's. Ordered by time, then by when it was set.
+#[derive(Debug, PartialEq, Eq)]
+struct Due {
+    at: Duration,
+    number: u64,
+    timer: Timer<Identity>,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Protocol {
+    /// A node that knows nobody, at time zero. `seed` is the source of all its randomness.
+    pub fn new(config: &PoolConfig, identity: Identity, seed: u64) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let foca_random = SmallRng::seed_from_u64(random.random());
+        let (relay, received) = Relay::new();
+        let timing = config.timing;
+        let foca = Foca::with_custom_broadcast(identity, timing.foca(1), foca_random, CheckedCodec, relay);
+        let mut protocol = Self {
+            name: config.name.clone(),
+            timing,
+            foca,
+            events: AccumulatingRuntime::new(),
+            table: Table::new(timing.reap),
+            presence: Presence::Present,
+            envelope: Envelope::new(&config.label),
+            received,
+            timers: BinaryHeap::new(),
+            timer_count: 0,
+            swept: true,
+            undescribed: HashMap::new(),
+            in_flight: HashSet::new(),
+            rejoin: config.rejoin.clone(),
+            rejoin_turn: 0,
+            push_pull_at: Duration::ZERO,
+            reconnect_at: if config.rejoin.is_empty() { timing.reconnect } else { Duration::ZERO },
+            reap_at: timing.reap / REAPS_PER_PERIOD,
+            conflict_logged_at: None,
+            sized_for: 1,
+            logged: HashMap::new(),
+            logged_version: 0,
+            random,
+            output: Output::default(),
+        };
+        protocol.push_pull_at = protocol.jittered(timing.push_pull);
+        let (name, tags) = (config.name.clone(), config.tags.clone());
+        let own = Record { name, identity, tags, revision: 1, facts: Facts::default(), age_s: 0 };
+        protocol.broadcast(&Broadcast::describing(&own));
+        protocol.table.set_own(own, Duration::ZERO);
+        protocol
+    }
+
+    /// Our own record.
+    pub fn own(&self) -> &Record {
+        self.table.record(&self.name).expect("our own record is set at the start and never reaped")
+    }
+
+    /// Every member that is shown, by name.
+    pub fn members(&self) -> Vec<Member> {
+        self.table.members().collect()
+    }
+
+    /// The packets and exchanges since the last call.
+    pub fn take_output(&mut self) -> Output {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Takes a UDP packet. Whatever is in it, it changes nothing unless it is a good one.
+    pub fn packet(&mut self, now: Duration, sealed: &[u8]) {
+        // Foca would answer news of its own end by coming back; a node that has left must not.
+        if self.presence == Presence::Left || sealed.len() > MAX_PACKET_BYTES {
+            return;
+        }
+        let Ok(payload) = self.envelope.open(Kind::Swim, sealed) else { return };
+        if !self.has_room_for(payload) {
+            return;
+        }
+        if let Err(error) = self.foca.handle_data(payload, &mut self.events) {
+            tracing::debug!(%error, "a gossip packet was dropped");
+        }
+        self.settle(now);
+    }
+
+    /// Does what is due at `now`.
+    pub fn advance(&mut self, now: Duration) {
+        while self.timers.peek().is_some_and(|Reverse(due)| due.at <= now) {
+            let Some(Reverse(due)) = self.timers.pop() else { break };
+            if let Err(error) = self.foca.handle_timer(due.timer, &mut self.events) {
+                tracing::debug!(%error, "a gossip timer came late");
+            }
+            self.settle(now);
+        }
+        if self.reap_at <= now {
+            self.reap_at = now + self.timing.reap / REAPS_PER_PERIOD;
+            self.table.reap(&self.name, now);
+        }
+        if self.presence == Presence::Present {
+            self.start_due_exchanges(now);
+        }
+        self.settle(now);
+    }
+
+    /// When [`Protocol::advance`] has something to do.
+    pub fn next_deadline(&self) -> Duration {
+        let timer = self.timers.peek().map(|Reverse(due)| due.at);
+        let own = [self.push_pull_at, self.reconnect_at].into_iter().chain(self.undescribed.values().copied());
+        let own = own.filter(|_| self.presence == Presence::Present);
+        own.chain(timer).fold(self.reap_at, Duration::min)
+    }
+
+    fn start_due_exchanges(&mut self, now: Duration) {
+        if self.push_pull_at <= now {
+            self.push_pull_at = now + self.jittered(self.timing.push_pull * push_pull_scale(self.foca.num_members()));
+            let own = self.foca.identity().address;
+            let alive: Vec<_> = self.table.addresses(MemberStatus::Alive).filter(|address| *address != own).collect();
+            if let Some(address) = self.pick(&alive) {
+                self.start_exchange(address, self.push_pull_request(now));
+            }
+        }
+        if self.reconnect_at <= now {
+            self.reconnect_at = now + self.jittered(self.timing.reconnect);
+            let failed: Vec<_> = self.table.addresses(MemberStatus::Failed).collect();
+            let known = self.pick(&failed);
+            let former = (self.foca.num_members() == 0).then(|| self.next_rejoin()).flatten();
+            for address in known.into_iter().chain(former) {
+                self.start_exchange(address, self.push_pull_request(now));
+            }
+        }
+        let due: Vec<_> = self.undescribed.iter().filter(|(_, at)| **at <= now).map(|(address, _)| *address).collect();
+        for address in due {
+            let wanted = self.foca.iter_members().any(|member| {
+                let identity = *member.id();
+                identity.address == address && !self.table.describes(identity)
+            });
+            if wanted {
+                self.undescribed.insert(address, now + self.timing.gossip * FETCH_TURNS * FETCH_TURNS);
+                self.start_exchange(address, Request::Describe);
+            } else {
+                self.undescribed.remove(&address);
+            }
+        }
+    }
+
+    fn start_exchange(&mut self, address: SocketAddr, request: Request) {
+        if self.in_flight.len() < MAX_EXCHANGES && self.in_flight.insert(address) {
+            self.output.exchanges.push((address, request));
+        }
+    }
+
+    /// An exchange of [`Output`] has ended; the records of its answer, if there was one.
+    pub fn finish_exchange(&mut self, now: Duration, address: SocketAddr, records: Option<Vec<Record>>) {
+        self.in_flight.remove(&address);
+        if let Some(records) = records {
+            self.merge_remote(now, records);
+        }
+    }
+
+    /// A join was answered with these records. Tells the pool about us once more: the first time may have been for nobody.
+    pub fn finish_join(&mut self, now: Duration, records: Vec<Record>) {
+        self.merge_remote(now, records);
+        if self.presence == Presence::Present {
+            self.broadcast(&Broadcast::describing(&self.own().clone()));
+        }
+    }
+
+    fn next_rejoin(&mut self) -> Option<SocketAddr> {
+        let own = self.foca.identity().address;
+        let addresses: Vec<_> = self.rejoin.iter().copied().filter(|address| *address != own).collect();
+        self.rejoin_turn = self.rejoin_turn.wrapping_add(1);
+        addresses.get(self.rejoin_turn % addresses.len().max(1)).copied()
+    }
+
+    fn pick(&mut self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+        if addresses.is_empty() { None } else { Some(addresses[self.random.random_range(0..addresses.len())]) }
+    }
+
+    fn jittered(&mut self, interval: Duration) -> Duration {
+        interval.mul_f64(self.random.random_range(0.8..1.2))
+    }
+
+    /// Queues an item for dissemination.
+    pub(super) fn broadcast(&mut self, item: &Broadcast) {
+        if let Err(error) = self.foca.add_broadcast(&item.encode()) {
+            tracing::debug!(%error, "a broadcast was not queued");
+        }
+    }
+
+    /// Tells foca about identities and their states.
+    pub(super) fn tell_foca(&mut self, updates: Vec<foca::Member<Identity>>) {
+        if let Err(error) = self.foca.apply_many(updates.into_iter(), true, &mut self.events) {
+            tracing::debug!(%error, "member updates were not applied");
+        }
+    }
+
+    /// Carries out what foca wants done and follows what it reports, until nothing is left.
+    pub(super) fn settle(&mut self, now: Duration) {
+        loop {
+            while let Some((to, data)) = self.events.to_send() {
+                self.output.packets.push((to.address, self.envelope.seal(Kind::Swim, &data)));
+            }
+            while let Some((after, timer)) = self.events.to_schedule() {
+                self.timer_count += 1;
+                self.timers.push(Reverse(Due { at: now + after, number: self.timer_count, timer }));
+            }
+            if let Some(notification) = self.events.to_notify() {
+                self.follow(notification, now);
+            } else if let Ok(item) = self.received.try_recv() {
+                self.take_item(item, now);
+            } else if !std::mem::replace(&mut self.swept, true) {
+                self.sweep(now);
+            } else {
+                break;
+            }
+        }
+        self.log_changes();
+    }
+
+    fn follow(&mut self, notification: OwnedNotification<Identity>, now: Duration) {
+        match notification {
+            OwnedNotification::Rejoin(_) => self.identity_changed(now),
+            // From here on packets reach somebody: those sent before may have been for nobody.
+            OwnedNotification::Active => self.broadcast(&Broadcast::describing(&self.own().clone())),
+            OwnedNotification::MemberUp(_) | OwnedNotification::MemberDown(_) | OwnedNotification::Rename(..) => {
+                self.swept = false;
+            }
+            OwnedNotification::Idle | OwnedNotification::Defunct => {}
+        }
+    }
+
+    /// Foca goes by a new identity: our record follows, and so must everybody's.
+    pub(super) fn identity_changed(&mut self, now: Duration) {
+        let identity = *self.foca.identity();
+        let leaves = self.presence != Presence::Present;
+        let own = Record { identity, facts: Facts { leaves, ..Facts::default() }, ..self.own().clone() };
+        tracing::info!(address = %identity.address, generation = identity.generation, renewal = identity.renewal,
+            "others held this node down or in a former life: it takes a new incarnation");
+        self.broadcast(&Broadcast::describing(&own));
+        if leaves {
+            self.broadcast(&Broadcast::Departure { identity, facts: own.facts });
+        }
+        self.table.set_own(own, now);
+        // A changed identity starts disconnected; this makes foca probe again at once.
+        self.tell_foca(Vec::new());
+    }
+
+    /// Brings the table in line with what foca holds.
+    fn sweep(&mut self, now: Duration) {
+        let own = self.foca.identity().address;
+        let held: Vec<_> = self
+            .foca
+            .iter_membership_state()
+            .map(|member| (*member.id(), member.state() == State::Down))
+            .filter(|(identity, _)| identity.address != own)
+            .collect();
+        for (identity, down) in held {
+            if self.table.observe(identity, Facts { down, ..Facts::default() }, now) {
+                self.retell_departure(identity);
+            }
+            if !down && !self.table.describes(identity) {
+                self.undescribed.entry(identity.address).or_insert(now + self.timing.gossip * FETCH_TURNS);
+            }
+        }
+        let size = self.foca.num_members() + 1;
+        if size != self.sized_for {
+            self.sized_for = size;
+            if let Err(error) = self.foca.set_config(self.timing.foca(size)) {
+                tracing::debug!(%error, size, "the failure detector was not tuned to the pool's size");
+            }
+        }
+    }
+
+    /// False when foca's member list is full and the packet names an address that is not in it.
+    fn has_room_for(&self, payload: &[u8]) -> bool {
+        // An update has at least 12 bytes, so one packet cannot name more addresses than this.
+        if self.foca.iter_membership_state().len() + MAX_PACKET_BYTES / 12 < MAX_MEMBERS {
+            return true;
+        }
+        let known: HashSet<_> = self.foca.iter_membership_state().map(|member| member.id().address).collect();
+        super::identity::addresses_of(payload).is_some_and(|named| named.iter().all(|address| known.contains(address)))
+    }
+
+    fn log_changes(&mut self) {
+        if std::mem::replace(&mut self.logged_version, self.table.version()) == self.table.version() {
+            return;
+        }
+        let members = self.members();
+        self.logged.retain(|name, _| members.binary_search_by(|member| member.name.cmp(name)).is_ok());
+        for Member { name, address, status, .. } in members {
+            if self.logged.insert(name.clone(), (address, status)) != Some((address, status)) {
+                tracing::info!(member = name, %address, %status, "a gossip member changed");
+            }
+        }
+    }
+}
+
+/// Large pools exchange tables less often (as memberlist does): the work of all members together grows with the square.
+fn push_pull_scale(members: usize) -> u32 {
+    match members {
+        0..=32 => 1,
+        _ => members.ilog2().saturating_sub(3),
+    }
+}

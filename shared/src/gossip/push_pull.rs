@@ -1,0 +1,161 @@
+//! Exchanging whole tables: what we send, how we answer, and how a peer's table is taken into ours.
+//!
+//! A peer's word that a member is down is not taken over one that answers us: it becomes a suspicion, which the member
+//! can refute. (After a healed partition each side holds the other down; believing that would fail everyone again.)
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use foca::{Member as Update, State};
+
+use super::{
+    identity::{Identity, MAX_GENERATION},
+    limits::MAX_FRAME_BYTES,
+    member::{Facts, Record},
+    protocol::{Presence, Protocol},
+    table::Merge,
+    wire::{Reply, Request, SEAL_BYTES},
+};
+
+/// A name conflict is logged at most this often.
+const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Protocol {
+    /// Our table, to be exchanged for the peer's.
+    pub fn push_pull_request(&self, now: Duration) -> Request {
+        Request::PushPull(self.records(now))
+    }
+
+    /// Our record first, then the others, as many as one frame takes; gossip brings the rest.
+    fn records(&self, now: Duration) -> Vec<Record> {
+        let mut room = MAX_FRAME_BYTES - SEAL_BYTES - 16;
+        let others = self.table.records(now).filter(|record| record.name != self.name);
+        let all = std::iter::once(self.own().clone()).chain(others);
+        all.take_while(|record| {
+            let bytes = super::wire::encode(record).len();
+            let fits = bytes <= room;
+            room = room.saturating_sub(bytes);
+            fits
+        })
+        .collect()
+    }
+
+    /// Answers a peer's request, after having taken what it tells.
+    pub fn answer(&mut self, now: Duration, request: Request) -> Reply {
+        match request {
+            Request::Describe => Reply::Records(vec![self.own().clone()]),
+            Request::PushPull(records) => {
+                if let Some(reason) = records.first().and_then(|sender| self.objection(sender)) {
+                    tracing::warn!(%reason, "a node was refused");
+                    return Reply::Refused(reason);
+                }
+                self.merge_remote(now, records);
+                Reply::Records(self.records(now))
+            }
+        }
+    }
+
+    /// Why `sender` cannot be a member: another one that is alive has its name.
+    fn objection(&self, sender: &Record) -> Option<String> {
+        let held = self.table.record(&sender.name)?;
+        let taken = held.identity.address != sender.identity.address && held.facts == Facts::default();
+        (taken && !sender.facts.down).then(|| {
+            format!(
+                "the node name {:?} of {} is in use by the alive member at {}; give one of them another name",
+                sender.name, sender.identity.address, held.identity.address
+            )
+        })
+    }
+
+    /// Takes a peer's records into the table and into foca.
+    pub(super) fn merge_remote(&mut self, now: Duration, records: Vec<Record>) {
+        if self.presence == Presence::Left {
+            return;
+        }
+        let held: HashMap<SocketAddr, Update<Identity>> =
+            self.foca.iter_membership_state().map(|member| (member.id().address, member.clone())).collect();
+        let mut updates = Vec::with_capacity(records.len());
+        for mut record in records {
+            if self.is_about_us(&record) {
+                self.take_word_about_us(now, record);
+                continue;
+            }
+            let (identity, name) = (record.identity, record.name.clone());
+            let ours = held.get(&identity.address).filter(|held| *held.id() == identity);
+            let answers_us = ours.is_some_and(|held| held.state() != State::Down);
+            let (incarnation, state) = match (record.facts.down, record.facts.leaves) {
+                (true, false) if answers_us => {
+                    record.facts.down = false;
+                    (ours.map_or(0, Update::incarnation), State::Suspect)
+                }
+                (true, _) => (0, State::Down),
+                (false, _) => (0, State::Alive),
+            };
+            match self.table.merge(record, now) {
+                Merge::Conflict(holder) => self.log_conflict(now, &name, holder, identity.address),
+                Merge::Unchanged if self.table.record(&name).is_none() => {}
+                Merge::Unchanged | Merge::Changed => updates.push(Update::new(identity, incarnation, state)),
+                Merge::Full => tracing::warn!(member = name, "the member table is full: a member was not taken"),
+            }
+        }
+        self.tell_foca(updates);
+        self.swept = false;
+        self.settle(now);
+    }
+
+    pub(super) fn is_about_us(&self, record: &Record) -> bool {
+        record.name == self.name || record.identity.address == self.foca.identity().address
+    }
+
+    /// A record with our name or our address: our present life, a former one, or a double.
+    pub(super) fn take_word_about_us(&mut self, now: Duration, mut record: Record) {
+        let own = *self.foca.identity();
+        if record.identity.address != own.address {
+            if record.facts == Facts::default() {
+                self.log_conflict(now, &record.name, own.address, record.identity.address);
+            }
+            return;
+        }
+        if record.identity.order() > own.order() {
+            self.outlive(now, record.identity);
+        } else if record.identity == own && record.name == self.name {
+            self.refute(record.facts);
+        }
+        if record.name != self.name {
+            // A former life at our address had another name; it is over.
+            record.facts.down = true;
+            self.table.merge(record, now);
+        }
+    }
+
+    /// Somebody holds facts against our present identity: come back under the next one, unless they are true.
+    pub(super) fn refute(&mut self, facts: Facts) {
+        let wrong = match self.presence {
+            Presence::Present => facts.down || facts.leaves,
+            Presence::Leaving => facts.down && !facts.leaves,
+            Presence::Left => false,
+        };
+        if wrong {
+            self.tell_foca(vec![Update::down(*self.foca.identity())]);
+        }
+    }
+
+    /// A former life of ours has the later generation (the clock was set back): start behind it.
+    fn outlive(&mut self, now: Duration, former: Identity) {
+        let generation = former.generation + 1;
+        if generation > MAX_GENERATION {
+            return;
+        }
+        let identity = Identity { generation, renewal: 0, ..*self.foca.identity() };
+        match self.foca.change_identity(identity, &mut self.events) {
+            Ok(()) => self.identity_changed(now),
+            Err(error) => tracing::debug!(%error, "the identity was not changed"),
+        }
+    }
+
+    pub(super) fn log_conflict(&mut self, now: Duration, name: &str, holder: SocketAddr, claimant: SocketAddr) {
+        if self.conflict_logged_at.is_none_or(|at| now.saturating_sub(at) >= CONFLICT_LOG_INTERVAL) {
+            self.conflict_logged_at = Some(now);
+            tracing::warn!(name, %holder, %claimant, "two alive nodes have the same name; the first one keeps it");
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! A pool of [`Protocol`]s in virtual time on a network that delays, loses and cuts. One seed decides everything.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use foca_rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+use super::{
+    config::{PoolConfig, Timing},
+    identity::Identity,
+    member::{Member, MemberStatus, Record},
+    protocol::Protocol,
+    wire::{Reply, Request},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+enum Event {
+    Packet(Vec<u8>),
+    Request(usize, Request),
+    Answer(SocketAddr, Option<Vec<Record>>),
+}
+
+struct Node {
+    protocol: Protocol,
+    started: Duration,
+    running: bool,
+    /// Nodes on different sides do not reach each other.
+    side: usize,
+}
+
+struct Network {
+    now: Duration,
+    nodes: Vec<Node>,
+    events: BinaryHeap<Reverse<(Duration, u64)>>,
+    /// The receiver of each event (an address may have changed hands) and the event.
+    payloads: HashMap<u64, (usize, Event)>,
+    sent: u64,
+    random: SmallRng,
+    loss: f64,
+    timing: Timing,
+}
+
+impl Network {
+    fn new(seed: u64, timing: Timing) -> Self {
+        Self {
+            now: Duration::ZERO,
+            nodes: Vec::new(),
+            events: BinaryHeap::new(),
+            payloads: HashMap::new(),
+            sent: 0,
+            random: SmallRng::seed_from_u64(seed),
+            loss: 0.0,
+            timing,
+        }
+    }
+
+    /// Starts a node; its generation is its start, as with the wall clock.
+    fn start(&mut self, name: &str, port: u16) -> usize {
+        self.start_at(name, port, u64::try_from(self.now.as_millis()).unwrap() + 1_000_000)
+    }
+
+    fn start_at(&mut self, name: &str, port: u16, generation: u64) -> usize {
+        let address = SocketAddr::from(([10, 0, 0, 1], port));
+        let config = PoolConfig { timing: self.timing, tags: tags("role", name), ..PoolConfig::new(name, address) };
+        let identity = Identity { address, generation, renewal: 0 };
+        let protocol = Protocol::new(&config, identity, self.random.random());
+        self.nodes.push(Node { protocol, started: self.now, running: true, side: 0 });
+        self.nodes.len() - 1
+    }
+
+    fn started(seed: u64, size: u16) -> Self {
+        let mut network = Self::new(seed, Timing::lan());
+        for index in 0..size {
+            let node = network.start(&format!("node-{index:03}"), 1000 + index);
+            if node > 0 {
+                network.join(node, 0);
+            }
+        }
+        network
+    }
+
+    fn call<R>(&mut self, node: usize, call: impl FnOnce(&mut Protocol, Duration) -> R) -> R {
+        let now = self.now - self.nodes[node].started;
+        let result = call(&mut self.nodes[node].protocol, now);
+        let output = self.nodes[node].protocol.take_output();
+        for (address, packet) in output.packets {
+            assert!(packet.len() <= super::limits::MAX_PACKET_BYTES, "a packet of {} bytes", packet.len());
+            let lost = self.random.random_bool(self.loss);
+            if let Some(to) = self.holder(address).filter(|to| !lost && self.reaches(node, *to)) {
+                self.send(to, Event::Packet(packet));
+            }
+        }
+        for (address, request) in output.exchanges {
+            match self.holder(address).filter(|to| self.reaches(node, *to)) {
+                Some(to) => self.send(to, Event::Request(node, request)),
+                None => self.send(node, Event::Answer(address, None)),
+            }
+        }
+        result
+    }
+
+    fn send(&mut self, to: usize, event: Event) {
+        self.sent += 1;
+        let delay = Duration::from_micros(self.random.random_range(100..3000));
+        self.events.push(Reverse((self.now + delay, self.sent)));
+        self.payloads.insert(self.sent, (to, event));
+    }
+
+    fn holder(&self, address: SocketAddr) -> Option<usize> {
+        self.nodes.iter().rposition(|node| node.running && node.protocol.own().identity.address == address)
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        self.nodes[to].running && self.nodes[from].side == self.nodes[to].side
+    }
+
+    fn deliver(&mut self, number: u64) {
+        let Some((to, event)) = self.payloads.remove(&number) else { return };
+        if !self.nodes[to].running {
+            return;
+        }
+        match event {
+            Event::Packet(packet) => self.call(to, |protocol, now| protocol.packet(now, &packet)),
+            Event::Answer(address, records) => {
+                self.call(to, |protocol, now| protocol.finish_exchange(now, address, records));
+            }
+            Event::Request(from, request) => {
+                let address = self.nodes[to].protocol.own().identity.address;
+                let records = match self.call(to, |protocol, now| protocol.answer(now, request)) {
+                    Reply::Records(records) => Some(records),
+                    Reply::Refused(_) => None,
+                };
+                self.send(from, Event::Answer(address, records));
+            }
+        }
+    }
+
+    fn join(&mut self, node: usize, other: usize) {
+        let request = self.call(node, |protocol, now| protocol.push_pull_request(now));
+        if let Reply::Records(records) = self.call(other, |protocol, now| protocol.answer(now, request)) {
+            self.call(node, |protocol, now| protocol.finish_join(now, records));
+        }
+    }
+
+    /// Lets the time pass to the next thing that happens, at most to `limit`.
+    fn step(&mut self, limit: Duration) {
+        let event = self.events.peek().map(|Reverse((at, _))| *at);
+        let running = self.nodes.iter().enumerate().filter(|(_, node)| node.running);
+        let timer = running.map(|(index, node)| (node.started + node.protocol.next_deadline(), index)).min();
+        let (timer, node) = timer.unwrap_or((Duration::MAX, 0));
+        let next = event.unwrap_or(Duration::MAX).min(timer).max(self.now);
+        if next > limit {
+            self.now = limit;
+        } else if event.is_some_and(|at| at <= timer) {
+            self.now = next;
+            if let Some(Reverse((_, number))) = self.events.pop() {
+                self.deliver(number);
+            }
+        } else {
+            self.now = next;
+            self.call(node, |protocol, now| protocol.advance(now));
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let limit = self.now + time;
+        while self.now < limit {
+            self.step(limit);
+        }
+    }
+
+    /// How long it took until `holds`; a panic after `limit`.
+    fn until(&mut self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) -> Duration {
+        let from = self.now;
+        while !holds(self) {
+            assert!(self.now < from + limit, "{what}: not within {limit:?}\n{}", self.report());
+            self.step(from + limit);
+        }
+        self.now - from
+    }
+
+    fn report(&self) -> String {
+        let running = self.nodes.iter().filter(|node| node.running);
+        running.map(|node| format!("{}: {:?}\n", node.protocol.name, statuses(&node.protocol))).collect()
+    }
+
+    fn status(&self, at: usize, name: &str) -> Option<MemberStatus> {
+        self.nodes[at].protocol.members().into_iter().find(|member| member.name == name).map(|member| member.status)
+    }
+
+    /// True when every running node shows `name` with this status.
+    fn all_show(&self, name: &str, status: MemberStatus) -> bool {
+        (0..self.nodes.len())
+            .filter(|node| self.nodes[*node].running)
+            .all(|node| self.status(node, name) == Some(status))
+    }
+
+    /// True when all running nodes show all running nodes, and nobody else, as alive.
+    fn is_whole(&self) -> bool {
+        let running: Vec<_> = self.nodes.iter().filter(|node| node.running).collect();
+        running.iter().all(|node| {
+            let members = node.protocol.members();
+            let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
+            alive.count() == running.len()
+        })
+    }
+}
+
+fn tags(key: &str, value: &str) -> BTreeMap<String, String> {
+    [(key.to_owned(), value.to_owned())].into()
+}
+
+fn statuses(protocol: &Protocol) -> Vec<(String, MemberStatus)> {
+    protocol.members().into_iter().map(|Member { name, status, .. }| (name, status)).collect()
+}
+
+#[test]
+fn joined_nodes_see_each_other_with_their_tags() {
+    for seed in 0..5 {
+        let mut network = Network::started(seed, 20);
+        network.until("all see all", 5 * SECOND, Network::is_whole);
+        network.until("tags", SECOND, |network| {
+            network
+                .nodes
+                .iter()
+                .all(|node| node.protocol.members().iter().all(|member| member.tags == tags("role", &member.name)))
+        });
+    }
+}
+
+#[test]
+fn changed_tags_spread_even_when_they_do_not_fit_a_packet() {
+    for (seed, size) in [(1, 10), (2, 4000)] {
+        let mut network = Network::started(seed, 10);
+        network.until("all see all", 5 * SECOND, Network::is_whole);
+        let large = tags("large", &"x".repeat(size));
+        network.call(3, |protocol, now| protocol.set_tags(now, large.clone())).unwrap();
+        network.until("the new tags", 10 * SECOND, |network| {
+            let shown = |node: &Node| node.protocol.members().into_iter().find(|member| member.name == "node-003");
+            network.nodes.iter().all(|node| shown(node).is_some_and(|member| member.tags == large))
+        });
+        assert!(network.call(3, |protocol, now| protocol.set_tags(now, tags("large", &"x".repeat(5000)))).is_err());
+    }
+}
+
+#[test]
+fn a_killed_node_fails_within_seconds_and_its_restart_is_alive_at_once() {
+    for seed in 0..10 {
+        let mut network = Network::started(seed, 5);
+        network.until("all see all", 5 * SECOND, Network::is_whole);
+        network.pass(Duration::from_millis(seed * 137));
+        network.nodes[4].running = false;
+        network.until("it failed", 7 * SECOND, |network| network.all_show("node-004", MemberStatus::Failed));
+        network.pass(3 * SECOND);
+        let restarted = network.start("node-004", 1004);
+        network.join(restarted, 2);
+        let back = network.until("it is back", 2 * SECOND, Network::is_whole);
+        assert!(back < SECOND, "{back:?}");
+    }
+}
+
+#[test]
+fn a_quick_restart_is_never_seen_as_failed() {
+    for seed in 0..10 {
+        let mut network = Network::started(seed, 5);
+        network.until("all see all", 5 * SECOND, Network::is_whole);
+        network.nodes[4].running = false;
+        network.pass(SECOND / 2);
+        let restarted = network.start("node-004", 1004);
+        network.join(restarted, 0);
+        let limit = network.now + 20 * SECOND;
+        while network.now < limit {
+            network.step(limit);
+            for node in [0, 1, 2, 3] {
+                assert_ne!(network.status(node, "node-004"), Some(MemberStatus::Failed), "seed {seed}");
+            }
+        }
+        assert!(network.is_whole());
+    }
+}
+
+#[test]
+fn a_leaving_node_is_left_and_at_no_time_failed() {
+    for seed in 0..10 {
+        let mut network = Network::started(seed, 8);
+        network.loss = 0.05;
+        network.until("all see all", 10 * SECOND, Network::is_whole);
+        network.call(5, Protocol::begin_leave);
+        let watch = |network: &Network| {
+            for node in (0..8).filter(|node| *node != 5) {
+                assert_ne!(network.status(node, "node-005"), Some(MemberStatus::Failed), "seed {seed}");
+            }
+        };
+        network.until("the intent is spread", 5 * SECOND, |network| {
+            watch(network);
+            network.nodes[5].protocol.is_spread()
+        });
+        network.call(5, Protocol::complete_leave);
+        network.pass(SECOND / 20);
+        network.nodes[5].running = false;
+        network.until("it left", 10 * SECOND, |network| {
+            watch(network);
+            network.all_show("node-005", MemberStatus::Left)
+        });
+        let back = network.start("node-005", 1005);
+        network.join(back, 0);
+        network.until("it is back", 5 * SECOND, Network::is_whole);
+    }
+}
+
+#[test]
+fn a_failed_node_can_be_forced_out_everywhere_and_pruned() {
+    let mut network = Network::started(7, 5);
+    network.until("all see all", 5 * SECOND, Network::is_whole);
+    network.nodes[4].running = false;
+    network.until("it failed", 7 * SECOND, |network| network.all_show("node-004", MemberStatus::Failed));
+    assert!(network.call(0, |protocol, now| protocol.force_leave(now, "absent", false)).is_err());
+    network.call(0, |protocol, now| protocol.force_leave(now, "node-001", false)).unwrap();
+    network.call(0, |protocol, now| protocol.force_leave(now, "node-004", false)).unwrap();
+    network.until("it left", 5 * SECOND, |network| network.all_show("node-004", MemberStatus::Left));
+    assert!(network.all_show("node-001", MemberStatus::Alive), "a living one is not touched");
+    network.call(1, |protocol, now| protocol.force_leave(now, "node-004", true)).unwrap();
+    network.until("it is gone", 5 * SECOND, |network| (0..4).all(|node| network.status(node, "node-004").is_none()));
+    network.pass(120 * SECOND);
+    assert!((0..4).all(|node| network.status(node, "node-004").is_none()), "no exchange brings it back");
+}
+
+#[test]
+fn a_healed_partition_merges() {
+    for seed in 0..5 {
+        let mut network = Network::started(seed, 6);
+        network.until("all see all", 5 * SECOND, Network::is_whole);
+        for node in 0..3 {
+            network.nodes[node].side = 1;
+        }
+        network.until("each side fails the other", 30 * SECOND, |network| {
+            (0..3).all(|one| {
+                (3..6).all(|other| {
+                    network.status(one, &format!("node-{other:03}")) == Some(MemberStatus::Failed)
+                        && network.status(other, &format!("node-{one:03}")) == Some(MemberStatus::Failed)
+                })
+            })
+        });
+        network.pass(60 * SECOND);
+        for node in 0..3 {
+            network.nodes[node].side = 0;
+        }
+        network.until("they merge", 60 * SECOND, Network::is_whole);
+        network.pass(30 * SECOND);
+        assert!(network.is_whole(), "and stay so\n{}", network.report());
+    }
+}
+
+#[test]
+fn a_paused_node_comes_back_by_itself() {
+    let mut network = Network::started(3, 5);
+    network.until("all see all", 5 * SECOND, Network::is_whole);
+    // Cut off alone, it hears nothing and is not heard: what a stopped process looks like to the others.
+    network.nodes[2].side = 1;
+    network.until("it failed", 10 * SECOND, |network| network.status(0, "node-002") == Some(MemberStatus::Failed));
+    network.nodes[2].side = 0;
+    network.until("it is back", 40 * SECOND, Network::is_whole);
+}
+
+#[test]
+fn a_lossy_network_fails_nobody() {
+    for seed in 0..3 {
+        let mut network = Network::started(seed, 10);
+        network.loss = 0.1;
+        network.until("all see all", 20 * SECOND, Network::is_whole);
+        let limit = network.now + 120 * SECOND;
+        while network.now < limit {
+            network.pass(SECOND);
+            assert!(network.is_whole(), "seed {seed}\n{}", network.report());
+        }
+    }
+}
+
+#[test]
+fn a_node_whose_clock_was_set_back_is_taken_again() {
+    let mut network = Network::started(3, 4);
+    network.until("all see all", 5 * SECOND, Network::is_whole);
+    network.nodes[3].running = false;
+    network.until("it failed", 7 * SECOND, |network| network.all_show("node-003", MemberStatus::Failed));
+    let restarted = network.start_at("node-003", 1003, 17);
+    network.join(restarted, 0);
+    network.until("it is back", 5 * SECOND, Network::is_whole);
+}
+
+#[test]
+fn a_name_moves_to_another_address_only_when_its_holder_is_not_alive() {
+    let mut network = Network::started(3, 4);
+    network.until("all see all", 5 * SECOND, Network::is_whole);
+    let double = network.start("node-003", 2003);
+    let request = network.call(double, |protocol, now| protocol.push_pull_request(now));
+    let Reply::Refused(reason) = network.call(0, |protocol, now| protocol.answer(now, request)) else {
+        panic!("a second alive node-003 was taken");
+    };
+    assert!(reason.contains("10.0.0.1:1003") && reason.contains("10.0.0.1:2003"), "{reason}");
+    network.nodes[3].running = false;
+    network.until("it failed", 7 * SECOND, |network| {
+        (0..3).all(|node| network.status(node, "node-003") == Some(MemberStatus::Failed))
+    });
+    network.join(double, 0);
+    network.until("it moved", 5 * SECOND, |network| {
+        network.is_whole() && network.nodes[1].protocol.members()[3].address.port() == 2003
+    });
+}
+
+#[test]
+fn garbage_and_cut_packets_change_nothing() {
+    let mut network = Network::started(9, 3);
+    network.until("all see all", 5 * SECOND, Network::is_whole);
+    let before = statuses(&network.nodes[0].protocol);
+    let mut random = SmallRng::seed_from_u64(1);
+    network.call(1, |protocol, now| protocol.set_tags(now, tags("more", "news"))).unwrap();
+    let good = network.nodes[1].protocol.envelope.seal(super::wire::Kind::Swim, &[7; 300]);
+    for length in 0..1500 {
+        let mut packet: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        network.call(0, |protocol, now| protocol.packet(now, &packet));
+        let header = good.len().min(6).min(length);
+        packet[..header].copy_from_slice(&good[..header]);
+        network.call(0, |protocol, now| protocol.packet(now, &packet));
+    }
+    assert_eq!(statuses(&network.nodes[0].protocol), before);
+    network.pass(10 * SECOND);
+    assert!(network.is_whole());
+}
+
+#[test]
+fn one_seed_gives_one_history() {
+    let history = |seed| {
+        let mut network = Network::started(seed, 6);
+        network.loss = 0.1;
+        network.pass(20 * SECOND);
+        (network.sent, network.report())
+    };
+    assert_eq!(history(5), history(5));
+    assert_ne!(history(5).0, history(6).0);
+}
