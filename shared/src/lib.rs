@@ -6,11 +6,13 @@
 pub mod agent;
 pub mod backend;
 pub mod catalog;
+pub mod coalesce;
 pub mod command;
 pub mod config;
 pub mod control;
 pub mod dns;
 pub mod filter;
+pub mod forward;
 pub mod gossip;
 pub mod http;
 pub mod model;

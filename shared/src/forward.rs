@@ -1,0 +1,480 @@
+//! The way to the leader, the same for a sidecar and for a server that does not lead.
+//!
+//! A [`Servers`] knows who the servers are and asks one of them one thing; [`Forward`] finds the one that leads:
+//! the one that answered last, else the one the role says, else any in turn; a `NotLeader` with a hint is followed at
+//! once, one without is asked again after a pause, for an election ends in a second or two. A command that may have
+//! been proposed is sent again only if it is idempotent. A read barrier is not held for long: whoever asked can answer
+//! from his own view instead. All barriers that come while one is under way share the next (see `coalesce`).
+//!
+//! [`Forward`] is the [`Backend`] of both roles. It never interprets a command, and never answers a read.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tracing::debug;
+
+use crate::{
+    backend::{Backend, BackendError, Consistency, Contact},
+    coalesce::{Coalesce, Question},
+    command::{Command, Written},
+    model::Index,
+    tasks::Tasks,
+    view::Reader,
+};
+
+/// How long a write is kept trying while there is no leader: Consul's `rpc_hold_timeout`.
+pub const WRITE_HOLD: Duration = Duration::from_secs(7);
+/// How long a barrier is; an election takes less.
+pub const BARRIER_HOLD: Duration = Duration::from_secs(2);
+/// How long one server may take to answer before another is tried.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// Between two tries.
+pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// How long a write's caller is kept until the node's own view shows it. The write is done even when this runs out.
+pub const REACH_LIMIT: Duration = Duration::from_secs(5);
+
+/// The limits above, shorter in tests.
+#[derive(Clone, Copy)]
+struct Limits {
+    write_hold: Duration,
+    barrier_hold: Duration,
+    answer: Duration,
+}
+
+const LIMITS: Limits = Limits { write_hold: WRITE_HOLD, barrier_hold: BARRIER_HOLD, answer: ANSWER_LIMIT };
+
+/// Why one server did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// It does not lead; certainly nothing was proposed.
+    #[error("it does not lead (the leader is {})", leader.as_deref().unwrap_or("not known"))]
+    NotLeader {
+        /// The leader's RPC address, where it knows.
+        leader: Option<String>,
+    },
+    /// It certainly did not get it, or was too busy to take it.
+    #[error("{0}")]
+    Unsent(String),
+    /// It may have been done or not.
+    #[error("{0}")]
+    Unknown(String),
+    /// It was refused, and another server would refuse it too.
+    #[error("{0}")]
+    Rejected(String),
+}
+
+/// The servers, and how to ask one of them.
+#[async_trait]
+pub trait Servers: Send + Sync + 'static {
+    /// The leader's RPC address, `ip:port`, as far as the role knows.
+    fn leader(&self) -> Option<String>;
+
+    /// RPC addresses to ask while no leader is known; may be empty.
+    fn to_ask(&self) -> Vec<String>;
+
+    /// The RPC addresses of the voting servers.
+    fn peers(&self) -> Vec<String>;
+
+    /// How fresh the node's view is known to be.
+    fn contact(&self) -> Contact;
+
+    /// Proposes `command` at `server`.
+    ///
+    /// # Errors
+    /// [`AskError`]; only `Unknown` leaves the outcome open.
+    async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError>;
+
+    /// Asks `server` for the index to read at.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError>;
+}
+
+/// A backend that takes everything to the leader.
+pub struct Forward<S: Servers> {
+    route: Arc<Route<S>>,
+    reader: Reader,
+    leader_barrier: Coalesce<Barrier<S>>,
+    quorum_barrier: Coalesce<Barrier<S>>,
+}
+
+impl<S: Servers> Forward<S> {
+    /// A backend for the node whose view `reader` sees.
+    #[must_use]
+    pub fn new(servers: S, reader: Reader, tasks: &Tasks) -> Self {
+        Self::within(LIMITS, servers, reader, tasks)
+    }
+
+    fn within(limits: Limits, servers: S, reader: Reader, tasks: &Tasks) -> Self {
+        let route = Arc::new(Route { servers, limits, remembered: Mutex::new(None), turn: AtomicUsize::new(0) });
+        let barrier = |consistency| Coalesce::new(Barrier { route: route.clone(), consistency }, tasks.clone());
+        let (leader_barrier, quorum_barrier) = (barrier(Consistency::Leader), barrier(Consistency::Quorum));
+        Self { route, reader, leader_barrier, quorum_barrier }
+    }
+
+    /// The servers it asks.
+    #[must_use]
+    pub fn servers(&self) -> &S {
+        &self.route.servers
+    }
+}
+
+#[async_trait]
+impl<S: Servers> Backend for Forward<S> {
+    async fn write(&self, command: Command) -> Result<Written, BackendError> {
+        let written = self.route.write(&command).await?;
+        if timeout(REACH_LIMIT, self.reader.reach(written.index)).await.is_err() {
+            debug!(index = written.index.0, "a write is done, but this node's view does not show it yet");
+        }
+        Ok(written)
+    }
+
+    async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError> {
+        let barrier = match consistency {
+            Consistency::Leader => &self.leader_barrier,
+            Consistency::Quorum => &self.quorum_barrier,
+        };
+        barrier.ask().await.unwrap_or_else(|| Err(BackendError::Failed("this node is stopping".into())))
+    }
+
+    fn contact(&self) -> Contact {
+        self.route.servers.contact()
+    }
+
+    fn leader(&self) -> Option<String> {
+        self.route.servers.leader()
+    }
+
+    fn peers(&self) -> Vec<String> {
+        let mut peers = self.route.servers.peers();
+        peers.sort();
+        peers
+    }
+}
+
+/// The coalesced question: at which index may be read?
+struct Barrier<S: Servers> {
+    route: Arc<Route<S>>,
+    consistency: Consistency,
+}
+
+impl<S: Servers> Question for Barrier<S> {
+    type Answer = Result<Index, BackendError>;
+
+    async fn ask(&self) -> Self::Answer {
+        self.route.barrier(self.consistency).await
+    }
+}
+
+struct Route<S> {
+    servers: S,
+    limits: Limits,
+    /// Who led when last asked.
+    remembered: Mutex<Option<String>>,
+    /// Counts up, so that servers are asked in turn.
+    turn: AtomicUsize,
+}
+
+/// What one request has found out so far.
+#[derive(Default)]
+struct Tried {
+    /// The last server that could not help: not the next one to be asked where there is another.
+    failed: Option<String>,
+    /// Whether that server was asked because another had named it.
+    by_hint: bool,
+    /// Servers that could not be reached; not asked again before all others.
+    unreachable: Vec<String>,
+}
+
+impl Tried {
+    fn avoids(&self, server: &String) -> bool {
+        self.failed.as_ref() == Some(server) || self.unreachable.contains(server)
+    }
+}
+
+impl<S: Servers> Route<S> {
+    async fn write(&self, command: &Command) -> Result<Written, BackendError> {
+        let deadline = Instant::now() + self.limits.write_hold;
+        let mut tried = Tried::default();
+        loop {
+            let Some(server) = self.next(&tried) else {
+                pause(deadline).await.ok_or_else(|| self.no_one(&tried))?;
+                continue;
+            };
+            let limit = deadline.min(Instant::now() + self.limits.answer);
+            let asked = timeout_at(limit, self.servers.write(&server, command)).await;
+            let error = match asked.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into()))) {
+                Ok(written) => {
+                    self.remember(Some(server));
+                    return Ok(written);
+                }
+                Err(AskError::Rejected(reason)) => return Err(BackendError::Failed(reason)),
+                Err(AskError::Unknown(reason)) if !command.is_idempotent() => {
+                    debug!(server, reason, "the outcome of a write is not known");
+                    return Err(BackendError::TimedOut(self.limits.answer));
+                }
+                Err(error) => error,
+            };
+            let unknown = matches!(error, AskError::Unknown(_));
+            if self.failed(&mut tried, server, error) {
+                continue;
+            }
+            let out_of_time =
+                || if unknown { BackendError::TimedOut(self.limits.write_hold) } else { self.no_one(&tried) };
+            pause(deadline).await.ok_or_else(out_of_time)?;
+            if self.nobody_is_there(&tried) {
+                tried.unreachable.clear();
+            }
+        }
+    }
+
+    async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError> {
+        let deadline = Instant::now() + self.limits.barrier_hold;
+        let mut tried = Tried::default();
+        loop {
+            let Some(server) = self.next(&tried) else {
+                pause(deadline).await.ok_or_else(|| self.no_one(&tried))?;
+                continue;
+            };
+            let asked = timeout_at(deadline, self.servers.barrier(&server, consistency)).await;
+            let error = match asked.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into()))) {
+                Ok(index) => {
+                    self.remember(Some(server));
+                    return Ok(index);
+                }
+                Err(AskError::Rejected(reason)) => return Err(BackendError::Failed(reason)),
+                Err(error) => error,
+            };
+            if self.failed(&mut tried, server, error) {
+                continue;
+            }
+            if self.nobody_is_there(&tried) {
+                // Whoever asks shall hear it at once and answer from what he has.
+                return Err(BackendError::NoServers);
+            }
+            pause(deadline).await.ok_or_else(|| self.no_one(&tried))?;
+        }
+    }
+
+    /// The server to ask now.
+    fn next(&self, tried: &Tried) -> Option<String> {
+        let known = self.remembered().clone().or_else(|| self.servers.leader());
+        if let Some(leader) = known.clone().filter(|leader| !tried.avoids(leader)) {
+            return Some(leader);
+        }
+        let all = self.servers.to_ask();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = |servers: Vec<&String>| {
+            let count = servers.len();
+            (count > 0).then(|| servers[turn % count].clone())
+        };
+        in_turn(all.iter().filter(|server| !tried.avoids(server)).collect())
+            .or_else(|| in_turn(all.iter().filter(|server| !tried.unreachable.contains(server)).collect()))
+            .or_else(|| in_turn(all.iter().collect()))
+            .or(known)
+    }
+
+    /// Notes that `server` could not help. Whether another is to be asked without a pause.
+    fn failed(&self, tried: &mut Tried, server: String, error: AskError) -> bool {
+        debug!(server, %error, "a server was asked in vain");
+        let unsent = matches!(error, AskError::Unsent(_));
+        let hint = match error {
+            AskError::NotLeader { leader } if !tried.by_hint => leader,
+            _ => None,
+        };
+        if unsent && !tried.unreachable.contains(&server) {
+            tried.unreachable.push(server.clone());
+        }
+        tried.failed = Some(server);
+        let hint = hint.filter(|leader| !tried.avoids(leader));
+        tried.by_hint = hint.is_some();
+        self.remember(hint);
+        if self.nobody_is_there(tried) {
+            return false;
+        }
+        tried.by_hint || unsent
+    }
+
+    fn nobody_is_there(&self, tried: &Tried) -> bool {
+        self.servers.to_ask().iter().all(|server| tried.unreachable.contains(server))
+    }
+
+    fn no_one(&self, tried: &Tried) -> BackendError {
+        if self.nobody_is_there(tried) { BackendError::NoServers } else { BackendError::NoLeader }
+    }
+
+    fn remember(&self, leader: Option<String>) {
+        *self.remembered() = leader;
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<String>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits between two tries; `None` when there is no time for another.
+async fn pause(deadline: Instant) -> Option<()> {
+    let next = Instant::now() + RETRY_PAUSE;
+    if next >= deadline {
+        return None;
+    }
+    sleep_until(next).await;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, time::Duration};
+
+    use super::*;
+    use crate::{
+        command::{Deregistration, Outcome},
+        view,
+    };
+
+    const SHORT: Limits = Limits {
+        write_hold: Duration::from_millis(700),
+        barrier_hold: Duration::from_millis(300),
+        answer: Duration::from_millis(100),
+    };
+
+    /// Servers that answer as scripted, in order; every server that is asked is noted.
+    #[derive(Default)]
+    struct Scripted {
+        leader: Option<String>,
+        all: Vec<String>,
+        answers: Mutex<VecDeque<Result<u64, AskError>>>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Scripted {
+        fn answer(&self, server: &str) -> Result<Index, AskError> {
+            self.asked.lock().unwrap().push(server.into());
+            let next = self.answers.lock().unwrap().pop_front();
+            next.unwrap_or(Err(AskError::NotLeader { leader: None })).map(Index)
+        }
+    }
+
+    #[async_trait]
+    impl Servers for Scripted {
+        fn leader(&self) -> Option<String> {
+            self.leader.clone()
+        }
+
+        fn to_ask(&self) -> Vec<String> {
+            self.all.clone()
+        }
+
+        fn peers(&self) -> Vec<String> {
+            self.all.clone()
+        }
+
+        fn contact(&self) -> Contact {
+            Contact { known_leader: self.leader.is_some(), last: Duration::ZERO }
+        }
+
+        async fn write(&self, server: &str, _: &Command) -> Result<Written, AskError> {
+            self.answer(server).map(|index| Written { index, outcome: Outcome::Done })
+        }
+
+        async fn barrier(&self, server: &str, _: Consistency) -> Result<Index, AskError> {
+            self.answer(server)
+        }
+    }
+
+    fn not_leader(leader: Option<&str>) -> Result<u64, AskError> {
+        Err(AskError::NotLeader { leader: leader.map(Into::into) })
+    }
+
+    fn unsent() -> Result<u64, AskError> {
+        Err(AskError::Unsent("connection refused".into()))
+    }
+
+    fn forward(leader: Option<&str>, all: &[&str], answers: Vec<Result<u64, AskError>>) -> Forward<Scripted> {
+        let all = all.iter().map(ToString::to_string).collect();
+        let scripted = Scripted {
+            leader: leader.map(Into::into),
+            all,
+            answers: Mutex::new(answers.into()),
+            ..Scripted::default()
+        };
+        let (mut writer, reader) = view::new();
+        let mut state = crate::catalog::State::default();
+        state.skip_to(Index(1000));
+        writer.replace(state);
+        Forward::within(SHORT, scripted, reader, &Tasks::new())
+    }
+
+    fn command() -> Command {
+        Command::Deregister(Deregistration::Node("n".into()))
+    }
+
+    fn asked(forward: &Forward<Scripted>) -> Vec<String> {
+        std::mem::take(&mut forward.servers().asked.lock().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_hint_is_followed_and_remembered() {
+        let forward = forward(Some("a"), &["a", "b"], vec![not_leader(Some("b")), Ok(5), Ok(6)]);
+        assert_eq!(forward.write(command()).await.unwrap().index, Index(5));
+        assert_eq!(asked(&forward), ["a", "b"]);
+        assert_eq!(forward.barrier(Consistency::Leader).await, Ok(Index(6)));
+        assert_eq!(asked(&forward), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn an_election_is_waited_for() {
+        let mut answers = vec![unsent()];
+        answers.extend((0..5).map(|_| not_leader(None)));
+        answers.push(Ok(9));
+        let forward = forward(Some("a"), &["a", "b", "c"], answers);
+        let started = Instant::now();
+        assert_eq!(forward.write(command()).await.unwrap().index, Index(9));
+        assert!(started.elapsed() >= RETRY_PAUSE * 5);
+        let servers = asked(&forward);
+        assert_eq!(servers.iter().filter(|server| *server == "a").count(), 1, "the dead leader is not asked again");
+    }
+
+    #[tokio::test]
+    async fn without_a_leader_a_write_gives_up_in_time_and_a_barrier_sooner() {
+        let forward = forward(None, &["a", "b"], vec![]);
+        let started = Instant::now();
+        assert_eq!(forward.write(command()).await, Err(BackendError::NoLeader));
+        assert!(started.elapsed() >= SHORT.write_hold - RETRY_PAUSE * 2);
+        let started = Instant::now();
+        assert_eq!(forward.barrier(Consistency::Quorum).await, Err(BackendError::NoLeader));
+        assert!(started.elapsed() >= SHORT.barrier_hold - RETRY_PAUSE * 2);
+    }
+
+    #[tokio::test]
+    async fn a_barrier_with_nobody_there_fails_at_once() {
+        let forward = forward(Some("a"), &["a", "b", "c"], (0..9).map(|_| unsent()).collect());
+        assert_eq!(forward.barrier(Consistency::Leader).await, Err(BackendError::NoServers));
+        let mut servers = asked(&forward);
+        servers.sort();
+        assert_eq!(servers, ["a", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_write_is_not_tried_again_and_an_unknown_one_is_when_idempotent() {
+        let rejected = Err(AskError::Rejected("too large".into()));
+        let forward = forward(Some("a"), &["a"], vec![rejected, Err(AskError::Unknown("reset".into())), Ok(3)]);
+        assert_eq!(forward.write(command()).await, Err(BackendError::Failed("too large".into())));
+        assert_eq!(forward.write(command()).await.unwrap().index, Index(3));
+    }
+
+    #[tokio::test]
+    async fn without_any_server_the_error_says_so() {
+        let forward = forward(None, &[], vec![]);
+        assert_eq!(forward.write(command()).await, Err(BackendError::NoServers));
+        assert_eq!(forward.barrier(Consistency::Leader).await, Err(BackendError::NoServers));
+    }
+}
