@@ -2,8 +2,9 @@
 //!
 //! The `.proto` files are in `proto/`, by package; the code made from them is committed in `src/generated/` (see
 //! `tests/generated.rs`), so that building needs no protoc. Only [`convert`] touches generated model types: everyone
-//! else encodes and decodes with [`encode_command`] and its siblings.
+//! else encodes and decodes with [`encode_command`] and its siblings. [`client`] asks servers in the same terms.
 
+pub mod client;
 pub mod convert;
 
 pub use convert::{

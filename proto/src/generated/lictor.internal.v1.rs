@@ -1104,23 +1104,20 @@ pub struct Changes {
 /// Proof of life.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
-    /// The server's state is at this index, and every change up to it that this stream is to have was sent before,
-    /// where `current` is set.
+    /// The last change the server knows; the watcher may not have been sent it yet.
     #[prost(uint64, tag = "1")]
     pub index: u64,
-    #[prost(bool, tag = "2")]
-    pub current: bool,
     /// The leader's RPC address; empty where none is known.
-    #[prost(string, tag = "3")]
+    #[prost(string, tag = "2")]
     pub leader: ::prost::alloc::string::String,
     /// Whether the server knows a leader.
-    #[prost(bool, tag = "4")]
+    #[prost(bool, tag = "3")]
     pub known_leader: bool,
     /// The RPC addresses of all voting servers.
-    #[prost(string, repeated, tag = "5")]
+    #[prost(string, repeated, tag = "4")]
     pub servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// How long ago the server last heard from the leader; 0 at the leader.
-    #[prost(uint64, tag = "6")]
+    #[prost(uint64, tag = "5")]
     pub leader_contact_ms: u64,
 }
 /// How sure the leader must be.

@@ -1,0 +1,147 @@
+//! Asks servers over the internal Registry service, in the terms of `lictor_shared`.
+//!
+//! Keeps a connection to each server it has asked and makes them again as needed; knows nothing of who leads and never
+//! tries again: that is `lictor_shared::forward`.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use lictor_shared::{
+    backend::Consistency,
+    command::{Command, Written},
+    forward::AskError,
+    model::Index,
+};
+use tonic::{
+    Code, ConnectError, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    DecodeError,
+    internal::{
+        self, BarrierRequest, WatchEvent, WatchRequest, WriteRequest, barrier_reply, registry_client::RegistryClient,
+        write_reply,
+    },
+};
+
+/// The largest message between servers and sidecars, in bytes; above the largest command and a batch of changes.
+pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// Of `WatchRequest.protocol_version`.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// A cluster has a handful of servers; more connections than this are addresses of the past.
+const MAX_CONNECTIONS: usize = 32;
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// A connection whose other end went away without a word is given up after the sum of these.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Connections to servers.
+#[derive(Debug, Default)]
+pub struct Client {
+    channels: Mutex<HashMap<String, Channel>>,
+}
+
+impl Client {
+    /// A client without connections.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Proposes a command at `server` (`ip:port`).
+    ///
+    /// # Errors
+    /// [`AskError`]; only `Unknown` leaves the outcome open.
+    pub async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {
+        let request = WriteRequest { command: Some(command.into()) };
+        let reply = self.registry(server)?.write(request).await.map_err(|status| ask_error(&status))?;
+        match reply.into_inner().reply {
+            Some(write_reply::Reply::Written(written)) => written.try_into().map_err(unknown),
+            Some(write_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
+            Some(write_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
+            Some(write_reply::Reply::Rejected(rejected)) => Err(AskError::Rejected(rejected.reason)),
+            None => Err(unknown(DecodeError::Missing { field: "WriteReply.reply" })),
+        }
+    }
+
+    /// Asks `server` for the index to read at.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
+        let request = BarrierRequest { consistency: internal::Consistency::from(consistency).into() };
+        let reply = self.registry(server)?.barrier(request).await.map_err(|status| ask_error(&status))?;
+        match reply.into_inner().reply {
+            Some(barrier_reply::Reply::Index(index)) => Ok(Index(index)),
+            Some(barrier_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
+            Some(barrier_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
+            None => Err(unknown(DecodeError::Missing { field: "BarrierReply.reply" })),
+        }
+    }
+
+    /// Opens a watch stream at `server`. The stream says when it is dead only by its silence.
+    ///
+    /// # Errors
+    /// [`AskError`]; `Rejected` where the server refuses this watcher for what it is.
+    pub async fn watch(&self, server: &str, request: WatchRequest) -> Result<Streaming<WatchEvent>, AskError> {
+        let stream = self.registry(server)?.watch(request).await.map_err(|status| ask_error(&status))?;
+        Ok(stream.into_inner())
+    }
+
+    fn registry(&self, server: &str) -> Result<RegistryClient<Channel>, AskError> {
+        let channel = self.channel(server)?;
+        let client = RegistryClient::new(channel);
+        Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+    }
+
+    fn channel(&self, server: &str) -> Result<Channel, AskError> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(server) {
+            return Ok(channel.clone());
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{server}"))
+            .map_err(|error| AskError::Unsent(format!("{server:?} is no address of a server: {error}")))?
+            .connect_timeout(CONNECT_LIMIT)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_LIMIT)
+            .keep_alive_while_idle(true);
+        if channels.len() >= MAX_CONNECTIONS {
+            // Requests under way keep theirs; the servers of today are connected again.
+            channels.clear();
+        }
+        let channel = endpoint.connect_lazy();
+        channels.insert(server.to_owned(), channel.clone());
+        Ok(channel)
+    }
+}
+
+fn not_leader(hint: internal::NotLeader) -> AskError {
+    AskError::NotLeader { leader: Some(hint.leader).filter(|leader| !leader.is_empty()) }
+}
+
+fn unknown(error: DecodeError) -> AskError {
+    AskError::Unknown(format!("the answer cannot be read: {error}"))
+}
+
+fn ask_error(status: &Status) -> AskError {
+    let reason = status.message().to_owned();
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<ConnectError>() {
+            return AskError::Unsent(reason);
+        }
+        source = error.source();
+    }
+    match status.code() {
+        // What this crate's server side says before it does anything.
+        Code::ResourceExhausted | Code::Unimplemented => AskError::Unsent(reason),
+        Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied => AskError::Rejected(reason),
+        code => AskError::Unknown(format!("{code:?}: {reason}")),
+    }
+}
