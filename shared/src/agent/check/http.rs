@@ -1,0 +1,139 @@
+//! One run of an HTTP check: a request, whose status code decides. 2xx passes, 429 warns, the rest is critical.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{ACCEPT, HOST, LOCATION, USER_AGENT},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+
+use super::connect::connect;
+use crate::{
+    agent::local::OUTPUT_MAX,
+    model::{CheckDefinition, Status},
+};
+
+/// Redirects followed in one run.
+const REDIRECTS_MAX: usize = 10;
+
+/// Sends the request of `definition`, follows redirects unless it says not to, and judges the answer.
+pub(super) async fn probe(definition: &CheckDefinition) -> (Status, String) {
+    match request(definition).await {
+        Ok((status, output)) => (status, output),
+        Err(failure) => (Status::Critical, failure),
+    }
+}
+
+async fn request(definition: &CheckDefinition) -> Result<(Status, String), String> {
+    let mut method = method(definition)?;
+    let headers = headers(definition)?;
+    let mut body = Bytes::copy_from_slice(definition.body.as_bytes());
+    let mut url = Uri::from_str(&definition.http).map_err(|error| format!("{:?}: {error}", definition.http))?;
+    for _ in 0..=REDIRECTS_MAX {
+        let response = send(&url, &method, &headers, body.clone()).await?;
+        let Some(next) = redirection(&url, &response).filter(|_| !definition.disable_redirects) else {
+            return Ok(judge(definition, &method, response).await);
+        };
+        let keeps_method = matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        if !keeps_method && method != Method::HEAD {
+            method = Method::GET;
+            body = Bytes::new();
+        }
+        url = next?;
+    }
+    Err(format!("{}: more than {REDIRECTS_MAX} redirects", definition.http))
+}
+
+fn method(definition: &CheckDefinition) -> Result<Method, String> {
+    match definition.method.as_str() {
+        "" => Ok(Method::GET),
+        method => Method::from_str(method).map_err(|_| format!("{method:?} is no HTTP method")),
+    }
+}
+
+fn headers(definition: &CheckDefinition) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in &definition.header {
+        let header = HeaderName::from_str(name).map_err(|_| format!("{name:?} is no header name"))?;
+        for value in values {
+            let value = HeaderValue::from_str(value).map_err(|_| format!("header {name}: {value:?} is no value"))?;
+            headers.append(header.clone(), value);
+        }
+    }
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("Lictor Health Check"));
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("text/plain, text/*, */*"));
+    Ok(headers)
+}
+
+async fn send(url: &Uri, method: &Method, headers: &HeaderMap, body: Bytes) -> Result<Response<Incoming>, String> {
+    if url.scheme_str().is_none_or(|scheme| scheme != "http") {
+        return Err(format!("{url}: only http:// can be checked"));
+    }
+    let failed = |error: &dyn std::fmt::Display| format!("{method} {url}: {error}");
+    let authority = url.authority().ok_or_else(|| format!("{url} names no host"))?;
+    let stream = connect(authority.host(), authority.port_u16().unwrap_or(80)).await.map_err(|error| failed(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    let target = url.path_and_query().map_or("/", |target| target.as_str());
+    let mut request =
+        Request::builder().method(method).uri(target).body(Full::new(body)).map_err(|error| failed(&error))?;
+    *request.headers_mut() = headers.clone();
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        request.headers_mut().entry(HOST).or_insert(host);
+    }
+    // The connection ends with the answer's body, or when that is dropped: nothing is left behind.
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(|error| failed(&error))
+}
+
+/// Where a redirect leads; none where the answer is final.
+fn redirection(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, String>> {
+    let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(LOCATION).filter(|_| redirects)?;
+    let next = || {
+        let location = location.to_str().ok()?;
+        let absolute = if location.contains("://") {
+            location.to_string()
+        } else if let Some(rest) = location.strip_prefix("//") {
+            format!("http://{rest}")
+        } else if location.starts_with('/') {
+            format!("http://{}{location}", from.authority()?)
+        } else {
+            let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+            format!("http://{}{folder}/{location}", from.authority()?)
+        };
+        Uri::from_str(&absolute).ok()
+    };
+    Some(next().ok_or_else(|| format!("{from}: redirects to {location:?}, which is no URL")))
+}
+
+async fn judge(definition: &CheckDefinition, method: &Method, response: Response<Incoming>) -> (Status, String) {
+    let code = response.status();
+    let status = match code {
+        code if code.is_success() => Status::Passing,
+        StatusCode::TOO_MANY_REQUESTS => Status::Warning,
+        _ => Status::Critical,
+    };
+    let limit = match definition.output_max_size {
+        0 => OUTPUT_MAX,
+        limit => limit as usize,
+    };
+    let body = beginning(response.into_body(), limit).await;
+    (status, format!("HTTP {method} {}: {code} Output: {}", definition.http, String::from_utf8_lossy(&body)))
+}
+
+/// Reads a body as far as it is kept. One that breaks off is still an answer.
+async fn beginning(mut body: Incoming, limit: usize) -> Vec<u8> {
+    let mut kept = Vec::new();
+    while kept.len() < limit {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        if let Some(data) = frame.data_ref() {
+            kept.extend_from_slice(&data[..data.len().min(limit - kept.len())]);
+        }
+    }
+    kept
+}
