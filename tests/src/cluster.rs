@@ -1,0 +1,113 @@
+//! Servers and sidecars that have found each other.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::{
+    agent::{Agent, texts},
+    ports::Ports,
+    turn::{self, Turn},
+    wait,
+};
+
+/// Longest time until a new cluster is complete.
+const FORMATION_LIMIT: Duration = Duration::from_secs(40);
+
+/// A running cluster. It ends when dropped, every process by its own handle.
+#[derive(Debug)]
+pub struct Cluster {
+    /// `server-1`, `server-2`, ...
+    pub servers: Vec<Agent>,
+    /// `sidecar-1`, `sidecar-2`, ...
+    pub sidecars: Vec<Agent>,
+    // After the agents: the next test starts when these are gone.
+    _turn: Turn,
+}
+
+impl Cluster {
+    /// Takes a turn, starts everything, and waits until every agent knows every node as passing.
+    ///
+    /// # Panics
+    /// It is not complete in time.
+    #[must_use]
+    pub fn start(servers: usize, sidecars: usize) -> Self {
+        Self::start_with(servers, sidecars, |agent| agent)
+    }
+
+    /// [`Cluster::start`] with what `prepare` adds to the sidecars.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    #[must_use]
+    pub fn start_with(servers: usize, sidecars: usize, prepare: impl Fn(Agent) -> Agent) -> Self {
+        let turn = turn::take();
+        let mut tier: Vec<Agent> =
+            (1..=servers).map(|number| Agent::server(&format!("server-{number}"), servers)).collect();
+        let ports: Vec<Ports> = tier.iter().map(|agent| agent.ports).collect();
+        tier = tier.into_iter().map(|agent| agent.joining(&ports)).collect();
+        let hosts = (1..=sidecars)
+            .map(|number| prepare(Agent::sidecar(&format!("sidecar-{number}")).joining(&ports)))
+            .collect();
+        let mut cluster = Self { servers: tier, sidecars: hosts, _turn: turn };
+        for agent in cluster.agents_mut() {
+            agent.start();
+        }
+        cluster.wait_until_complete();
+        cluster
+    }
+
+    /// All agents, servers first.
+    pub fn agents(&self) -> impl Iterator<Item = &Agent> {
+        self.servers.iter().chain(&self.sidecars)
+    }
+
+    /// All agents, servers first.
+    pub fn agents_mut(&mut self) -> impl Iterator<Item = &mut Agent> {
+        self.servers.iter_mut().chain(&mut self.sidecars)
+    }
+
+    /// Waits until every agent is running and answers that every node's `serfHealth` is passing.
+    ///
+    /// # Panics
+    /// It is not so in time, or an agent has ended.
+    pub fn wait_until_complete(&mut self) {
+        let mut names: Vec<String> = self.agents().map(|agent| agent.name.clone()).collect();
+        names.sort_unstable();
+        for agent in self.agents_mut() {
+            agent.wait_for_http();
+            wait::until(&format!("{} knows every node as passing", agent.name), FORMATION_LIMIT, || {
+                let checks = agent.http().json("/v1/health/state/passing?filter=CheckID==serfHealth")?;
+                let passing = texts(&checks, "/Node");
+                wait::ensure(passing == names, || format!("it knows {passing:?}"))
+            });
+        }
+    }
+
+    /// Which of the servers leads, as a running agent has it.
+    ///
+    /// # Panics
+    /// There is no leader in time.
+    #[must_use]
+    pub fn leader(&self) -> usize {
+        wait::until("a leader", FORMATION_LIMIT, || {
+            let asked = self.agents().find(|agent| agent.is_running()).ok_or("no agent is running")?;
+            let leader = asked.http().json("/v1/status/leader")?;
+            self.servers
+                .iter()
+                .position(|server| leader == format!("127.0.0.1:{}", server.ports.server))
+                .filter(|&server| self.servers[server].is_running())
+                .ok_or(format!("{} says {leader}", asked.name))
+        })
+    }
+
+    /// kill -9 of every server before any is waited for.
+    pub fn kill_servers(&mut self) {
+        for server in &mut self.servers {
+            server.signal(Signal::KILL);
+        }
+        for server in &mut self.servers {
+            server.kill();
+        }
+    }
+}

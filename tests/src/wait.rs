@@ -1,0 +1,45 @@
+//! Waiting for a condition with a deadline: the only way a test here lets time pass.
+
+use std::{
+    fmt::Display,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Time between two looks at the condition.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Asks `condition` until it is `Ok`, and returns what it gave and the time that took.
+///
+/// # Panics
+/// It is still an error after `within`; the message has `what` and the last error.
+pub fn timed<T, E: Display>(
+    what: &str,
+    within: Duration,
+    mut condition: impl FnMut() -> Result<T, E>,
+) -> (T, Duration) {
+    let start = Instant::now();
+    loop {
+        match condition() {
+            Ok(value) => return (value, start.elapsed()),
+            Err(error) if start.elapsed() >= within => panic!("{what}: not within {within:?}: {error}"),
+            Err(_) => thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+/// [`timed`] without the time.
+///
+/// # Panics
+/// As [`timed`].
+pub fn until<T, E: Display>(what: &str, within: Duration, condition: impl FnMut() -> Result<T, E>) -> T {
+    timed(what, within, condition).0
+}
+
+/// `Ok` if `holds`, else the description as an error: for conditions written as a comparison.
+///
+/// # Errors
+/// The description, when it does not hold.
+pub fn ensure(holds: bool, description: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(description()) }
+}

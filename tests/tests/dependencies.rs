@@ -1,0 +1,75 @@
+//! Which crate may depend on which.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
+
+use std::{collections::BTreeSet, env, process::Command};
+
+use serde_json::Value;
+
+fn cargo(arguments: &[&str]) -> String {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The names of all crates that are linked into `package` or run for its build, itself included.
+fn tree(package: &str) -> BTreeSet<String> {
+    let text =
+        cargo(&["tree", "--locked", "--package", package, "--edges=normal,build", "--prefix=none", "--format={p}"]);
+    let names: BTreeSet<String> = text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    assert!(names.contains(package), "{names:?}");
+    names
+}
+
+#[test]
+fn crates_that_are_never_linked() {
+    for (package, unwanted) in [
+        ("lictor-sidecar", vec!["openraft", "redb", "lictor-server"]),
+        ("lictor-server", vec!["lictor-sidecar"]),
+        ("lictor-proto", vec!["openraft", "redb"]),
+        ("lictor-shared", vec!["lictor-proto", "prost", "tonic", "openraft", "redb"]),
+        ("hello", vec!["lictor-shared"]),
+        ("hello-client", vec!["lictor-shared"]),
+    ] {
+        let tree = tree(package);
+        for name in unwanted {
+            assert!(
+                !tree.contains(name),
+                "{package} must not depend on {name}: see `cargo tree -p {package} -i {name}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_crates_of_the_workspace_depend_on_each_other_in_one_direction() {
+    let metadata = cargo(&["metadata", "--locked", "--no-deps", "--format-version=1"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let names: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    for (package, allowed) in [
+        ("lictor-shared", vec![]),
+        ("lictor-proto", vec!["lictor-shared"]),
+        ("lictor-server", vec!["lictor-shared", "lictor-proto"]),
+        ("lictor-sidecar", vec!["lictor-shared", "lictor-proto"]),
+        ("lictor", vec!["lictor-shared", "lictor-proto", "lictor-server", "lictor-sidecar", "hello"]),
+        ("lictor-tests", vec![]),
+        ("hello", vec![]),
+        ("hello-client", vec!["hello"]),
+    ] {
+        let found = packages.iter().find(|found| found["name"] == package);
+        let found = found.unwrap_or_else(|| panic!("{package} is not in the workspace"));
+        let dependencies = found["dependencies"].as_array().unwrap().iter().filter_map(|row| row["name"].as_str());
+        for dependency in dependencies.filter(|name| names.contains(name)) {
+            assert!(allowed.contains(&dependency), "{package} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn aws_lc_is_nowhere() {
+    let all = cargo(&["tree", "--locked", "--workspace", "--target=all", "--prefix=none", "--format={p}"]);
+    let found: Vec<&str> = all.lines().filter(|line| line.starts_with("aws-lc")).collect();
+    assert!(found.is_empty(), "two TLS providers panic at the first handshake; use ring alone: {found:?}");
+}
