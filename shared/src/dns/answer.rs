@@ -1,0 +1,298 @@
+//! The answer to a question, from one snapshot. Pure but for the order, which is drawn from the generator given.
+//!
+//! Nothing here knows of packets: size is the matter of `limit`, header flags and EDNS of `handler`.
+
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
+
+use hickory_proto::{
+    op::ResponseCode,
+    rr::{Name, Record, RecordType},
+};
+use rand::{Rng, seq::SliceRandom};
+
+use super::{
+    Settings,
+    question::{self, Subject},
+    records, seconds,
+};
+use crate::{
+    catalog::{Instance, State},
+    model::{Index, Node, SERVER_SERVICE, Status},
+};
+
+/// How many aliases are followed within our own domain.
+const MAX_ALIASES: usize = 3;
+/// How many name servers are named.
+const MAX_NAME_SERVERS: usize = 3;
+
+/// What is said to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The outcome.
+    pub code: ResponseCode,
+    /// Whether it is about a name of ours (AA).
+    pub authoritative: bool,
+    /// Whether asking for recursion makes sense (RA).
+    pub recursion_available: bool,
+    /// The records asked for.
+    pub answers: Vec<Record>,
+    /// SOA in negative answers, NS with SOA.
+    pub authority: Vec<Record>,
+    /// What the client will want next: addresses of targets, meta of nodes.
+    pub additional: Vec<Record>,
+}
+
+impl Answer {
+    fn with(code: ResponseCode) -> Self {
+        Self {
+            code,
+            authoritative: true,
+            recursion_available: false,
+            answers: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+        }
+    }
+
+    fn not_ours(code: ResponseCode) -> Self {
+        Self { authoritative: false, ..Self::with(code) }
+    }
+}
+
+/// Answers a question for `name` and `record_type`.
+#[must_use]
+pub fn answer(
+    state: &State,
+    settings: &Settings,
+    name: &Name,
+    record_type: RecordType,
+    random: &mut impl Rng,
+) -> Answer {
+    if matches!(record_type, RecordType::AXFR | RecordType::IXFR) {
+        return Answer::with(ResponseCode::NotImp);
+    }
+    find(state, settings, name, record_type, MAX_ALIASES, random)
+}
+
+fn find(
+    state: &State,
+    settings: &Settings,
+    name: &Name,
+    record_type: RecordType,
+    aliases: usize,
+    random: &mut impl Rng,
+) -> Answer {
+    let question = question::parse(name, record_type, settings);
+    let mut search = Search { state, settings, name, record_type, domain: question.domain, aliases, random };
+    match question.subject {
+        Subject::Elsewhere => Answer::not_ours(ResponseCode::Refused),
+        Subject::Reverse(ip) => search.reverse(ip),
+        _ if record_type == RecordType::SOA => search.start_of_authority(),
+        _ if record_type == RecordType::NS => search.name_servers(),
+        Subject::Apex | Subject::Unknown => search.no_such_name(),
+        Subject::NoAddress => Answer::with(ResponseCode::NoError),
+        Subject::Address(ip) => search.address(ip),
+        // Before the first word of the servers, nobody knows whether the name exists.
+        _ if state.index() == Index(0) => Answer::with(ResponseCode::ServFail),
+        Subject::Service { datacenter: Some(other), .. } | Subject::Node { datacenter: Some(other), .. }
+            if !other.eq_ignore_ascii_case(&settings.datacenter) =>
+        {
+            search.no_such_name()
+        }
+        Subject::Service { name, tag, .. } => search.service(&name, tag.as_deref()),
+        Subject::Node { name, .. } => search.node(&name),
+    }
+}
+
+struct Search<'a, R> {
+    state: &'a State,
+    settings: &'a Settings,
+    /// As asked: the owner of the records.
+    name: &'a Name,
+    record_type: RecordType,
+    domain: &'a Name,
+    aliases: usize,
+    random: &'a mut R,
+}
+
+impl<'a, R: Rng> Search<'a, R> {
+    fn negative(&self, code: ResponseCode) -> Answer {
+        let authority = vec![records::authority(self.settings, self.domain, self.state.index().0)];
+        Answer { authority, ..Answer::with(code) }
+    }
+
+    fn no_such_name(&self) -> Answer {
+        self.negative(ResponseCode::NXDomain)
+    }
+
+    /// The answer with these records; where there are none, the name exists but not with that type.
+    fn found(&self, answers: Vec<Record>, additional: Vec<Record>) -> Answer {
+        if answers.is_empty() && additional.is_empty() {
+            return self.negative(ResponseCode::NoError);
+        }
+        Answer { answers, additional, ..Answer::with(ResponseCode::NoError) }
+    }
+
+    fn node_ttl(&self) -> u32 {
+        seconds(&self.settings.node_ttl)
+    }
+
+    fn service(&mut self, service: &str, tag: Option<&str>) -> Answer {
+        let worst = if self.settings.only_passing { Status::Passing } else { Status::Warning };
+        let healthy =
+            |instance: &&Arc<Instance>| tag.is_none_or(|tag| instance.has_tag(tag)) && instance.status() <= worst;
+        let mut instances: Vec<&'a Arc<Instance>> = self.state.instances(service).filter(healthy).collect();
+        if instances.is_empty() {
+            return self.no_such_name();
+        }
+        instances.shuffle(self.random);
+        let ttl = self.settings.service_ttl(service);
+        if self.record_type == RecordType::SRV {
+            self.servers(&instances, ttl)
+        } else {
+            self.addresses(&instances, ttl)
+        }
+    }
+
+    fn addresses(&mut self, instances: &[&Arc<Instance>], ttl: u32) -> Answer {
+        let (mut seen, mut answers, mut alias) = (HashSet::new(), Vec::new(), None);
+        for instance in instances {
+            match instance.address().parse::<IpAddr>() {
+                Ok(ip) if records::fits(self.record_type, ip) && seen.insert(ip) => {
+                    answers.push(records::address(self.name.clone(), ttl, ip));
+                    if answers.len() == self.settings.a_record_limit {
+                        break;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => alias = alias.or_else(|| records::host_name(instance.address())),
+            }
+        }
+        // An alias may have no other records beside it (RFC 1034, section 3.6.2): only where there is no address.
+        match alias {
+            Some(target) if answers.is_empty() => self.alias(target, ttl),
+            _ => self.found(answers, Vec::new()),
+        }
+    }
+
+    /// A CNAME and, where it leads to a name of ours, what is there.
+    fn alias(&mut self, target: Name, ttl: u32) -> Answer {
+        let mut answers = vec![records::alias(self.name.clone(), ttl, target.clone())];
+        if self.aliases > 0 && self.record_type != RecordType::CNAME {
+            let next = find(self.state, self.settings, &target, self.record_type, self.aliases - 1, self.random);
+            answers.extend(next.answers);
+        }
+        self.found(answers, Vec::new())
+    }
+
+    fn servers(&self, instances: &[&Arc<Instance>], ttl: u32) -> Answer {
+        let (mut answers, mut additional) = (Vec::new(), Vec::new());
+        let (mut seen, mut targets, mut nodes) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for instance in instances {
+            let Some((target, ip)) = self.target(instance) else { continue };
+            if !seen.insert((target.clone(), instance.service.port)) {
+                continue;
+            }
+            if let Some(ip) = ip.filter(|_| targets.insert(target.clone())) {
+                additional.push(records::address(target.clone(), ttl, ip));
+            }
+            answers.push(records::server(self.name.clone(), ttl, instance, target));
+            let tell_meta = self.settings.node_meta_txt && nodes.insert(&instance.node.name);
+            let named = || records::node_name(&instance.node, self.settings, self.domain);
+            if let Some(name) = tell_meta.then(named).flatten() {
+                additional.extend(records::meta(&name, ttl, &instance.node));
+            }
+        }
+        self.found(answers, additional)
+    }
+
+    /// Where an SRV record points: the node's name while the instance is at its node's address, a name made of the
+    /// address otherwise, a host name as it is; and the address, where there is one.
+    fn target(&self, instance: &Instance) -> Option<(Name, Option<IpAddr>)> {
+        let Ok(ip) = instance.address().parse::<IpAddr>() else {
+            return Some((records::host_name(instance.address())?, None));
+        };
+        let at_node = instance.service.address.is_empty() || instance.service.address == instance.node.address;
+        let of_node = at_node.then(|| records::node_name(&instance.node, self.settings, self.domain)).flatten();
+        let name = of_node.or_else(|| records::address_name(ip, self.settings, self.domain))?;
+        Some((name, Some(ip)))
+    }
+
+    fn node(&mut self, node: &str) -> Answer {
+        let Some(node) = self.state.node(node) else { return self.no_such_name() };
+        let ttl = self.node_ttl();
+        let wants_text = matches!(self.record_type, RecordType::TXT | RecordType::ANY);
+        let mut answer = match node.address.parse::<IpAddr>() {
+            _ if self.record_type == RecordType::TXT => Answer::with(ResponseCode::NoError),
+            Ok(ip) if records::fits(self.record_type, ip) => {
+                let answers = vec![records::address(self.name.clone(), ttl, ip)];
+                Answer { answers, ..Answer::with(ResponseCode::NoError) }
+            }
+            Ok(_) => Answer::with(ResponseCode::NoError),
+            Err(_) => match records::host_name(&node.address) {
+                Some(target) => self.alias(target, ttl),
+                None => Answer::with(ResponseCode::NoError),
+            },
+        };
+        let meta = records::meta(self.name, ttl, node);
+        if wants_text {
+            answer.answers.extend(meta);
+        } else if self.settings.node_meta_txt {
+            answer.additional.extend(meta);
+        }
+        self.found(answer.answers, answer.additional)
+    }
+
+    fn address(&self, ip: IpAddr) -> Answer {
+        let fits = records::fits(self.record_type, ip);
+        let answers = fits.then(|| records::address(self.name.clone(), self.node_ttl(), ip));
+        self.found(answers.into_iter().collect(), Vec::new())
+    }
+
+    /// The node at an address or, where there is none, the service.
+    fn reverse(&self, ip: Option<IpAddr>) -> Answer {
+        let asked = matches!(self.record_type, RecordType::PTR | RecordType::ANY);
+        let at = |address: &str| ip.is_some() && address.parse().ok() == ip;
+        let node = || {
+            let node: &Arc<Node> = self.state.nodes().find(|node| at(&node.address))?;
+            records::node_name(node, self.settings, self.domain)
+        };
+        let service = || {
+            let instance = self.state.all_instances().find(|instance| at(&instance.service.address))?;
+            records::service_name(&instance.service.name, self.settings, self.domain)
+        };
+        match asked.then(|| node().or_else(service)).flatten() {
+            Some(target) => {
+                let answers = vec![records::pointer(self.name.clone(), self.node_ttl(), target)];
+                Answer { answers, ..Answer::with(ResponseCode::NoError) }
+            }
+            // Someone else's address: what a recursor would be asked.
+            None => Answer { recursion_available: true, ..Answer::not_ours(ResponseCode::ServFail) },
+        }
+    }
+
+    fn start_of_authority(&mut self) -> Answer {
+        let servers = self.name_servers();
+        let answers = vec![records::authority(self.settings, self.domain, self.state.index().0)];
+        if servers.answers.is_empty() {
+            return self.found(answers, Vec::new());
+        }
+        Answer { authority: servers.answers, ..self.found(answers, servers.additional) }
+    }
+
+    fn name_servers(&mut self) -> Answer {
+        let alive = |instance: &&Arc<Instance>| instance.status() != Status::Critical;
+        let mut servers: Vec<&'a Arc<Instance>> = self.state.instances(SERVER_SERVICE).filter(alive).collect();
+        servers.shuffle(self.random);
+        let (ttl, mut answers, mut glue) = (self.node_ttl(), Vec::new(), Vec::new());
+        let named = servers.into_iter().filter_map(|server| {
+            let ip = server.address().parse::<IpAddr>().ok()?;
+            Some((records::node_name(&server.node, self.settings, self.domain)?, ip))
+        });
+        for (target, ip) in named.take(MAX_NAME_SERVERS) {
+            glue.push(records::address(target.clone(), ttl, ip));
+            answers.push(records::name_server(self.domain, ttl, target));
+        }
+        self.found(answers, glue)
+    }
+}

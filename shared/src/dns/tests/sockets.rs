@@ -1,0 +1,82 @@
+//! Real sockets on loopback.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+
+use super::*;
+use crate::{tasks::Tasks, view};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+async fn started(state: State) -> (SocketAddr, Tasks) {
+    let (mut writer, reader) = view::new();
+    writer.replace(state);
+    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (address, tasks) = (bound.address(), Tasks::new());
+    serve(bound, Settings::default(), reader, &tasks);
+    (address, tasks)
+}
+
+async fn by_tcp(stream: &mut TcpStream, message: &Message) -> Message {
+    let packet = message.to_vec().unwrap();
+    stream.write_u16(u16::try_from(packet.len()).unwrap()).await.unwrap();
+    stream.write_all(&packet).await.unwrap();
+    let length = timeout(DEADLINE, stream.read_u16()).await.unwrap().unwrap();
+    let mut reply = vec![0; usize::from(length)];
+    timeout(DEADLINE, stream.read_exact(&mut reply)).await.unwrap().unwrap();
+    Message::from_vec(&reply).unwrap()
+}
+
+#[tokio::test]
+async fn udp_and_tcp_answer_until_shutdown_frees_the_port() {
+    let (address, tasks) = started(many(100)).await;
+    let message = question("web.service.consul.", RecordType::A);
+
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(address).await.unwrap();
+    client.send(b"junk").await.unwrap();
+    client.send(&message.to_vec().unwrap()).await.unwrap();
+    let mut buffer = [0; 4096];
+    let length = timeout(DEADLINE, client.recv(&mut buffer)).await.unwrap().unwrap();
+    assert_eq!(Message::from_vec(&buffer[..length]).unwrap().answers.len(), 3);
+
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(by_tcp(&mut stream, &message).await.answers.len(), 100);
+    }
+
+    assert!(tasks.shutdown(DEADLINE).await);
+    assert_eq!(timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap_or(0), 0);
+    assert_eq!(bind(address).await.unwrap().address(), address);
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_nonsense_is_closed() {
+    let (address, _tasks) = started(many(1)).await;
+    for nonsense in [&b"\xff\xffGET / HTTP/1.1\r\n\r\n"[..], b"\x00\x00", b"\x00\x05hello"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(nonsense).await.unwrap();
+        // A reset is an end, too: what it sent was not read.
+        let end = timeout(DEADLINE, stream.read(&mut [0; 16])).await.unwrap();
+        assert_eq!(end.unwrap_or(0), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_the_remedy() {
+    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = bind(bound.address()).await.unwrap_err().to_string();
+    assert!(error.contains(&bound.address().to_string()) && error.contains("-dns-port"), "{error}");
+}
+
+#[test]
+fn a_domain_that_is_none_is_named() {
+    for bad in ["", ".", "a..b", &"x".repeat(64)] {
+        let error = domain(bad).unwrap_err().to_string();
+        assert!(error.contains(&format!("{bad:?}")), "{error}");
+    }
+    assert_eq!(domain("Consul").unwrap(), domain("consul.").unwrap());
+}
