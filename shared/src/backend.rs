@@ -3,6 +3,9 @@
 //! A server implements it with its own Raft node, a sidecar by RPC to a server. Everything else, every read of the
 //! catalog included, is answered from the node's own view.
 
+#[cfg(test)]
+pub mod fake;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

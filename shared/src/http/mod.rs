@@ -1,1 +1,30 @@
-//! The HTTP interface.
+//! The HTTP interface: Consul's `/v1` on hyper.
+//!
+//! A connection is accepted and bounded in `listener`, a request finds its endpoint in `route` (the table of all of
+//! them), a handler (`catalog`, `health`, `agent`, `status`) says what is asked, and `read` answers it from the
+//! node's own view, waiting where the caller wants to. `params` and `query` know the parameters, `json` is the only
+//! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes.
+//!
+//! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
+//! ([`crate::backend::Backend::barrier`]).
+
+mod answer;
+mod catalog;
+mod context;
+mod error;
+mod health;
+pub mod json;
+mod listener;
+pub mod params;
+pub mod query;
+mod read;
+mod route;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    context::{Context, Identity, Settings},
+    error::Failure,
+    listener::{BindError, Limits, bind, serve},
+};

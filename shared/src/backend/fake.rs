@@ -1,0 +1,95 @@
+//! A backend for tests: one server without Raft, whose log is a counter and whose leader can be lost.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{Backend, BackendError, Consistency, Contact};
+use crate::{
+    catalog::State,
+    command::{Command, Written},
+    model::{Index, Time},
+    view::{self, Reader, Writer},
+};
+
+/// The index of the first write, so that indexes are told apart from the 1 of an empty table.
+const FIRST_INDEX: u64 = 10;
+
+/// Applies commands straight to a view.
+pub struct Fake {
+    reader: Reader,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    writer: Writer,
+    next: u64,
+    contact: Contact,
+    barriers: usize,
+}
+
+impl Fake {
+    /// A backend with an empty registry and a leader: itself.
+    pub fn new() -> Arc<Self> {
+        let (writer, reader) = view::new();
+        let contact = Contact { known_leader: true, last: Duration::ZERO };
+        let inner = Inner { writer, next: FIRST_INDEX, contact, barriers: 0 };
+        Arc::new(Self { reader, inner: Mutex::new(inner) })
+    }
+
+    /// Sees what was written.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Writes without asking whether there is a leader.
+    pub fn apply(&self, command: &Command) -> Written {
+        let mut inner = self.inner.lock().unwrap();
+        let mut state = State::clone(&inner.writer.state());
+        let index = Index(inner.next);
+        inner.next += 1;
+        let applied = state.apply(index, Time(index.0 * 1000), command);
+        inner.writer.publish(state, &applied.touched);
+        Written { index, outcome: applied.outcome }
+    }
+
+    /// From now on there is no leader; the last word from one is this old.
+    pub fn lose_leader(&self, last: Duration) {
+        self.inner.lock().unwrap().contact = Contact { known_leader: false, last };
+    }
+
+    /// How often a barrier was asked for.
+    pub fn barriers(&self) -> usize {
+        self.inner.lock().unwrap().barriers
+    }
+}
+
+#[async_trait]
+impl Backend for Fake {
+    async fn write(&self, command: Command) -> Result<Written, BackendError> {
+        if !self.contact().known_leader {
+            return Err(BackendError::NoLeader);
+        }
+        Ok(self.apply(&command))
+    }
+
+    async fn barrier(&self, _: Consistency) -> Result<Index, BackendError> {
+        self.inner.lock().unwrap().barriers += 1;
+        if self.contact().known_leader { Ok(self.reader.load().index()) } else { Err(BackendError::NoLeader) }
+    }
+
+    fn contact(&self) -> Contact {
+        self.inner.lock().unwrap().contact
+    }
+
+    fn leader(&self) -> Option<String> {
+        self.contact().known_leader.then(|| "127.0.0.1:8300".to_string())
+    }
+
+    fn peers(&self) -> Vec<String> {
+        vec!["127.0.0.1:8300".to_string()]
+    }
+}

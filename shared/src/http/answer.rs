@@ -1,0 +1,161 @@
+//! An answer before it becomes bytes on a connection: status, headers, body, and its compression.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+/// Bodies smaller than this many bytes are not worth compressing.
+const SMALLEST_COMPRESSED: usize = 1024;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+
+/// What a handler gives back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    /// 200 without a body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// 200 with a sentence.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::with_body(text.into().into(), TEXT)
+    }
+
+    /// 200 with JSON that is encoded already.
+    #[must_use]
+    pub fn json(encoded: Bytes) -> Self {
+        Self::with_body(encoded, JSON)
+    }
+
+    fn with_body(body: Bytes, kind: HeaderValue) -> Self {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(header::CONTENT_TYPE, kind);
+        Self { status: StatusCode::OK, headers, body }
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same with one header more.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.insert(name, value.into());
+        self
+    }
+
+    /// The answer for a caller that sent these headers: compressed where it may be and is worth it.
+    #[must_use]
+    pub fn into_response(mut self, request_headers: &HeaderMap) -> Response<Full<Bytes>> {
+        if self.body.len() >= SMALLEST_COMPRESSED {
+            self.headers.insert(header::VARY, ACCEPT_ENCODING);
+            if accepts_gzip(request_headers)
+                && let Ok(compressed) = gzip(&self.body)
+            {
+                self.headers.insert(header::CONTENT_ENCODING, GZIP);
+                self.body = compressed;
+            }
+        }
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+/// Encodes a value; with `pretty`, indented by four spaces.
+#[must_use]
+pub fn encode(value: &impl Serialize, pretty: bool) -> Bytes {
+    let mut bytes = Vec::with_capacity(512);
+    let encoded = if pretty {
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
+    } else {
+        serde_json::to_writer(&mut bytes, value)
+    };
+    encoded.expect("rows have text keys and are written to memory");
+    bytes.into()
+}
+
+fn gzip(body: &[u8]) -> std::io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    Ok(encoder.finish()?.into())
+}
+
+/// Whether `Accept-Encoding` names gzip (or anything) and does not weigh it 0 (RFC 9110, 12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    codings.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse().ok()) == Some(0.0_f32);
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn accepting(codings: &'static str) -> HeaderMap {
+        [(header::ACCEPT_ENCODING, HeaderValue::from_static(codings))].into_iter().collect()
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_accept_it() {
+        for (codings, accepted) in [
+            ("", false),
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0, deflate", false),
+            ("gzip; q=0.0", false),
+            ("identity", false),
+        ] {
+            assert_eq!(accepts_gzip(&accepting(codings)), accepted, "{codings}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_large_bodies_are_compressed() {
+        for (length, compressed) in [(SMALLEST_COMPRESSED - 1, false), (SMALLEST_COMPRESSED, true)] {
+            let response = Answer::text("x".repeat(length)).into_response(&accepting("gzip"));
+            assert_eq!(response.headers().contains_key(header::CONTENT_ENCODING), compressed);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let mut plain = String::new();
+            if compressed {
+                flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut plain).unwrap();
+                assert_eq!(plain.len(), length);
+            } else {
+                assert_eq!(body.len(), length);
+            }
+        }
+    }
+
+    #[test]
+    fn pretty_indents_by_four() {
+        let value = serde_json::json!({"a": [1]});
+        assert_eq!(encode(&value, true), "{\n    \"a\": [\n        1\n    ]\n}");
+        assert_eq!(encode(&value, false), "{\"a\":[1]}");
+    }
+}

@@ -1,0 +1,136 @@
+//! `/v1/catalog/...`: nodes and services as they are registered, and registration from outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Context, Failure,
+    answer::Answer,
+    json::{
+        registration::{self, Addressed},
+        rows::{NodeRow, NodeServiceListRow, NodeServicesRow, ServiceOnNodeRow, ServiceRow},
+    },
+    params::NodeMeta,
+    read::{Question, Rows, read},
+    route::Request,
+};
+use crate::{
+    catalog::{Instance, State, Topic},
+    command::Command,
+    filter::schema,
+    model::{Key, Service},
+};
+
+pub(super) async fn register(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    write(context, registration::register(&request.body)?).await
+}
+
+pub(super) async fn deregister(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    write(context, registration::deregister(&request.body)?).await
+}
+
+async fn write(context: &Context, addressed: Addressed<Result<Command, Failure>>) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(&addressed.datacenter)?;
+    context.write(addressed.write?).await
+}
+
+pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&[context.datacenter()])))
+}
+
+pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let meta = NodeMeta::parse(&request.query);
+    read(context, request, Question::about(Topic::Nodes, &schema::CATALOG_NODE), |state, rows| {
+        let nodes = state.nodes().filter(|node| meta.matches(node));
+        rows.list(nodes.map(|node| NodeRow::new(node, context.datacenter())))
+    })
+    .await
+}
+
+pub(super) async fn services(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let meta = NodeMeta::parse(&request.query);
+    let mut question = Question::about(Topic::Services, &schema::CATALOG_SERVICE);
+    if !meta.is_empty() {
+        question.topics.push(Topic::Nodes);
+    }
+    read(context, request, question, |state, rows| {
+        let mut services: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for instance in state.all_instances().filter(|instance| meta.matches(&instance.node)) {
+            if rows.keeps(&ServiceOnNodeRow::new(instance, context.datacenter())) {
+                let name = state.service(&instance.service.name).map_or(&instance.service.name, |entry| &entry.name);
+                services.entry(name).or_default().extend(instance.service.tags.iter().map(|tag| tag.as_str()));
+            }
+        }
+        rows.value(&services)
+    })
+    .await
+}
+
+pub(super) async fn service(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing service name")?;
+    let wanted = Wanted::parse(request);
+    let question = Question::about(Topic::Service(Key::new(name)), &schema::CATALOG_SERVICE);
+    read(context, request, question, |state, rows| {
+        let instances = state.instances(name).filter(|instance| wanted.matches(instance));
+        rows.list(instances.map(|instance| ServiceOnNodeRow::new(instance, context.datacenter())))
+    })
+    .await
+}
+
+/// The mesh proxies of a service: there are none.
+pub(super) async fn connect(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing service name")?;
+    let question = Question::about(Topic::Service(Key::new(name)), &schema::CATALOG_SERVICE);
+    read(context, request, question, |_, rows| rows.value(&[(); 0])).await
+}
+
+pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    of_node(context, request, |state, rows, name| {
+        let node = state.node(name);
+        rows.value(&node.map(|node| NodeServicesRow::new(node, kept(state, rows, name), context.datacenter())))
+    })
+    .await
+}
+
+pub(super) async fn node_services(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    of_node(context, request, |state, rows, name| {
+        let row = |node| NodeServiceListRow::new(node, kept(state, rows, name), context.datacenter());
+        rows.value(&state.node(name).map(|node| row(node)).unwrap_or_default())
+    })
+    .await
+}
+
+async fn of_node(
+    context: &Context,
+    request: &Request,
+    encode: impl Fn(&State, &Rows, &str) -> bytes::Bytes,
+) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing node name")?;
+    let question = Question::about(Topic::Node(Key::new(name)), &schema::NODE_SERVICE);
+    read(context, request, question, |state, rows| encode(state, rows, name)).await
+}
+
+fn kept<'a>(state: &'a State, rows: &Rows, node: &str) -> impl Iterator<Item = &'a Service> {
+    state.node_services(node).map(|service| &**service).filter(|service| rows.keeps(&ServiceRow::new(service)))
+}
+
+/// A path parameter that must be there.
+pub(super) fn named<'a>(parameter: &'a str, missing: &str) -> Result<&'a str, Failure> {
+    if parameter.is_empty() { Err(Failure::BadRequest(missing.into())) } else { Ok(parameter) }
+}
+
+/// Which instances of a service are wanted: all of these tags, on a node with all of these pairs.
+pub(super) struct Wanted {
+    tags: Vec<String>,
+    meta: NodeMeta,
+}
+
+impl Wanted {
+    pub fn parse(request: &Request) -> Self {
+        let tags = request.query.all("tag").filter(|tag| !tag.is_empty()).map(str::to_string).collect();
+        Self { tags, meta: NodeMeta::parse(&request.query) }
+    }
+
+    pub fn matches(&self, instance: &Instance) -> bool {
+        self.tags.iter().all(|tag| instance.has_tag(tag)) && self.meta.matches(&instance.node)
+    }
+}

@@ -1,0 +1,79 @@
+//! What handlers have at hand: this node's settings and its ways to read, write and ask.
+
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use super::{Failure, answer::Answer, answer::encode, listener::Limits, query::Query};
+use crate::{
+    backend::Backend,
+    command::{Command, Outcome},
+    control::Control,
+    view::Reader,
+};
+
+/// Who this node is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The datacenter it is in.
+    pub datacenter: String,
+    /// Its name.
+    pub node_name: String,
+    /// Its ID.
+    pub node_id: Uuid,
+    /// On a server, the address its servers speak to each other at (`ip:port`); `None` on a sidecar.
+    pub server_address: Option<String>,
+}
+
+/// What the configuration says about this interface.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who this node is.
+    pub identity: Identity,
+    /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.
+    pub discovery_max_stale: Duration,
+    /// The port of the LAN pool, where an address to join has none.
+    pub serf_lan_port: u16,
+    /// What one caller, and all together, may take.
+    pub limits: Limits,
+}
+
+/// What handlers have at hand.
+pub struct Context {
+    /// From the configuration.
+    pub settings: Settings,
+    /// This node's view of the registry.
+    pub reader: Reader,
+    /// The way to the servers.
+    pub backend: Arc<dyn Backend>,
+    /// The way to the process's main loop.
+    pub control: Control,
+}
+
+impl Context {
+    pub(super) fn datacenter(&self) -> &str {
+        &self.settings.identity.datacenter
+    }
+
+    /// Refuses a request for another datacenter.
+    pub(super) fn refuse_other_datacenter(&self, name: &str) -> Result<(), Failure> {
+        if name.is_empty() || name.eq_ignore_ascii_case(self.datacenter()) {
+            Ok(())
+        } else {
+            Err(Failure::NoPathToDatacenter)
+        }
+    }
+
+    /// Writes, and answers with `true` as the catalog endpoints do.
+    pub(super) async fn write(&self, command: Command) -> Result<Answer, Failure> {
+        match self.backend.write(command).await?.outcome {
+            Outcome::Done => Ok(Answer::json(encode(&true, false))),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+/// The datacenter that a query asks for; empty where it asks for none.
+pub(super) fn datacenter_asked(query: &Query) -> &str {
+    query.get("dc").unwrap_or_default()
+}

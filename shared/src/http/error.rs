@@ -1,0 +1,82 @@
+//! Why a request is not done, and the status each reason has. The one place where failures become statuses.
+
+use http::{HeaderValue, StatusCode, header};
+
+use super::answer::Answer;
+use crate::{backend::BackendError, command::Refusal, filter::FilterError};
+
+/// Why a request is not done. `Display` is the body of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The request is wrong: 400.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Nothing has that name: 404.
+    #[error("{0}")]
+    NotFound(String),
+    /// No endpoint has that path: 404 without a word, as Consul.
+    #[error("")]
+    NoEndpoint,
+    /// The endpoint has other methods (comma-separated): 405.
+    #[error("method {method} not allowed")]
+    Method {
+        /// The one that was asked.
+        method: String,
+        /// Those it has, for the `Allow` header.
+        allowed: String,
+    },
+    /// The body is longer than this many bytes: 413.
+    #[error("Request body too large, max size is {0} bytes")]
+    TooLarge(usize),
+    /// The body did not come in time: 408.
+    #[error("The request's body did not arrive in time")]
+    TooSlow,
+    /// What Consul says with status 500 although the request is to blame.
+    #[error("{0}")]
+    Rejected(String),
+    /// No server of the datacenter asked for is known: 500.
+    #[error("No path to datacenter")]
+    NoPathToDatacenter,
+    /// The servers could not be asked: 500.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The filter cannot be used: 500, as in Consul.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The registry refused the write: 500.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Failure {
+    /// The status it has.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) | Self::NoEndpoint => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Rejected(_) | Self::NoPathToDatacenter | Self::Backend(_) | Self::Filter(_) | Self::Refused(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+}
+
+impl From<Failure> for Answer {
+    fn from(failure: Failure) -> Self {
+        if failure == Failure::NoEndpoint {
+            return Self::empty().with_status(failure.status());
+        }
+        let answer = Self::text(failure.to_string()).with_status(failure.status());
+        match &failure {
+            Failure::Method { allowed, .. } => match HeaderValue::from_str(allowed) {
+                Ok(allowed) => answer.with_header(header::ALLOW, allowed),
+                Err(_) => answer,
+            },
+            _ => answer,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `/v1/health/...`: checks, and instances with their checks.
+
+use super::{
+    Context, Failure,
+    answer::Answer,
+    catalog::{Wanted, named},
+    json::rows::{CheckRow, InstanceRow},
+    params::{NodeMeta, switch},
+    read::{Question, read},
+    route::Request,
+};
+use crate::{
+    catalog::{State, Topic},
+    filter::schema,
+    model::{Check, Key, Status},
+};
+
+pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing node name")?;
+    let question = Question::about(Topic::Node(Key::new(name)), &schema::HEALTH_CHECK);
+    read(context, request, question, |state, rows| {
+        rows.list(state.node_checks(name).map(|check| CheckRow::in_state(check, state)))
+    })
+    .await
+}
+
+pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing service name")?;
+    let meta = NodeMeta::parse(&request.query);
+    let question = Question::about(Topic::Service(Key::new(name)), &schema::HEALTH_CHECK);
+    read(context, request, question, |state, rows| {
+        let instances = state.instances(name).filter(|instance| meta.matches(&instance.node));
+        let checks = instances.flat_map(|instance| {
+            let own = instance.checks.iter().filter(|check| !check.service_id.is_empty());
+            own.map(|check| CheckRow::new(check, &instance.service.tags))
+        });
+        rows.list(checks)
+    })
+    .await
+}
+
+pub(super) async fn service(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing service name")?;
+    let wanted = Wanted::parse(request);
+    let passing = switch(&request.query, "passing")?;
+    read(context, request, about_instances(name), |state, rows| {
+        let instances = state.instances(name).filter(|instance| wanted.matches(instance));
+        let instances = instances.filter(|instance| !passing || instance.status() == Status::Passing);
+        rows.list(instances.map(|instance| InstanceRow::new(instance, context.datacenter())))
+    })
+    .await
+}
+
+/// The mesh proxies of a service: there are none.
+pub(super) async fn connect(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing service name")?;
+    read(context, request, about_instances(name), |_, rows| rows.value(&[(); 0])).await
+}
+
+fn about_instances(name: &str) -> Question {
+    let question = Question::about(Topic::Service(Key::new(name)), &schema::HEALTH_SERVICE);
+    Question { headers_on_failure: false, ..question }
+}
+
+pub(super) async fn state(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing check state")?;
+    let meta = NodeMeta::parse(&request.query);
+    let (any, status) = (name == "any", Status::parse(name));
+    let mut question = Question::about(status.map_or(Topic::Checks, Topic::Status), &schema::HEALTH_CHECK);
+    if !meta.is_empty() {
+        question.topics.push(Topic::Nodes);
+    }
+    let on_wanted_node = |state: &State, check: &Check| {
+        meta.is_empty() || state.node(&check.node).is_some_and(|node| meta.matches(node))
+    };
+    read(context, request, question, |state, rows| {
+        let checks = state.checks().filter(|check| any || Some(check.status) == status);
+        let checks = checks.filter(|check| on_wanted_node(state, check));
+        rows.list(checks.map(|check| CheckRow::in_state(check, state)))
+    })
+    .await
+}

@@ -1,0 +1,260 @@
+//! Accepts connections, bounds them, and turns each request into an answer.
+//!
+//! Everything a caller can make grow has a limit here: connections (all and per address), the size of a request's
+//! head and body, the time both may take. When the node stops, no connection is accepted any more, requests in
+//! flight are answered (blocking ones at once), and what is still open after [`DRAIN_LIMIT`] is closed.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{body::Body, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{
+    Context, Failure,
+    answer::Answer,
+    query::Query,
+    route::{Request, Router},
+};
+use crate::tasks::Tasks;
+
+/// The longest head of a request (request line and headers), in bytes.
+const HEAD_BYTES: usize = 64 * 1024;
+/// The longest body of a request, in bytes.
+const BODY_BYTES: usize = 1024 * 1024;
+/// How long a head may take to arrive. It counts for connections kept open between requests too, and common
+/// clients keep theirs for 90 seconds.
+const HEAD_LIMIT: Duration = Duration::from_secs(120);
+/// How long a body may take to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+/// How long answers to requests in flight may take once the node stops.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// How long a connection that is one too many is kept to tell its caller so.
+const REFUSAL_LIMIT: Duration = Duration::from_millis(100);
+/// How long no connection is accepted after the system had none left to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Connection: close\r\nContent-Length: 43\r\n\r\nYour IP is issuing too many concurrent calls";
+
+/// What one caller, and all together, may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// Connections at once from one address (`http_max_conns_per_client`); more are answered 429.
+    pub connections_per_client: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 16 * 1024, connections_per_client: 200 }
+    }
+}
+
+/// Why the address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Someone else does.
+    #[error("HTTP: {0} is in use by another process (choose another port with -http-port or ports.http)")]
+    InUse(SocketAddr),
+    /// The system does not allow it.
+    #[error("HTTP: cannot listen on {address}")]
+    Failed {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Starts to listen.
+///
+/// # Errors
+/// [`BindError`], with the address in it.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        _ => BindError::Failed { address, source },
+    })
+}
+
+/// Serves until the group of `tasks` stops, then drains. To be run as a long-lived task of that group.
+///
+/// # Errors
+/// None so far: a failing accept is tried again.
+pub async fn serve(context: Arc<Context>, listener: TcpListener, tasks: Tasks) -> io::Result<()> {
+    let stopping = tasks.stopping();
+    let limits = context.settings.limits;
+    let server = Arc::new(Server { context, router: Router::new(), stopping: stopping.clone() });
+    let free = Arc::new(Semaphore::new(limits.connections));
+    let clients = Clients::default();
+    loop {
+        let accepted = async {
+            let permit = free.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            () = stopping.cancelled() => return Ok(()),
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (server, place) = (server.clone(), clients.enter(peer.ip(), limits.connections_per_client));
+                let span = tracing::debug_span!("http", %peer);
+                let connection = async move {
+                    match place {
+                        Some(_place) => server.connection(stream).await,
+                        None => refuse(stream).await,
+                    }
+                    drop(permit);
+                };
+                tasks.spawn_short(connection.instrument(span));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "HTTP: no connection could be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct Clients {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One connection of an address, counted until it is dropped.
+struct Place {
+    clients: Clients,
+    address: IpAddr,
+}
+
+impl Clients {
+    fn enter(&self, address: IpAddr, limit: usize) -> Option<Place> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Place { clients: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.clients.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Tells a caller that it has too many connections. What it sends is read for a moment, for a connection closed
+/// with unread bytes is reset and the answer lost.
+async fn refuse(mut stream: TcpStream) {
+    let tell = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await?;
+        let mut ignored = [0; 4096];
+        while stream.read(&mut ignored).await? > 0 {}
+        io::Result::Ok(())
+    };
+    if !matches!(tokio::time::timeout(REFUSAL_LIMIT, tell).await, Ok(Ok(()))) {
+        tracing::debug!("the caller did not wait to be told that it has too many connections");
+    }
+}
+
+struct Server {
+    context: Arc<Context>,
+    router: Router,
+    stopping: CancellationToken,
+}
+
+impl Server {
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let stopping = self.stopping.clone();
+        let service = service_fn(move |request| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.respond(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_LIMIT)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                match tokio::time::timeout(DRAIN_LIMIT, connection).await {
+                    Ok(ended) => ended,
+                    Err(_) => return tracing::debug!("closed with an answer unsent"),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            // Broken requests and callers that hang up are the caller's matter, not the operator's.
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+
+    async fn respond(&self, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let span = tracing::debug_span!("request", method = %head.method, path = head.uri.path());
+        let path = head.uri.path();
+        let answer = match self.router.options(path).filter(|_| head.method == Method::OPTIONS) {
+            Some(answer) => answer,
+            None => {
+                let query = Query::parse(head.uri.query().unwrap_or_default());
+                self.answer(&head.method, path, query, body).instrument(span).await.unwrap_or_else(Answer::from)
+            }
+        };
+        answer.into_response(&head.headers)
+    }
+
+    async fn answer(&self, method: &Method, path: &str, query: Query, body: Incoming) -> Result<Answer, Failure> {
+        let found = self.router.find(method, path)?;
+        let body = collect(body).await?;
+        let stopping = self.stopping.clone();
+        let request = Request { parameter: found.parameter.clone(), query, body, stopping };
+        found.handle(&self.context, &request).await
+    }
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, Failure> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let whole = Limited::new(body, BODY_BYTES).collect();
+    let whole = tokio::time::timeout(BODY_LIMIT, whole).await.map_err(|_| Failure::TooSlow)?;
+    whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => Failure::TooLarge(BODY_BYTES),
+        Err(error) => Failure::BadRequest(format!("The request's body did not arrive whole: {error}")),
+    })
+}

@@ -1,0 +1,169 @@
+//! Every endpoint, a line each: method, path, handler. Unknown paths are 404, other methods 405.
+//!
+//! A path that ends in `/*` takes the rest of the request's path as its parameter: decoded, empty where it is
+//! missing, and with whatever slashes are in it, since IDs may contain them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method, header};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Failure, answer::Answer, catalog, health, query::Query, query::decode_path, status};
+
+/// A request as handlers see it.
+pub(super) struct Request {
+    /// What followed the endpoint's path.
+    pub parameter: String,
+    /// What followed the `?`.
+    pub query: Query,
+    /// The whole body.
+    pub body: Bytes,
+    /// Cancelled when this node stops: whoever waits returns.
+    pub stopping: CancellationToken,
+}
+
+type Handler = for<'a> fn(&'a Context, &'a Request) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+macro_rules! endpoints {
+    ($($method:ident $path:literal => $handler:path;)*) => {
+        const ENDPOINTS: &[(Method, &str, Handler)] =
+            &[$((Method::$method, $path, |context, request| Box::pin($handler(context, request)))),*];
+    };
+}
+
+endpoints! {
+    PUT "/v1/catalog/register" => catalog::register;
+    PUT "/v1/catalog/deregister" => catalog::deregister;
+    GET "/v1/catalog/datacenters" => catalog::datacenters;
+    GET "/v1/catalog/nodes" => catalog::nodes;
+    GET "/v1/catalog/services" => catalog::services;
+    GET "/v1/catalog/service/*" => catalog::service;
+    GET "/v1/catalog/connect/*" => catalog::connect;
+    GET "/v1/catalog/node/*" => catalog::node;
+    GET "/v1/catalog/node-services/*" => catalog::node_services;
+    GET "/v1/health/node/*" => health::node;
+    GET "/v1/health/checks/*" => health::checks;
+    GET "/v1/health/service/*" => health::service;
+    GET "/v1/health/connect/*" => health::connect;
+    GET "/v1/health/state/*" => health::state;
+    GET "/v1/status/leader" => status::leader;
+    GET "/v1/status/peers" => status::peers;
+}
+
+/// The endpoints by path.
+pub(super) struct Router {
+    paths: matchit::Router<Arc<Endpoint>>,
+}
+
+#[derive(Default)]
+struct Endpoint {
+    methods: Vec<(Method, Handler)>,
+}
+
+/// An endpoint that was found, and the part of the path that is its parameter.
+pub(super) struct Found {
+    handler: Handler,
+    /// Decoded.
+    pub parameter: String,
+}
+
+impl Found {
+    /// Runs the handler.
+    pub async fn handle(&self, context: &Context, request: &Request) -> Result<Answer, Failure> {
+        (self.handler)(context, request).await
+    }
+}
+
+impl Router {
+    /// The table above.
+    pub fn new() -> Self {
+        let mut endpoints: HashMap<&str, Endpoint> = HashMap::new();
+        for (method, path, handler) in ENDPOINTS {
+            endpoints.entry(path).or_default().methods.push((method.clone(), *handler));
+        }
+        let mut paths = matchit::Router::new();
+        for (path, endpoint) in endpoints {
+            let endpoint = Arc::new(endpoint);
+            let mut insert =
+                |path: String| paths.insert(path, endpoint.clone()).expect("the table's paths do not contradict");
+            match path.strip_suffix('*') {
+                Some(stem) => {
+                    insert(stem.to_string());
+                    insert(format!("{stem}{{*rest}}"));
+                }
+                None => insert(path.to_string()),
+            }
+        }
+        Self { paths }
+    }
+
+    /// Finds the endpoint of a request; `path` is as it came, with its escapes.
+    pub fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
+        let found = self.paths.at(path).map_err(|_| Failure::NoEndpoint)?;
+        match found.value.methods.iter().find(|(own, _)| own == method) {
+            Some((_, handler)) => {
+                let rest = found.params.get("rest").unwrap_or_default();
+                Ok(Found { handler: *handler, parameter: decode_path(rest) })
+            }
+            None => Err(Failure::Method { method: method.to_string(), allowed: found.value.allowed() }),
+        }
+    }
+
+    /// Answers `OPTIONS`, as Consul does, with the methods there are; `None` where nothing has that path.
+    pub fn options(&self, path: &str) -> Option<Answer> {
+        let allowed = format!("OPTIONS,{}", self.paths.at(path).ok()?.value.allowed());
+        let allowed = HeaderValue::from_str(&allowed).ok()?;
+        Some(Answer::empty().with_header(header::ALLOW, allowed))
+    }
+}
+
+impl Endpoint {
+    fn allowed(&self) -> String {
+        self.methods.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(",")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(method: Method, path: &str) -> Result<String, Failure> {
+        Router::new().find(&method, path).map(|found| found.parameter)
+    }
+
+    #[test]
+    fn paths_and_their_parameters() {
+        for (path, expected) in [
+            ("/v1/status/leader", Some("")),
+            ("/v1/catalog/service/web", Some("web")),
+            ("/v1/catalog/service/", Some("")),
+            ("/v1/catalog/service/a/b", Some("a/b")),
+            ("/v1/catalog/service/a%2Fb%20c+d", Some("a/b c+d")),
+            ("/v1/catalog/service//a", Some("/a")),
+            ("/v1/catalog/nothing-here", None),
+            ("/v1/status/leader/", None),
+            ("/v1", None),
+            ("/", None),
+            ("", None),
+        ] {
+            assert_eq!(parameter(Method::GET, path).ok().as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_methods_are_refused_with_those_there_are() {
+        for (method, path, allowed) in [
+            (Method::PUT, "/v1/status/leader", "GET"),
+            (Method::GET, "/v1/catalog/register", "PUT"),
+            (Method::HEAD, "/v1/catalog/nodes", "GET"),
+        ] {
+            let failure = parameter(method.clone(), path).unwrap_err();
+            assert_eq!(failure, Failure::Method { method: method.to_string(), allowed: allowed.into() });
+            assert_eq!(failure.to_string(), format!("method {method} not allowed"));
+        }
+        assert_eq!(parameter(Method::PUT, "/v1/nothing"), Err(Failure::NoEndpoint));
+        assert!(Router::new().options("/v1/status/leader").is_some() && Router::new().options("/x").is_none());
+    }
+}
