@@ -295,6 +295,7 @@ fn read_check(fields: &mut Fields<'_>) -> Result<ReadCheck, DefinitionError> {
 pub fn check_definition(fields: &mut Fields<'_>) -> Result<CheckDefinition, DefinitionError> {
     let (args, script_args) = (fields.texts("args")?, fields.texts("scriptargs")?);
     let deregister = fields.duration("deregistercriticalserviceafter")?;
+    let h2ping = fields.text("h2ping")?;
     Ok(CheckDefinition {
         http: fields.text("http")?,
         header: fields.map_of_texts("header")?,
@@ -307,8 +308,8 @@ pub fn check_definition(fields: &mut Fields<'_>) -> Result<CheckDefinition, Defi
         udp: fields.text("udp")?,
         grpc: fields.text("grpc")?,
         grpc_use_tls: fields.flag("grpcusetls")?,
-        h2ping: fields.text("h2ping")?,
-        h2ping_use_tls: fields.optional_flag("h2pingusetls")?.unwrap_or(true),
+        h2ping_use_tls: fields.optional_flag("h2pingusetls")?.unwrap_or(!h2ping.is_empty()),
+        h2ping,
         script_args: if args.is_empty() { script_args } else { args },
         docker_container_id: fields.text("dockercontainerid")?,
         shell: fields.text("shell")?,

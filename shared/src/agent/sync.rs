@@ -3,8 +3,8 @@
 //! First adoption: when a leader has answered and the view has what it had, what an earlier life of this agent
 //! registered is taken up. Then one loop, woken by local changes at once, by changes of this node in the view (damage
 //! done by others) after a moment that lets many become one pass, and now and then without reason. Groups are written
-//! concurrently, one write per group at a time; a group that failed, or differs again right after it was written,
-//! waits longer and longer.
+//! concurrently, one write per group at a time; a group that failed waits longer and longer, one that differs again
+//! right after it was written a little.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +26,9 @@ use crate::{
 const WRITES_IN_FLIGHT: usize = 64;
 /// How long a pass waits after the view changed, so that many changes make one pass.
 const PASS_DELAY: Duration = Duration::from_millis(100);
+/// The shortest time between two writes of a group that nothing called for here: when two agents fight over a name,
+/// the registry is not to suffer.
+const REPAIR_SPACING: Duration = Duration::from_millis(500);
 /// The wait after the first failure; it doubles with each.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait between two tries.
@@ -154,15 +157,14 @@ impl Sync {
         self.flying.remove(&group);
         let retry =
             self.retries.entry(group.clone()).or_insert(Retry { tries: 0, not_before: Instant::now(), failed: false });
-        retry.tries += 1;
-        retry.not_before = Instant::now() + wait_after(retry.tries);
         match result {
             Ok(index) => {
                 self.floor = self.floor.max(index);
-                retry.failed = false;
+                *retry = Retry { tries: 0, not_before: Instant::now() + REPAIR_SPACING, failed: false };
             }
             Err(error) => {
-                retry.failed = true;
+                let tries = retry.tries + 1;
+                *retry = Retry { tries, not_before: Instant::now() + wait_after(tries), failed: true };
                 let about = if group.as_str().is_empty() { "the node" } else { group.as_str() };
                 if retry.tries == 1 {
                     tracing::warn!(about, error, "could not write to the registry; trying again");
