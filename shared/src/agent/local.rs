@@ -334,7 +334,8 @@ impl Local {
             0 => OUTPUT_MAX,
             limit => limit as usize,
         };
-        let output = &output[..output.floor_char_boundary(limit)];
+        let limit = (0..=limit.min(output.len())).rev().find(|end| output.is_char_boundary(*end)).unwrap_or(0);
+        let output = &output[..limit];
         let (new_status, new_output) = (status != check.row.status, output != check.row.output);
         check.set(status, output.into(), now);
         if new_output && check.output_due.is_none_or(|due| due <= now) {
