@@ -1,2 +1,60 @@
-//! main
-fn main() {}
+//! The `lictor` command: an agent in either role, and every command that asks one.
+//!
+//! It reads the command line ([`arguments`]), runs the one command that was named, writes an error as one line on
+//! stderr and ends with the command's exit code. What an agent is lives in the crates below; a command here is a
+//! thin caller of an agent's HTTP interface ([`client`]). Invoked under another name (`consul`) it does the same.
+
+mod agent;
+mod arguments;
+mod client;
+mod demo;
+mod info;
+mod members;
+mod membership;
+mod target;
+mod version;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use arguments::Command;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = match arguments::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(refusal) => return refusal.print(),
+    };
+    match run(command).await {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do if stderr is gone too.
+            let _ = writeln!(io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let out = &mut io::stdout();
+    match command {
+        Command::Agent => agent::run().await,
+        Command::Members(flags) => members::run(flags, out).await,
+        Command::Join(flags) => membership::join(flags, out).await,
+        Command::Leave(flags) => membership::leave(flags, out).await,
+        Command::ForceLeave(flags) => membership::force_leave(flags).await,
+        Command::Reload(flags) => membership::reload(flags, out).await,
+        Command::Info(flags) => info::run(flags, out).await,
+        Command::Version => version::run(out),
+        Command::Demo(options) => demo::run(options).await,
+        Command::Hello(options) => hello::run(options).await.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// `lictor members | head -1` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
