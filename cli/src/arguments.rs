@@ -66,11 +66,11 @@ pub struct HttpFlags {
 #[derive(Args, Debug)]
 pub struct MembersFlags {
     /// Every tag of each member
-    #[arg(long, value_parser = go_bool, action = Set, num_args = 0..=1, require_equals = true,
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub detailed: bool,
     /// The servers of all datacenters instead
-    #[arg(long, value_parser = go_bool, action = Set, num_args = 0..=1, require_equals = true,
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub wan: bool,
     /// Only members whose status matches: alive, leaving, left, failed
@@ -87,7 +87,7 @@ pub struct MembersFlags {
 #[derive(Args, Debug)]
 pub struct JoinFlags {
     /// Join the servers of another datacenter
-    #[arg(long, value_parser = go_bool, action = Set, num_args = 0..=1, require_equals = true,
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub wan: bool,
     /// Addresses of members of that cluster
@@ -101,7 +101,7 @@ pub struct JoinFlags {
 #[derive(Args, Debug)]
 pub struct ForceLeaveFlags {
     /// Forget the member altogether
-    #[arg(long, value_parser = go_bool, action = Set, num_args = 0..=1, require_equals = true,
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub prune: bool,
     /// Name of the member
@@ -115,7 +115,7 @@ pub struct ForceLeaveFlags {
 #[derive(Args, Debug)]
 pub struct DemoFlags {
     /// Leave it running afterwards, until Ctrl-C, and print the addresses
-    #[arg(long, value_parser = go_bool, action = Set, num_args = 0..=1, require_equals = true,
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub keep: bool,
 }
