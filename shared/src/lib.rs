@@ -16,5 +16,6 @@ pub mod forward;
 pub mod gossip;
 pub mod http;
 pub mod model;
+pub mod node;
 pub mod tasks;
 pub mod view;

@@ -1,0 +1,38 @@
+//! What can be wrong with a configuration. One line each: where, what, and what would be right.
+
+use std::{io, path::PathBuf};
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or directory cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not what its ending says.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The place in it and what is wrong there.
+        problem: String,
+    },
+    /// A setting, from a file or a flag, makes no sense.
+    #[error("{setting}: {problem}")]
+    Setting {
+        /// Its name, as a flag where it has one.
+        setting: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    pub(super) fn setting(setting: &'static str, problem: impl Into<String>) -> Self {
+        Self::Setting { setting, problem: problem.into() }
+    }
+}

@@ -1,0 +1,86 @@
+//! A configuration in which everything may be unset: what one file, or the command line, says.
+
+use std::{path::PathBuf, time::Duration};
+
+use smol_str::SmolStr;
+
+use crate::{
+    agent::definition::{CheckRegistration, ServiceDefinition},
+    model::Meta,
+};
+
+macro_rules! partial {
+    ($(#[$doc:meta])* one { $($one:ident: $type:ty,)* } many { $($many:ident: $list:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub struct Partial {
+            $(pub $one: Option<$type>,)*
+            $(pub $many: $list,)*
+        }
+
+        impl Partial {
+            /// This one, and then `later`: single values are replaced, lists grow.
+            pub fn then(mut self, later: Self) -> Self {
+                $(self.$one = later.$one.or(self.$one);)*
+                $(self.$many.extend(later.$many);)*
+                self
+            }
+        }
+    };
+}
+
+partial! {
+    /// What one source says. Times are spans, addresses are texts until `resolve` has checked them.
+    one {
+        dev: bool,
+        node_name: SmolStr,
+        node_id: SmolStr,
+        datacenter: SmolStr,
+        data_dir: PathBuf,
+        server: bool,
+        bootstrap: bool,
+        bootstrap_expect: usize,
+        raft_multiplier: u32,
+        bind_addr: SmolStr,
+        advertise_addr: SmolStr,
+        client_addr: SmolStr,
+        http_addr: SmolStr,
+        dns_addr: SmolStr,
+        http_port: i32,
+        dns_port: i32,
+        serf_lan_port: i32,
+        serf_wan_port: i32,
+        server_port: i32,
+        domain: SmolStr,
+        alt_domain: SmolStr,
+        node_ttl: Duration,
+        only_passing: bool,
+        enable_truncate: bool,
+        udp_answer_limit: usize,
+        a_record_limit: usize,
+        disable_compression: bool,
+        node_meta_txt: bool,
+        soa_refresh: u32,
+        soa_retry: u32,
+        soa_expire: u32,
+        soa_min_ttl: u32,
+        discovery_max_stale: Duration,
+        check_update_interval: Duration,
+        http_max_conns_per_client: usize,
+        retry_interval: Duration,
+        retry_max: u32,
+        log_level: SmolStr,
+        log_json: bool,
+        leave_on_terminate: bool,
+        skip_leave_on_interrupt: bool,
+    }
+    many {
+        node_meta: Meta,
+        service_ttl: std::collections::BTreeMap<SmolStr, Duration>,
+        start_join: Vec<String>,
+        retry_join: Vec<String>,
+        services: Vec<ServiceDefinition>,
+        checks: Vec<CheckRegistration>,
+        ignored: Vec<String>,
+    }
+}

@@ -1,0 +1,247 @@
+//! Defaults, and what must fit together: from what was said to what is meant.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use smol_str::SmolStr;
+use uuid::Uuid;
+
+use super::{Config, Join, Listen, Log, RoleConfig, error::ConfigError, partial::Partial};
+use crate::dns;
+
+const HTTP_PORT: u16 = 8500;
+const DNS_PORT: u16 = 8600;
+const SERF_LAN_PORT: u16 = 8301;
+const SERF_WAN_PORT: u16 = 8302;
+const SERVER_PORT: u16 = 8300;
+const HTTP_MAX_CONNS_PER_CLIENT: usize = 200;
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+const DISCOVERY_MAX_STALE: Duration = Duration::from_secs(72 * 3600);
+const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// A name must fit into a DNS label (RFC 1035, section 2.3.4); longer nodes work but cannot be found by DNS.
+const NAME_BYTES_MAX: usize = 128;
+const RAFT_MULTIPLIER_MAX: u32 = 10;
+
+type Resolved<T> = Result<T, ConfigError>;
+
+/// Makes a configuration of what was said.
+pub fn resolve(said: Partial) -> Resolved<Config> {
+    let dev = said.dev.unwrap_or(false);
+    let role = role(&said, dev)?;
+    let is_server = role != RoleConfig::Sidecar;
+    if is_server && !dev && said.data_dir.is_none() {
+        return Err(ConfigError::setting(
+            "-data-dir",
+            "a server needs a directory for its log (or -dev to keep nothing)",
+        ));
+    }
+    let bind = match &said.bind_addr {
+        Some(text) => ip("-bind", text)?,
+        None if dev => Ipv4Addr::LOCALHOST.into(),
+        None => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    let node_name = node_name(&said)?;
+    let datacenter = datacenter(&said)?;
+    Ok(Config {
+        node_id: node_id(&said)?,
+        role,
+        advertise: advertise(&said, bind)?,
+        listen: listen(&said, bind)?,
+        dns: dns_settings(&said, &datacenter)?,
+        log: log(&said)?,
+        join: Join {
+            start: said.start_join,
+            retry: said.retry_join,
+            interval: said.retry_interval.unwrap_or(RETRY_INTERVAL).max(Duration::from_secs(1)),
+            max: said.retry_max.unwrap_or(0),
+        },
+        node_name,
+        node_meta: said.node_meta,
+        datacenter,
+        data_dir: if dev { None } else { said.data_dir },
+        discovery_max_stale: said.discovery_max_stale.unwrap_or(DISCOVERY_MAX_STALE),
+        check_update_interval: said.check_update_interval.unwrap_or(CHECK_UPDATE_INTERVAL),
+        http_max_conns_per_client: said.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
+        services: said.services,
+        checks: said.checks,
+        leave_on_terminate: said.leave_on_terminate.unwrap_or(!is_server),
+        skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
+        ignored: said.ignored,
+    })
+}
+
+fn role(said: &Partial, dev: bool) -> Resolved<RoleConfig> {
+    let bootstrap = said.bootstrap.unwrap_or(false);
+    let expect = said.bootstrap_expect.unwrap_or(0);
+    if !said.server.unwrap_or(dev) {
+        let problem = "only a server can form a cluster (add -server)";
+        return match (bootstrap, expect) {
+            (true, _) => Err(ConfigError::setting("-bootstrap", problem)),
+            (_, 1..) => Err(ConfigError::setting("-bootstrap-expect", problem)),
+            _ => Ok(RoleConfig::Sidecar),
+        };
+    }
+    if bootstrap && expect > 1 {
+        return Err(ConfigError::setting(
+            "-bootstrap",
+            format!("does not go with -bootstrap-expect={expect} (give one)"),
+        ));
+    }
+    let raft_multiplier = said.raft_multiplier.unwrap_or(1);
+    if !(1..=RAFT_MULTIPLIER_MAX).contains(&raft_multiplier) {
+        let problem = format!("{raft_multiplier} is not between 1 and {RAFT_MULTIPLIER_MAX}");
+        return Err(ConfigError::setting("performance.raft_multiplier", problem));
+    }
+    let expect = if bootstrap || (dev && expect == 0) { 1 } else { expect };
+    Ok(RoleConfig::Server { expect, raft_multiplier })
+}
+
+fn node_name(said: &Partial) -> Resolved<String> {
+    let name = match &said.node_name {
+        Some(name) => name.to_string(),
+        None => host_name().ok_or_else(|| ConfigError::setting("-node", "the host has no name (give one)"))?,
+    };
+    let printable = |c: char| !c.is_control() && !c.is_whitespace() && c != '/';
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(printable) {
+        let problem = format!("{name:?} is no node name (1 to {NAME_BYTES_MAX} letters, digits, dashes, dots)");
+        return Err(ConfigError::setting("-node", problem));
+    }
+    Ok(name)
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_string())
+}
+
+fn datacenter(said: &Partial) -> Resolved<String> {
+    let name = said.datacenter.as_deref().unwrap_or("dc1").to_lowercase();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(allowed) {
+        let problem = format!("{name:?} is no datacenter (letters, digits, dashes and underscores)");
+        return Err(ConfigError::setting("-datacenter", problem));
+    }
+    Ok(name)
+}
+
+fn node_id(said: &Partial) -> Resolved<Option<Uuid>> {
+    let Some(text) = &said.node_id else { return Ok(None) };
+    let id = Uuid::parse_str(text);
+    id.map(Some).map_err(|_| ConfigError::setting("-node-id", format!("{text:?} is no UUID (leave it out to get one)")))
+}
+
+fn ip(setting: &'static str, text: &str) -> Resolved<IpAddr> {
+    let text = text.trim_matches(['[', ']']);
+    text.parse().map_err(|_| ConfigError::setting(setting, format!("{text:?} is no IP address (such as 10.0.0.1)")))
+}
+
+/// The bind address or, where that is a wildcard, the host's only private address.
+fn advertise(said: &Partial, bind: IpAddr) -> Resolved<IpAddr> {
+    if let Some(text) = &said.advertise_addr {
+        let address = ip("-advertise", text)?;
+        if address.is_unspecified() {
+            return Err(ConfigError::setting("-advertise", format!("{text} is no address others can reach")));
+        }
+        return Ok(address);
+    }
+    if !bind.is_unspecified() {
+        return Ok(bind);
+    }
+    let interfaces = if_addrs::get_if_addrs()
+        .map_err(|error| ConfigError::setting("-bind", format!("cannot list the host's addresses: {error}")))?;
+    let private = interfaces.into_iter().map(|interface| interface.ip()).filter(is_private);
+    match private.collect::<Vec<_>>()[..] {
+        [one] => Ok(one),
+        [] => {
+            Err(ConfigError::setting("-advertise", "the host has no private IPv4 address (give -bind or -advertise)"))
+        }
+        [first, second, ..] => {
+            let problem =
+                format!("the host has several private addresses, {first} and {second} (give -bind or -advertise)");
+            Err(ConfigError::setting("-advertise", problem))
+        }
+    }
+}
+
+fn is_private(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.is_private())
+}
+
+fn listen(said: &Partial, bind: IpAddr) -> Resolved<Listen> {
+    let client = said.client_addr.as_deref().unwrap_or("127.0.0.1");
+    let http = said.http_addr.as_deref().unwrap_or(client);
+    let dns = said.dns_addr.as_deref().unwrap_or(client);
+    let needed = |setting, said: Option<i32>, default| {
+        let port = port(setting, said, default)?;
+        port.ok_or_else(|| ConfigError::setting(setting, "this port cannot be off (give 1 to 65535)"))
+    };
+    Ok(Listen {
+        bind,
+        serf_lan: needed("-serf-lan-port", said.serf_lan_port, SERF_LAN_PORT)?,
+        serf_wan: port("-serf-wan-port", said.serf_wan_port, SERF_WAN_PORT)?.unwrap_or(0),
+        server: needed("-server-port", said.server_port, SERVER_PORT)?,
+        http: sockets("addresses.http", http, port("-http-port", said.http_port, HTTP_PORT)?)?,
+        dns: sockets("addresses.dns", dns, port("-dns-port", said.dns_port, DNS_PORT)?)?,
+    })
+}
+
+/// None where it is off (zero or less, as in Consul).
+fn port(setting: &'static str, said: Option<i32>, default: u16) -> Resolved<Option<u16>> {
+    match said {
+        None => Ok(Some(default)),
+        Some(..=0) => Ok(None),
+        Some(number) => u16::try_from(number).map(Some).map_err(|_| {
+            ConfigError::setting(setting, format!("{number} is no port (give 1 to 65535, or -1 for off)"))
+        }),
+    }
+}
+
+fn sockets(setting: &'static str, addresses: &str, port: Option<u16>) -> Resolved<Vec<SocketAddr>> {
+    let Some(port) = port else { return Ok(Vec::new()) };
+    if addresses.starts_with("unix://") {
+        return Err(ConfigError::setting(
+            setting,
+            "unix sockets are not available in this version (give an IP address)",
+        ));
+    }
+    addresses.split_whitespace().map(|text| Ok(SocketAddr::new(ip(setting, text)?, port))).collect()
+}
+
+fn dns_settings(said: &Partial, datacenter: &str) -> Resolved<dns::Settings> {
+    let default = dns::Settings::default();
+    let domain = |setting, text: &Option<SmolStr>| match text {
+        None => Ok(None),
+        Some(text) => dns::domain(text).map(Some).map_err(|error| ConfigError::setting(setting, error.to_string())),
+    };
+    Ok(dns::Settings {
+        domain: domain("-domain", &said.domain)?.unwrap_or(default.domain),
+        alt_domain: domain("-alt-domain", &said.alt_domain)?,
+        datacenter: datacenter.into(),
+        node_ttl: said.node_ttl.unwrap_or(default.node_ttl),
+        service_ttl: said.service_ttl.clone(),
+        udp_answer_limit: said.udp_answer_limit.unwrap_or(default.udp_answer_limit),
+        a_record_limit: said.a_record_limit.unwrap_or(default.a_record_limit),
+        enable_truncate: said.enable_truncate.unwrap_or(default.enable_truncate),
+        only_passing: said.only_passing.unwrap_or(default.only_passing),
+        node_meta_txt: said.node_meta_txt.unwrap_or(default.node_meta_txt),
+        disable_compression: said.disable_compression.unwrap_or(default.disable_compression),
+        soa: dns::Soa {
+            refresh: said.soa_refresh.unwrap_or(default.soa.refresh),
+            retry: said.soa_retry.unwrap_or(default.soa.retry),
+            expire: said.soa_expire.unwrap_or(default.soa.expire),
+            min_ttl: said.soa_min_ttl.unwrap_or(default.soa.min_ttl),
+        },
+    })
+}
+
+fn log(said: &Partial) -> Resolved<Log> {
+    let level = said.log_level.as_deref().unwrap_or("info").to_lowercase();
+    if !["trace", "debug", "info", "warn", "err", "error"].contains(&level.as_str()) {
+        let problem = format!("{level:?} is no log level (give trace, debug, info, warn or err)");
+        return Err(ConfigError::setting("-log-level", problem));
+    }
+    Ok(Log { level: level.into(), json: said.log_json.unwrap_or(false) })
+}

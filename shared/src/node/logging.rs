@@ -1,0 +1,49 @@
+//! Where log lines go: standard output, one line an event, for people or as JSON; the level can change while running.
+
+use tracing_subscriber::{
+    EnvFilter, Registry,
+    layer::SubscriberExt,
+    reload::{self, Handle},
+    util::SubscriberInitExt,
+};
+
+/// Changes the level of a running process.
+#[derive(Clone)]
+pub struct Level {
+    handle: Handle<EnvFilter, Registry>,
+}
+
+impl Level {
+    /// Sets the level: one of Consul's words.
+    pub fn set(&self, level: &str) {
+        if let Err(error) = self.handle.reload(filter(level)) {
+            tracing::warn!(%error, "the log level stays as it is");
+        }
+    }
+}
+
+/// Starts logging. Called once, before the first line.
+#[must_use]
+pub fn start(level: &str, json: bool) -> Level {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let format = tracing_subscriber::fmt::layer();
+    // A second start in one process (a test) keeps the first.
+    let _ = if json { registry.with(format.json()).try_init() } else { registry.with(format).try_init() };
+    Level { handle }
+}
+
+/// Libraries speak from `warn` on, whatever the level, unless it is `trace`.
+fn filter(level: &str) -> EnvFilter {
+    let level = match level.to_ascii_lowercase().as_str() {
+        "trace" => return EnvFilter::new("trace"),
+        "debug" => "debug",
+        "warn" => "warn",
+        "err" | "error" => "error",
+        _ => "info",
+    };
+    let others = if level == "error" { "error" } else { "warn" };
+    let ours = ["lictor", "lictor_shared", "lictor_server", "lictor_sidecar", "lictor_proto"];
+    let ours: Vec<String> = ours.iter().map(|name| format!("{name}={level}")).collect();
+    EnvFilter::new(format!("{others},{}", ours.join(",")))
+}
