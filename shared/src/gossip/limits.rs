@@ -27,6 +27,6 @@ pub(super) const MAX_PACKETS_PER_TURN: usize = 64;
 /// How long connecting may take.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a connected peer may take until the first bytes of its frame are here.
-pub(super) const FIRST_BYTES_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const FIRST_BYTES_LIMIT: Duration = Duration::from_secs(3);
 /// How long one exchange on a stream may take in all.
 pub(super) const STREAM_LIMIT: Duration = Duration::from_secs(20);

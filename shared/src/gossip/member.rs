@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor},
+};
 
 use super::{
     identity::Identity,
@@ -66,6 +69,7 @@ pub struct Member {
 pub(super) struct Record {
     pub name: String,
     pub identity: Identity,
+    #[serde(deserialize_with = "bounded_tags")]
     pub tags: BTreeMap<String, String>,
     /// Counts the owner's changes of its tags within this life.
     pub revision: u64,
@@ -170,6 +174,30 @@ impl Record {
             incarnation: self.identity.generation + u64::from(self.identity.renewal),
         }
     }
+}
+
+/// Decodes as many tags as a member may have; a frame has room for millions.
+fn bounded_tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Bounded;
+    impl<'de> Visitor<'de> for Bounded {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(formatter, "at most {MAX_TAGS} tags")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut tags = BTreeMap::new();
+            while let Some((key, value)) = map.next_entry()? {
+                if tags.len() == MAX_TAGS {
+                    return Err(A::Error::invalid_length(MAX_TAGS + 1, &self));
+                }
+                tags.insert(key, value);
+            }
+            Ok(tags)
+        }
+    }
+    deserializer.deserialize_map(Bounded)
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), RecordError> {

@@ -158,8 +158,11 @@ async fn garbage_is_dropped_and_silent_streams_hold_nobody_up() {
     for length in [0, 1, 6, 7, 300, 1400, 1401, 9000] {
         udp.send_to(&vec![1; length], address).await.unwrap();
     }
-    // One that says nothing, one that announces too much, one that speaks HTTP.
-    let _silent = TcpStream::connect(address).await.unwrap();
+    // More that say nothing than are served at once; then one that announces too much, one that speaks HTTP.
+    let mut silent = Vec::new();
+    for _ in 0..limits::MAX_INCOMING_STREAMS + 4 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
     for bytes in [&u32::MAX.to_be_bytes()[..], b"\0\0\0\x05hello", b"GET / HTTP/1.1\r\n\r\n"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(bytes).await.unwrap();

@@ -8,7 +8,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet},
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     net::SocketAddr,
     sync::mpsc,
     time::Duration,
@@ -27,10 +27,15 @@ use super::{
     wire::{Envelope, Kind, Request},
 };
 
-/// A description that foca's news came without is fetched after this many gossip turns, and again each time as long.
+/// A description that foca's news came without is fetched after this many gossip turns.
 const FETCH_TURNS: u32 = 5;
+/// With more missing than this, one whole table is fetched instead.
+const MAX_FETCHES: usize = 4;
 /// How often the table is searched for members to forget, as a part of the time to reap.
 const REAPS_PER_PERIOD: u32 = 100;
+
+/// How many forgotten names the log keeps in mind before it lets go of them.
+const MAX_LOGGED_SLACK: usize = 64;
 
 /// Whether this node takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +69,9 @@ pub(super) struct Protocol {
     /// Foca reported a change: the table must be brought in line.
     pub(super) swept: bool,
     /// Alive addresses whose description is missing or old, and when to ask them.
-    pub(super) undescribed: HashMap<SocketAddr, Duration>,
+    pub(super) undescribed: BTreeMap<SocketAddr, Duration>,
+    /// Down identities without a record, seen at the last reaping.
+    forgettable: HashSet<Identity>,
     in_flight: HashSet<SocketAddr>,
     rejoin: Vec<SocketAddr>,
     rejoin_turn: usize,
@@ -119,7 +126,8 @@ impl Protocol {
             timers: BinaryHeap::new(),
             timer_count: 0,
             swept: true,
-            undescribed: HashMap::new(),
+            undescribed: BTreeMap::new(),
+            forgettable: HashSet::new(),
             in_flight: HashSet::new(),
             rejoin: config.rejoin.clone(),
             rejoin_turn: 0,
@@ -183,7 +191,7 @@ impl Protocol {
         }
         if self.reap_at <= now {
             self.reap_at = now + self.timing.reap / REAPS_PER_PERIOD;
-            self.table.reap(&self.name, now);
+            self.reap(now);
         }
         if self.presence == Presence::Present {
             self.start_due_exchanges(now);
@@ -199,6 +207,21 @@ impl Protocol {
         own.chain(timer).fold(self.reap_at, Duration::min)
     }
 
+    /// Forgets members long gone, and foca's down identities that nobody has described since the last time.
+    fn reap(&mut self, now: Duration) {
+        self.table.reap(&self.name, now);
+        let down = self.foca.iter_membership_state().filter(|member| member.state() == State::Down);
+        let unknown = down.map(|member| *member.id()).filter(|identity| !self.table.has_address(identity.address));
+        let (gone, recent): (HashSet<_>, HashSet<_>) =
+            unknown.partition(|identity| self.forgettable.contains(identity));
+        self.forgettable = recent;
+        for identity in gone {
+            if let Err(error) = self.foca.handle_timer(Timer::RemoveDown(identity), &mut self.events) {
+                tracing::debug!(%error, "an identity was not forgotten");
+            }
+        }
+    }
+
     fn start_due_exchanges(&mut self, now: Duration) {
         if self.push_pull_at <= now {
             self.push_pull_at = now + self.jittered(self.timing.push_pull * push_pull_scale(self.foca.num_members()));
@@ -209,25 +232,40 @@ impl Protocol {
             }
         }
         if self.reconnect_at <= now {
-            self.reconnect_at = now + self.jittered(self.timing.reconnect);
             let failed: Vec<_> = self.table.addresses(MemberStatus::Failed).collect();
             let known = self.pick(&failed);
-            let former = (self.foca.num_members() == 0).then(|| self.next_rejoin()).flatten();
+            let former = if self.foca.num_members() == 0 { self.next_rejoin() } else { None };
+            // Alone with somewhere to go, there is no reason to be patient.
+            let pause = if former.is_some() { self.timing.probe_period } else { self.timing.reconnect };
+            self.reconnect_at = now + self.jittered(pause);
             for address in known.into_iter().chain(former) {
                 self.start_exchange(address, self.push_pull_request(now));
             }
         }
-        let due: Vec<_> = self.undescribed.iter().filter(|(_, at)| **at <= now).map(|(address, _)| *address).collect();
-        for address in due {
-            let wanted = self.foca.iter_members().any(|member| {
-                let identity = *member.id();
-                identity.address == address && !self.table.describes(identity)
-            });
-            if wanted {
-                self.undescribed.insert(address, now + self.timing.gossip * FETCH_TURNS * FETCH_TURNS);
+        self.fetch_descriptions(now);
+    }
+
+    /// Asks members for their descriptions: each itself, or when many are missing one of them for all it knows.
+    fn fetch_descriptions(&mut self, now: Duration) {
+        if self.undescribed.values().all(|at| *at > now) {
+            return;
+        }
+        let active: HashMap<_, _> =
+            self.foca.iter_members().map(|member| (member.id().address, *member.id())).collect();
+        let Self { undescribed, table, .. } = self;
+        undescribed.retain(|address, _| active.get(address).is_some_and(|identity| !table.describes(*identity)));
+        let due: Vec<_> = undescribed.iter().filter(|(_, at)| **at <= now).map(|(address, _)| *address).collect();
+        let again = self.timing.gossip * if due.len() > MAX_FETCHES { FETCH_TURNS } else { FETCH_TURNS * FETCH_TURNS };
+        for address in &due {
+            self.undescribed.insert(*address, now + again);
+        }
+        if due.len() > MAX_FETCHES {
+            if let Some(address) = self.pick(&due) {
+                self.start_exchange(address, self.push_pull_request(now));
+            }
+        } else {
+            for address in due {
                 self.start_exchange(address, Request::Describe);
-            } else {
-                self.undescribed.remove(&address);
             }
         }
     }
@@ -374,10 +412,13 @@ impl Protocol {
         if std::mem::replace(&mut self.logged_version, self.table.version()) == self.table.version() {
             return;
         }
-        let members = self.members();
-        self.logged.retain(|name, _| members.binary_search_by(|member| member.name.cmp(name)).is_ok());
-        for Member { name, address, status, .. } in members {
-            if self.logged.insert(name.clone(), (address, status)) != Some((address, status)) {
+        let Self { table, logged, .. } = self;
+        if logged.len() > MAX_LOGGED_SLACK + table.statuses().count() {
+            logged.retain(|name, _| table.record(name).is_some());
+        }
+        for (name, address, status) in table.statuses() {
+            if logged.get(name) != Some(&(address, status)) {
+                logged.insert(name.to_owned(), (address, status));
                 tracing::info!(member = name, %address, %status, "a gossip member changed");
             }
         }

@@ -42,6 +42,7 @@ impl Protocol {
     /// Answers a peer's request, after having taken what it tells.
     pub fn answer(&mut self, now: Duration, request: Request) -> Reply {
         match request {
+            _ if self.presence == Presence::Left => Reply::Refused("this node has left the pool".into()),
             Request::Describe => Reply::Records(vec![self.own().clone()]),
             Request::PushPull(records) => {
                 if let Some(reason) = records.first().and_then(|sender| self.objection(sender)) {

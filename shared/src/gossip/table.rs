@@ -37,8 +37,8 @@ pub(super) enum Merge {
 #[derive(Clone, Debug)]
 struct Held {
     record: Record,
-    /// When the facts became what they are.
-    since: Duration,
+    /// When the facts became what they are, in seconds; below zero when that was before this node's start.
+    since_s: i64,
     /// The newest tag revision its owner has given notice of.
     noticed: u64,
 }
@@ -69,8 +69,8 @@ impl Table {
         }
         let full = self.by_name.len() >= MAX_MEMBERS;
         let address = incoming.identity.address;
-        let since = now.saturating_sub(Duration::from_secs(incoming.age_s.into()));
-        let fresh = Held { noticed: incoming.revision, record: incoming.clone(), since };
+        let since_s = seconds(now) - i64::from(incoming.age_s);
+        let fresh = Held { noticed: incoming.revision, record: incoming.clone(), since_s };
         match self.by_name.entry(incoming.name.clone()) {
             Entry::Vacant(_) if full => return Merge::Full,
             Entry::Vacant(vacant) => {
@@ -84,11 +84,15 @@ impl Table {
                         Ordering::Less => return Merge::Unchanged,
                         Ordering::Equal => {
                             let facts = held.record.facts;
-                            if !held.record.absorb(&incoming) {
-                                return Merge::Unchanged;
-                            }
+                            let changed = held.record.absorb(&incoming);
                             if facts != held.record.facts {
-                                held.since = since;
+                                held.since_s = since_s;
+                            } else if facts == incoming.facts {
+                                // Who knew it first decides when it is forgotten.
+                                held.since_s = held.since_s.min(since_s);
+                            }
+                            if !changed {
+                                return Merge::Unchanged;
                             }
                         }
                         Ordering::Greater => *held = fresh,
@@ -96,7 +100,7 @@ impl Table {
                 } else if let Some(verdict) = meet_at_other_address(was, comes) {
                     return verdict;
                 } else {
-                    self.by_address.remove(&was.identity.address);
+                    release(&mut self.by_address, was);
                     *held = fresh;
                 }
             }
@@ -122,7 +126,7 @@ impl Table {
         self.by_address.insert(identity.address, holder);
         if let Some(held) = self.by_name.get_mut(&over) {
             held.record.facts.down = true;
-            held.since = now;
+            held.since_s = seconds(now);
         }
     }
 
@@ -139,7 +143,7 @@ impl Table {
             Ordering::Less => held.record.facts.down = true,
         }
         if before != held.record.facts {
-            held.since = now;
+            held.since_s = seconds(now);
         }
         self.version += 1;
         true
@@ -165,19 +169,19 @@ impl Table {
     /// Replaces our own record: it always wins here.
     pub fn set_own(&mut self, record: Record, now: Duration) {
         if let Some(held) = self.by_name.get(&record.name) {
-            self.by_address.remove(&held.record.identity.address);
+            release(&mut self.by_address, &held.record);
         }
         let (name, identity) = (record.name.clone(), record.identity);
-        self.by_name.insert(name.clone(), Held { noticed: record.revision, record, since: now });
+        self.by_name.insert(name.clone(), Held { noticed: record.revision, record, since_s: seconds(now) });
         self.take_address(&name, identity, now);
         self.version += 1;
     }
 
     /// Forgets members other than `own` that have been down for longer than the time to reap.
     pub fn reap(&mut self, own: &str, now: Duration) {
-        let (reap_after, before) = (self.reap_after, self.by_name.len());
+        let (reap_after, before) = (seconds(self.reap_after), self.by_name.len());
         self.by_name
-            .retain(|name, held| name == own || !held.record.facts.down || now.saturating_sub(held.since) < reap_after);
+            .retain(|name, held| name == own || !held.record.facts.down || seconds(now) - held.since_s < reap_after);
         if self.by_name.len() != before {
             self.by_address.retain(|_, name| self.by_name.contains_key(name));
             self.version += 1;
@@ -196,9 +200,21 @@ impl Table {
     /// Every record as it is to be sent, with its age.
     pub fn records(&self, now: Duration) -> impl Iterator<Item = Record> + '_ {
         self.by_name.values().map(move |held| {
-            let age_s = u32::try_from(now.saturating_sub(held.since).as_secs()).unwrap_or(u32::MAX);
+            let age_s = (seconds(now) - held.since_s).clamp(0, u32::MAX.into());
+            let age_s = u32::try_from(age_s).unwrap_or(u32::MAX);
             Record { age_s, ..held.record.clone() }
         })
+    }
+
+    /// True when somebody holds the address.
+    pub fn has_address(&self, address: SocketAddr) -> bool {
+        self.by_address.contains_key(&address)
+    }
+
+    /// Name, address and status of every member that is shown, by name.
+    pub fn statuses(&self) -> impl Iterator<Item = (&str, SocketAddr, MemberStatus)> {
+        let shown = self.by_name.values().map(|held| &held.record).filter(|record| !record.facts.pruned);
+        shown.map(|record| (record.name.as_str(), record.identity.address, record.facts.status()))
     }
 
     /// Every member that is shown, by name.
@@ -221,6 +237,17 @@ impl Table {
     fn at_mut(&mut self, address: SocketAddr) -> Option<&mut Held> {
         self.by_name.get_mut(self.by_address.get(&address)?)
     }
+}
+
+/// Gives up the address of `record`, unless another name has it by now.
+fn release(by_address: &mut HashMap<SocketAddr, String>, record: &Record) {
+    if by_address.get(&record.identity.address) == Some(&record.name) {
+        by_address.remove(&record.identity.address);
+    }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The same name at two addresses: a verdict, or none when the incoming record replaces the held one.

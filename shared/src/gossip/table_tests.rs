@@ -112,7 +112,34 @@ fn any_record() -> impl Strategy<Value = Record> {
     )
 }
 
+fn any_node_record() -> impl Strategy<Value = Record> {
+    (0_usize..4, 1_u16..4, 1_u64..5, any::<(bool, bool)>()).prop_map(|(name, port, generation, (leaves, down))| {
+        with(record(["a", "b", "c", "d"][name], port, generation), leaves, down)
+    })
+}
+
 proptest! {
+    #[test]
+    fn every_address_has_at_most_one_living_holder(
+        records in prop::collection::vec((any_node_record(), any::<bool>()), 1..40)
+    ) {
+        let mut table = Table::new(REAP);
+        for (record, observed) in records {
+            if observed {
+                table.observe(record.identity, record.facts, Duration::ZERO);
+            } else {
+                table.merge(record, Duration::ZERO);
+            }
+            for (name, held) in &table.by_name {
+                let holder = table.by_address.get(&held.record.identity.address);
+                prop_assert!(held.record.facts.down || holder == Some(name), "{name} lives, {holder:?} has its address");
+            }
+            for (address, name) in &table.by_address {
+                prop_assert_eq!(table.by_name.get(name).map(|held| held.record.identity.address), Some(*address));
+            }
+        }
+    }
+
     #[test]
     fn records_of_one_member_merge_to_the_same_in_any_order(
         records in prop::collection::vec(any_record(), 1..6), order in any::<prop::sample::Index>(), again in any::<bool>()

@@ -5,7 +5,12 @@
 //! these two functions ([`SEAL_BYTES`] reserves the room in packets), other kinds of packet beside [`Kind`].
 //! A frame on a stream is the length (4 bytes, big-endian) and the sealed bytes; an exchange is one frame each way.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error, SeqAccess, Visitor},
+};
 
 use super::{limits::MAX_MEMBERS, member::Record};
 
@@ -71,7 +76,7 @@ impl Envelope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Request {
     /// Here is my table, my own record first; give me yours.
-    PushPull(Vec<Record>),
+    PushPull(#[serde(deserialize_with = "bounded_records")] Vec<Record>),
     /// Describe yourself.
     Describe,
 }
@@ -80,7 +85,7 @@ pub(super) enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// The answerer's table, or for [`Request::Describe`] its own record alone.
-    Records(Vec<Record>),
+    Records(#[serde(deserialize_with = "bounded_records")] Vec<Record>),
     /// The request was not taken, and why, in words.
     Refused(String),
 }
@@ -90,8 +95,6 @@ pub(super) enum Reply {
 pub(super) enum DecodeError {
     #[error("the frame is damaged: {0}")]
     Format(#[from] postcard::Error),
-    #[error("the frame has {0} members, more than {MAX_MEMBERS}")]
-    TooMany(usize),
     #[error(transparent)]
     Record(#[from] super::member::RecordError),
 }
@@ -102,14 +105,34 @@ pub(super) fn encode<M: Serialize>(message: &M) -> Vec<u8> {
 
 pub(super) fn decode<M: DeserializeOwned + HasRecords>(payload: &[u8]) -> Result<M, DecodeError> {
     let message: M = postcard::from_bytes(payload)?;
-    let records = message.records();
-    if records.len() > MAX_MEMBERS {
-        return Err(DecodeError::TooMany(records.len()));
-    }
-    for record in records {
+    for record in message.records() {
         record.check()?;
     }
     Ok(message)
+}
+
+/// Decodes records up to the number a table can hold; the frame's size alone would allow many times that.
+fn bounded_records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Record>, D::Error> {
+    struct Bounded;
+    impl<'de> Visitor<'de> for Bounded {
+        type Value = Vec<Record>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(formatter, "at most {MAX_MEMBERS} members")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<Record>, A::Error> {
+            let mut records = Vec::new();
+            while let Some(record) = sequence.next_element()? {
+                if records.len() == MAX_MEMBERS {
+                    return Err(A::Error::invalid_length(MAX_MEMBERS + 1, &self));
+                }
+                records.push(record);
+            }
+            Ok(records)
+        }
+    }
+    deserializer.deserialize_seq(Bounded)
 }
 
 /// The records inside a message, to be checked before anyone sees them.
