@@ -93,7 +93,8 @@ pub async fn run(flags: DemoFlags) -> anyhow::Result<ExitCode> {
     };
     let told = tell(outcome, &mut demo, &mut signals, flags.keep).await;
     demo.processes.kill_all().await;
-    Ok(told?)
+    // Not an `io::Error`: output that broke off is a failure of the demo, whoever read it.
+    told.map_err(|error| anyhow::anyhow!("cannot print: {error}"))
 }
 
 /// Prints how it ended and gives the exit code; with `keep`, after a signal.

@@ -82,13 +82,16 @@ impl Report {
         let (failure, elapsed) = (anyhow::Error::from(failure), seconds(self.step_begun.elapsed()));
         self.line(format_args!("    {} {failure:#} ({elapsed})", self.painted(RED, "✗")))?;
         let Some((process, log)) = tail else { return Ok(()) };
+        if log.is_empty() {
+            return self.line(format_args!("\n{process}'s log is empty."));
+        }
         self.line(format_args!("\nThe end of {process}'s log:"))?;
         log.lines().try_for_each(|line| self.line(format_args!("  {line}")))
     }
 
     /// A signal came before the last step was done.
     pub fn interrupted(&mut self) -> io::Result<()> {
-        self.line(format_args!("\nInterrupted: every process is ended."))
+        self.line(format_args!("\nInterrupted; ending every process."))
     }
 
     /// Where everybody listens, and what to try.
