@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::{ArgAction::Set, Args, Parser, Subcommand, builder::NonEmptyStringValueParser, error::ErrorKind};
+use lictor_shared::config::{AgentFlags, go_style_args};
 
 /// Exit code when no command or an unknown one is named.
 const NO_SUCH_COMMAND: u8 = 127;
@@ -26,7 +27,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run an agent: a server or a sidecar
-    Agent,
+    Agent(Box<AgentFlags>),
     /// List the members of the cluster
     Members(MembersFlags),
     /// Tell an agent to join a cluster
@@ -163,7 +164,7 @@ impl Refusal {
 /// # Errors
 /// There is no command to run: help was asked for, or the command line is wrong.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refusal> {
-    let words = with_version_command(go_style(words));
+    let words = with_version_command(go_style_args(words));
     CommandLine::try_parse_from(words).map(|line| line.command).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp => Refusal::Help(error.render().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Refusal::NoCommand(error.render().to_string()),
@@ -172,25 +173,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refus
     })
 }
 
-/// `-flag` and `-flag=value` as `--flag`, up to a `--`.
-fn go_style(words: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    let mut literal = false;
-    words.into_iter().map(move |word| {
-        literal |= word == "--";
-        match word.to_str() {
-            Some(text) if !literal && text.len() > 2 && text.starts_with('-') && !text.starts_with("--") => {
-                format!("-{text}").into()
-            }
-            _ => word,
-        }
-    })
-}
-
 /// `lictor -v` and `lictor --version` are the command `version`.
-fn with_version_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = words.into_iter().collect();
+fn with_version_command(mut words: Vec<OsString>) -> Vec<OsString> {
     if let Some(first) = words.get_mut(1)
-        && ["-v", "--v", "-version", "--version"].iter().any(|flag| first == flag)
+        && ["-v", "--version"].iter().any(|flag| first == flag)
     {
         *first = "version".into();
     }

@@ -17,7 +17,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 const SERVERS: usize = 3;
 const SIDECARS: usize = 2;
 /// Ports of one agent.
-const PORTS: usize = 6;
+const PORTS: usize = 5;
 /// Name of the service.
 pub const SERVICE: &str = "hello";
 
@@ -115,8 +115,7 @@ impl Plan {
     }
 }
 
-const PORT_FLAGS: [&str; PORTS] =
-    ["http-port", "dns-port", "serf-lan-port", "serf-wan-port", "server-port", "grpc-port"];
+const PORT_FLAGS: [&str; PORTS] = ["http-port", "dns-port", "serf-lan-port", "serf-wan-port", "server-port"];
 const HTTP: usize = 0;
 const DNS: usize = 1;
 const SERF_LAN: usize = 2;
