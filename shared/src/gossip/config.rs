@@ -9,6 +9,9 @@ use std::{
 
 use super::{limits::MAX_PACKET_BYTES, wire::SEAL_BYTES};
 
+/// No interval of a pool is shorter.
+const SHORTEST: Duration = Duration::from_millis(5);
+
 /// What [`super::Pool::start`] needs to know.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
@@ -47,7 +50,7 @@ impl PoolConfig {
 }
 
 /// How fast a pool acts. The presets keep the relations that the protocol needs (a probe's round trip well below its
-/// period, gossip faster than probes).
+/// period, gossip faster than probes). Values below 5 ms are taken as 5 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// One member is probed in each period.
@@ -97,6 +100,21 @@ impl Timing {
             reconnect: Duration::from_secs(1),
             reap: Duration::from_secs(72 * 60 * 60),
             leave: Duration::from_secs(2),
+        }
+    }
+
+    /// The same with no interval that would spin or that foca does not take.
+    pub(super) fn clamped(self) -> Self {
+        let probe_period = self.probe_period.max(4 * SHORTEST);
+        Self {
+            probe_period,
+            probe_rtt: self.probe_rtt.clamp(SHORTEST, probe_period / 2),
+            suspicion: self.suspicion.max(SHORTEST),
+            gossip: self.gossip.max(SHORTEST),
+            push_pull: self.push_pull.max(SHORTEST),
+            reconnect: self.reconnect.max(SHORTEST),
+            reap: self.reap.max(Duration::from_secs(1)),
+            leave: self.leave,
         }
     }
 

@@ -33,6 +33,9 @@ impl Protocol {
                 Merge::Conflict(holder) => self.log_conflict(now, &record.name, holder, record.identity.address),
                 Merge::Unchanged | Merge::Full => {}
             },
+            Broadcast::Notice { identity, revision } if *identity == *self.foca.identity() => {
+                self.outdate(now, *revision);
+            }
             Broadcast::Notice { identity, revision } => {
                 if self.table.notice(*identity, *revision) {
                     self.undescribed.insert(identity.address, now);
@@ -67,11 +70,15 @@ impl Protocol {
         if own.tags == tags {
             return Ok(());
         }
-        let own = Record { tags, revision: own.revision + 1, ..own };
-        self.broadcast(&Broadcast::describing(&own));
-        self.table.set_own(own, now);
+        self.describe_ourselves(now, Record { tags, revision: own.revision.saturating_add(1), ..own });
         self.settle(now);
         Ok(())
+    }
+
+    /// Makes `own` our record and tells the pool.
+    pub(super) fn describe_ourselves(&mut self, now: Duration, own: Record) {
+        self.broadcast(&Broadcast::describing(&own));
+        self.table.set_own(own, now);
     }
 
     /// Declares a failed member left; with `prune` a failed or left one is not shown any more. Members that answer are

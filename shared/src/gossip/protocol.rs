@@ -112,7 +112,7 @@ impl Protocol {
         let mut random = SmallRng::seed_from_u64(seed);
         let foca_random = SmallRng::seed_from_u64(random.random());
         let (relay, received) = Relay::new();
-        let timing = config.timing;
+        let timing = config.timing.clamped();
         let foca = Foca::with_custom_broadcast(identity, timing.foca(1), foca_random, CheckedCodec, relay);
         let mut protocol = Self {
             name: config.name.clone(),
@@ -360,28 +360,29 @@ impl Protocol {
     pub(super) fn identity_changed(&mut self, now: Duration) {
         let identity = *self.foca.identity();
         let leaves = self.presence != Presence::Present;
-        let own = Record { identity, facts: Facts { leaves, ..Facts::default() }, ..self.own().clone() };
+        let facts = Facts { leaves, ..Facts::default() };
         tracing::info!(address = %identity.address, generation = identity.generation, renewal = identity.renewal,
             "others held this node down or in a former life: it takes a new incarnation");
-        self.broadcast(&Broadcast::describing(&own));
+        self.describe_ourselves(now, Record { identity, facts, ..self.own().clone() });
         if leaves {
-            self.broadcast(&Broadcast::Departure { identity, facts: own.facts });
+            self.broadcast(&Broadcast::Departure { identity, facts });
         }
-        self.table.set_own(own, now);
         // A changed identity starts disconnected; this makes foca probe again at once.
         self.tell_foca(Vec::new());
     }
 
     /// Brings the table in line with what foca holds.
     fn sweep(&mut self, now: Duration) {
-        let own = self.foca.identity().address;
-        let held: Vec<_> = self
-            .foca
-            .iter_membership_state()
-            .map(|member| (*member.id(), member.state() == State::Down))
-            .filter(|(identity, _)| identity.address != own)
-            .collect();
+        let own = *self.foca.identity();
+        let held = self.foca.iter_membership_state().map(|member| (*member.id(), member.state() == State::Down));
+        let held: Vec<_> = held.collect();
         for (identity, down) in held {
+            if identity.address == own.address {
+                if identity.order() > own.order() && self.presence != Presence::Left {
+                    self.outlive(now, identity);
+                }
+                continue;
+            }
             if self.table.observe(identity, Facts { down, ..Facts::default() }, now) {
                 self.retell_departure(identity);
             }

@@ -119,6 +119,7 @@ impl Protocol {
         if record.identity.order() > own.order() {
             self.outlive(now, record.identity);
         } else if record.identity == own && record.name == self.name {
+            self.outdate(now, record.revision);
             self.refute(record.facts);
         }
         if record.name != self.name {
@@ -140,8 +141,15 @@ impl Protocol {
         }
     }
 
+    /// Somebody holds a later revision of our tags than we have made: make the one after it.
+    pub(super) fn outdate(&mut self, now: Duration, revision: u64) {
+        if let Some(revision) = revision.checked_add(1).filter(|next| *next > self.own().revision + 1) {
+            self.describe_ourselves(now, Record { revision, ..self.own().clone() });
+        }
+    }
+
     /// A former life of ours has the later generation (the clock was set back): start behind it.
-    fn outlive(&mut self, now: Duration, former: Identity) {
+    pub(super) fn outlive(&mut self, now: Duration, former: Identity) {
         let generation = former.generation + 1;
         if generation > MAX_GENERATION {
             return;

@@ -43,6 +43,8 @@ struct Network {
     sent: u64,
     random: SmallRng,
     loss: f64,
+    /// The share of packets that arrive with a few bytes changed.
+    damage: f64,
     timing: Timing,
 }
 
@@ -56,6 +58,7 @@ impl Network {
             sent: 0,
             random: SmallRng::seed_from_u64(seed),
             loss: 0.0,
+            damage: 0.0,
             timing,
         }
     }
@@ -89,8 +92,14 @@ impl Network {
         let now = self.now - self.nodes[node].started;
         let result = call(&mut self.nodes[node].protocol, now);
         let output = self.nodes[node].protocol.take_output();
-        for (address, packet) in output.packets {
+        for (address, mut packet) in output.packets {
             assert!(packet.len() <= super::limits::MAX_PACKET_BYTES, "a packet of {} bytes", packet.len());
+            if self.random.random_bool(self.damage) {
+                for _ in 0..self.random.random_range(1..4) {
+                    let at = self.random.random_range(0..packet.len());
+                    packet[at] = self.random.random();
+                }
+            }
             let lost = self.random.random_bool(self.loss);
             if let Some(to) = self.holder(address).filter(|to| !lost && self.reaches(node, *to)) {
                 self.send(to, Event::Packet(packet));
@@ -436,6 +445,35 @@ fn garbage_and_cut_packets_change_nothing() {
     assert_eq!(statuses(&network.nodes[0].protocol), before);
     network.pass(10 * SECOND);
     assert!(network.is_whole());
+}
+
+#[test]
+fn damaged_packets_do_no_lasting_harm() {
+    for seed in 0..10 {
+        let mut network = Network::started(seed, 6);
+        network.until("all see all", 5 * SECOND, Network::is_whole);
+        network.damage = 0.2;
+        for second in 0..20 {
+            let news = tags("second", &second.to_string());
+            network.call(second % 6, |protocol, now| protocol.set_tags(now, news)).unwrap();
+            network.pass(SECOND);
+        }
+        network.damage = 0.0;
+        network.until("all see all", 180 * SECOND, |network| {
+            let real = |member: &Member| member.name.starts_with("node-00");
+            network.nodes.iter().all(|node| {
+                let members = node.protocol.members();
+                let alive = members.iter().filter(|member| real(member) && member.status == MemberStatus::Alive);
+                let agreed = |member: &Member| {
+                    network.nodes.iter().all(|other| {
+                        let own = other.protocol.own();
+                        own.name != member.name || own.tags == member.tags
+                    })
+                };
+                alive.filter(|member| agreed(member)).count() == 6
+            })
+        });
+    }
 }
 
 #[test]

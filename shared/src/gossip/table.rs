@@ -7,6 +7,7 @@
 //! | same name, other address, held one not alive | the node moved: replaced (an alive claim, or the later of two dead) |
 //! | same name, other address, both alive | a conflict: refused, the caller names both addresses |
 //! | other name, same address | the later generation has the address, the other life is over (down) |
+//! | other name, same address and generation | damaged: one process life has one name, the first one known |
 //!
 //! A record whose facts have stood longer than the time to reap is not taken, so that no peer brings it back.
 
@@ -64,7 +65,7 @@ impl Table {
 
     /// Takes a record. The caller has checked it ([`Record::check`]).
     pub fn merge(&mut self, incoming: Record, now: Duration) -> Merge {
-        if self.is_outdated(&incoming) {
+        if self.is_outdated(&incoming) || self.has_another_name(&incoming) {
             return Merge::Unchanged;
         }
         let full = self.by_name.len() >= MAX_MEMBERS;
@@ -114,6 +115,13 @@ impl Table {
         incoming.facts.down && Duration::from_secs(incoming.age_s.into()) >= self.reap_after
     }
 
+    /// True when we know the same process life by another name; it cannot change its name.
+    fn has_another_name(&self, incoming: &Record) -> bool {
+        self.at(incoming.identity.address).is_some_and(|held| {
+            held.record.identity.generation == incoming.identity.generation && held.record.name != incoming.name
+        })
+    }
+
     /// Gives `address` to the later of two names that claim it; the life of the other is over.
     fn take_address(&mut self, name: &str, identity: Identity, now: Duration) {
         let Some(other) = self.by_address.insert(identity.address, name.to_owned()) else { return };
@@ -138,9 +146,13 @@ impl Table {
             Ordering::Greater => return false,
             Ordering::Equal if !held.record.observe(identity, facts) => return false,
             Ordering::Equal => {}
-            // A later life that nobody has described: the one we know is over when that one is.
-            Ordering::Less if !facts.down || before.down => return false,
-            Ordering::Less => held.record.facts.down = true,
+            // A later life that nobody has described: the one we know is over when that one is. We take its identity,
+            // so that a process that has never heard of it (the packet was damaged) learns what it must exceed.
+            Ordering::Less if !facts.down => return false,
+            Ordering::Less => {
+                held.record.identity = identity;
+                held.record.facts.down = true;
+            }
         }
         if before != held.record.facts {
             held.since_s = seconds(now);
