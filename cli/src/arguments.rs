@@ -4,12 +4,15 @@
 //! `main.rs` does. Exit codes are Consul's: 1 for a wrong flag, 127 where no command or an unknown one was named.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
-use clap::{ArgAction::Set, Args, Parser, Subcommand, builder::NonEmptyStringValueParser, error::ErrorKind};
+use clap::{
+    ArgAction::Set, Args, CommandFactory, Parser, Subcommand, builder::NonEmptyStringValueParser, error::ErrorKind,
+};
 use lictor_shared::config::{AgentFlags, go_style_args};
 
 /// Exit code when no command or an unknown one is named.
@@ -165,11 +168,12 @@ impl Refusal {
 /// There is no command to run: help was asked for, or the command line is wrong.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refusal> {
     let words = with_version_command(go_style_args(words));
+    let called = called(&words);
     CommandLine::try_parse_from(words).map(|line| line.command).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp => Refusal::Help(error.render().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Refusal::NoCommand(error.render().to_string()),
-        ErrorKind::InvalidSubcommand => Refusal::Wrong { line: one_line(&error), code: NO_SUCH_COMMAND },
-        _ => Refusal::Wrong { line: one_line(&error), code: 1 },
+        ErrorKind::InvalidSubcommand => Refusal::Wrong { line: one_line(&error, &called), code: NO_SUCH_COMMAND },
+        _ => Refusal::Wrong { line: one_line(&error, &called), code: 1 },
     })
 }
 
@@ -183,15 +187,22 @@ fn with_version_command(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
-/// The first paragraph of clap's message as one line, and where to read on.
-fn one_line(error: &clap::Error) -> String {
+/// The first paragraph of clap's message as one line, and whose help to read.
+fn one_line(error: &clap::Error, command: &str) -> String {
     let text = error.render().to_string();
     let paragraph: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let message = paragraph.join(" ");
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("lictor");
-    let command: Vec<&str> =
-        usage.split(' ').take_while(|word| word.starts_with(|letter: char| letter.is_ascii_lowercase())).collect();
-    format!("{} (see {} --help)", message.strip_prefix("error: ").unwrap_or(&message), command.join(" "))
+    format!("{} (see {command} --help)", message.strip_prefix("error: ").unwrap_or(&message))
+}
+
+/// The command as it was called: the program's name, and the command's if there is one of that name.
+fn called(words: &[OsString]) -> String {
+    let program = words.first().and_then(|path| Path::new(path).file_name()).map(OsStr::to_string_lossy);
+    let program = program.unwrap_or("lictor".into());
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some(word) if CommandLine::command().find_subcommand(word).is_some() => format!("{program} {word}"),
+        _ => program.into_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -230,7 +241,8 @@ mod tests {
     fn what_is_wrong_is_one_line_with_an_exit_code() {
         for (line, code, part) in [
             ("lictor members -colour=red", 1, "unexpected argument '--colour' found (see lictor members --help)"),
-            ("lictor members -detailed=maybe", 1, "neither true nor false"),
+            ("lictor members -detailed=maybe", 1, "neither true nor false (see lictor members --help)"),
+            ("/usr/bin/consul agent -retry-max=many", 1, "(see consul agent --help)"),
             ("lictor join", 1, "not provided: <ADDRESS>... (see lictor join --help)"),
             ("lictor force-leave", 1, "<NODE>"),
             ("lictor memmbers", NO_SUCH_COMMAND, "unrecognized subcommand 'memmbers' (see lictor --help)"),
@@ -246,6 +258,6 @@ mod tests {
 
     #[test]
     fn the_flags_are_well_formed() {
-        <CommandLine as clap::CommandFactory>::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 }
