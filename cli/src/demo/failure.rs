@@ -2,10 +2,8 @@
 
 use std::{io, process::ExitStatus, time::Duration};
 
-use super::lookups::Counts;
-
 /// What was seen instead of what is waited for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NotYet {
     /// The process that was looked at.
     pub process: String,
@@ -50,8 +48,15 @@ pub enum Failure {
         source: io::Error,
     },
     /// Lookups failed while they should have gone on.
-    #[error("{} of {} lookups failed; the first: {}", .0.failed, .0.asked, .0.first_failure.as_deref().unwrap_or("unknown"))]
-    Lookups(Counts),
+    #[error("{failed} of {asked} lookups failed; the first: {}: {}", first.process, first.seen)]
+    Lookups {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        asked: u64,
+        /// What was wrong with the first that failed.
+        first: NotYet,
+    },
     /// Nobody reads what is printed.
     #[error("cannot print")]
     Output(#[from] io::Error),
@@ -63,7 +68,8 @@ impl Failure {
         match self {
             Self::TimedOut { not_yet, .. } => Some(&not_yet.process),
             Self::Ended { process, .. } | Self::Process { process, .. } => Some(process),
-            Self::Lookups(_) | Self::Output(_) => None,
+            Self::Lookups { first, .. } => Some(&first.process),
+            Self::Output(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::dns::Asker;
+use super::{dns::Asker, failure::NotYet, plan::Host};
 
 /// From one question to the next at each agent.
 const PACE: Duration = Duration::from_millis(5);
@@ -27,7 +27,7 @@ pub struct Counts {
     /// The longest time to an answer.
     pub slowest: Duration,
     /// What was wrong with the first that failed.
-    pub first_failure: Option<String>,
+    pub first_failure: Option<NotYet>,
 }
 
 /// Questions under way. Dropping it ends them.
@@ -38,11 +38,13 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// Asks each of `servers` for `name`'s SRV records, one question after the other.
-    pub fn start(servers: impl Iterator<Item = SocketAddr>, name: &str) -> Self {
+    /// Asks each of `hosts` for `name`'s SRV records, one question after the other.
+    pub fn start<'plan>(hosts: impl IntoIterator<Item = &'plan Host>, name: &str) -> Self {
         let (counts, stop) = (watch::Sender::new(Counts::default()), CancellationToken::new());
-        let ask = |server| tokio::spawn(ask_on(server, name.to_string(), counts.clone(), stop.clone()));
-        let tasks = servers.map(|server| AbortOnDropHandle::new(ask(server))).collect();
+        let ask = |host: &Host| {
+            tokio::spawn(ask_on(host.name.clone(), host.dns(), name.to_string(), counts.clone(), stop.clone()))
+        };
+        let tasks = hosts.into_iter().map(|host| AbortOnDropHandle::new(ask(host))).collect();
         Self { counts, stop, tasks }
     }
 
@@ -62,7 +64,13 @@ impl Lookups {
     }
 }
 
-async fn ask_on(server: SocketAddr, name: String, counts: watch::Sender<Counts>, stop: CancellationToken) {
+async fn ask_on(
+    host: String,
+    server: SocketAddr,
+    name: String,
+    counts: watch::Sender<Counts>,
+    stop: CancellationToken,
+) {
     let asker = Asker::new(server).await;
     let mut ticks = interval(PACE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -79,7 +87,7 @@ async fn ask_on(server: SocketAddr, name: String, counts: watch::Sender<Counts>,
             counts.slowest = counts.slowest.max(took);
             if let Err(reason) = answer {
                 counts.failed += 1;
-                counts.first_failure.get_or_insert(format!("{server}: {reason}"));
+                counts.first_failure.get_or_insert_with(|| NotYet::new(&host, reason));
             }
         });
     }

@@ -114,7 +114,7 @@ async fn tell(
         Some(Ok(())) => {
             demo.report.passed(keep)?;
             if keep {
-                demo.report.addresses(&demo.plan)?;
+                demo.report.addresses(&demo.plan, &demo.processes)?;
                 signals.next().await;
             }
             return Ok(ExitCode::SUCCESS);

@@ -68,6 +68,11 @@ impl Processes {
         Ok(None)
     }
 
+    /// The ID of one that runs.
+    pub fn id(&self, name: &str) -> Option<u32> {
+        self.running.get(name)?.id()
+    }
+
     /// The last `lines` lines of a process's output.
     pub fn log_tail(&self, name: &str, lines: usize) -> String {
         let text = fs::read(self.log(name)).unwrap_or_default();

@@ -9,6 +9,7 @@ use std::{
 use super::{
     failure::Failure,
     plan::{Plan, SERVICE},
+    process::Processes,
 };
 
 const GREEN: &str = "\x1b[32m";
@@ -94,14 +95,17 @@ impl Report {
         self.line(format_args!("\nInterrupted; ending every process."))
     }
 
-    /// Where everybody listens, and what to try.
-    pub fn addresses(&mut self, plan: &Plan) -> io::Result<()> {
+    /// Where everybody listens, which process it is, and what to try.
+    pub fn addresses(&mut self, plan: &Plan, processes: &Processes) -> io::Result<()> {
+        let id = |name: &str| processes.id(name).unwrap_or_default();
         self.line(format_args!("\nIt runs until Ctrl-C:\n"))?;
         for host in plan.hosts() {
-            self.line(format_args!("  {:10} http {}   dns {}", host.name, host.http_address(), host.dns()))?;
+            let (name, http, dns) = (&host.name, host.http_address(), host.dns());
+            self.line(format_args!("  {name:10} pid {:<7}  http {http}  dns {dns}", id(name)))?;
         }
         for instance in &plan.instances {
-            self.line(format_args!("  {:10} tcp  {}", instance.name, instance.address))?;
+            let (name, address) = (&instance.name, instance.address);
+            self.line(format_args!("  {name:10} pid {:<7}  tcp  {address}", id(name)))?;
         }
         let Some(sidecar) = plan.sidecars.first() else { return Ok(()) };
         let (http, dns) = (sidecar.http_address(), sidecar.dns());

@@ -12,7 +12,7 @@ use super::{
     failure::{Failure, NotYet},
     lookups::Lookups,
     observe::{QUESTION, all_alive, call, common_leader, found_everywhere, get, has_node, lookup, passing, put},
-    plan::{Host, SERVICE},
+    plan::SERVICE,
     report::seconds,
 };
 use crate::members::{self, Member};
@@ -146,7 +146,7 @@ async fn leader_is_killed(demo: &mut Demo) -> Result<String, Failure> {
     demo.report.step("The leader is killed: lookups go on, writes return")?;
     let leader =
         demo.wait_until("the leader is known", async |plan| common_leader(plan, plan.servers.iter()).await).await?;
-    let lookups = Lookups::start(demo.plan.sidecars.iter().map(Host::dns), QUESTION);
+    let lookups = Lookups::start(&demo.plan.sidecars, QUESTION);
     demo.wait_until("lookups run in the background, on both hosts", async |plan| match lookups.counts().asked {
         asked if asked >= LOOKUPS_BEFORE => Ok(()),
         asked => Err(NotYet::new(&plan.sidecars[0].name, format!("{asked} lookups"))),
@@ -178,8 +178,8 @@ async fn leader_is_killed(demo: &mut Demo) -> Result<String, Failure> {
     })
     .await?;
     let counts = lookups.finish().await;
-    if counts.failed > 0 {
-        return Err(Failure::Lookups(counts));
+    if let Some(first) = counts.first_failure {
+        return Err(Failure::Lookups { failed: counts.failed, asked: counts.asked, first });
     }
     let slowest = counts.slowest.as_secs_f64() * 1000.0;
     let lookups = format!("{} lookups meanwhile, none failed, the slowest took {slowest:.1} ms", counts.asked);
