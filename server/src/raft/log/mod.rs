@@ -1,0 +1,388 @@
+//! The log store: entries, vote and commit mark, durable in one redb file with a writer thread of its own.
+//!
+//! Everything that changes the log does three things under one lock: it changes the in-memory picture (so that a
+//! reader sees it at once), it joins the queue, and it wakes the writer. The writer takes the whole queue, makes
+//! **one** commit of it and then answers in order: an fsync is shared by all that wait for one. Entries, votes,
+//! truncation and purge go through the same queue, because their order is a safety rule of Raft. `save_committed` is
+//! called before every apply; it only leaves a note that rides along with the next commit.
+//!
+//! Reads come from the tail kept in memory, which holds all that is not durable yet and the last few thousand
+//! entries besides; only a follower far behind and a restart read the file. Without a data directory the same store
+//! runs over redb's in-memory backend.
+//!
+//! A write that fails closes the store for good and ends the process: see `writer`.
+
+mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    collections::VecDeque,
+    fmt::Debug,
+    io,
+    ops::{Bound, RangeBounds},
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+};
+
+use openraft::{
+    LogState, OptionalSend, RaftLogReader,
+    entry::RaftEntry,
+    storage::{IOFlushed, RaftLogStorage},
+};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, backends::InMemoryBackend};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
+
+use self::tail::Tail;
+use super::{Entry, LogId, TypeConfig, Vote};
+
+/// Entries by log index.
+const ENTRIES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("entries");
+/// The vote, the commit mark and the purge mark.
+const MARKS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("marks");
+const VOTE: &str = "vote";
+const COMMITTED: &str = "committed";
+const PURGED: &str = "purged";
+
+/// redb's page cache, in bytes: the file is read at a restart and by laggards, not in between.
+const PAGE_CACHE_BYTES: usize = 4 << 20;
+/// The most bytes of entries that one replication request carries (one entry may be larger).
+const REQUEST_BYTES: usize = 1 << 20;
+
+/// What to do when the log cannot be written: ends the process.
+type Fail = Box<dyn Fn(String) + Send>;
+
+/// The log, for the one who writes it.
+pub(super) struct LogStore {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Reads the log. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct LogReader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Gone once the store is closed, so that the file can be opened again whoever still holds a reader.
+    database: Mutex<Option<Arc<Database>>>,
+    log: Mutex<Log>,
+    /// Woken when the queue has something or the store is closed.
+    wake: Condvar,
+}
+
+/// The log as it is once everything in the queue is done.
+struct Log {
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    /// The commit mark has moved since it was last written.
+    committed_moved: bool,
+    purged: Option<LogId>,
+    last: Option<LogId>,
+    tail: Tail,
+    queue: VecDeque<Job>,
+    closed: bool,
+    failure: Option<String>,
+    /// Commits made, for tests of group commit.
+    commits: u64,
+}
+
+/// One change of the file and who waits for it.
+struct Job {
+    work: Work,
+    done: Done,
+}
+
+enum Work {
+    Append(Vec<Entry>),
+    Vote(Vote),
+    /// Removes the entries from this index on.
+    Truncate(u64),
+    /// Removes the entries up to this one.
+    Purge(LogId),
+}
+
+enum Done {
+    Flushed(IOFlushed<TypeConfig>),
+    Waiting(oneshot::Sender<io::Result<()>>),
+    Nobody,
+}
+
+impl Done {
+    fn tell(self, result: io::Result<()>) {
+        match self {
+            Self::Flushed(callback) => callback.io_completed(result),
+            // One who gave up waiting has dropped the receiver.
+            Self::Waiting(sender) => drop(sender.send(result)),
+            Self::Nobody => {}
+        }
+    }
+}
+
+impl LogStore {
+    /// Opens the log at `path`, or an empty one in memory. `fail` is called with a sentence, once, when it cannot be
+    /// written.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is held by another process, or is damaged.
+    pub fn open(path: Option<&Path>, fail: impl Fn(String) + Send + 'static) -> io::Result<Self> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(PAGE_CACHE_BYTES);
+        let database = match path {
+            Some(path) => builder.create(path),
+            None => builder.create_with_backend(InMemoryBackend::new()),
+        };
+        Self::start(database.map_err(io_error)?, Box::new(fail))
+    }
+
+    fn start(database: Database, fail: Fail) -> io::Result<Self> {
+        let log = recover(&database)?;
+        let shared = Arc::new(Shared {
+            database: Mutex::new(Some(Arc::new(database))),
+            log: Mutex::new(log),
+            wake: Condvar::new(),
+        });
+        let for_writer = shared.clone();
+        let writer =
+            std::thread::Builder::new().name("raft-log".into()).spawn(move || writer::run(&for_writer, &fail))?;
+        Ok(Self { shared, writer: Some(writer) })
+    }
+}
+
+impl Drop for LogStore {
+    /// Writes what is queued, then stops the writer, so that the file can be opened again at once.
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_all();
+        if let Some(writer) = self.writer.take() {
+            // It has reported its failure, or ended in peace.
+            let _ = writer.join();
+        }
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        // No code that holds this lock can leave the log half changed.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn database(&self) -> io::Result<Arc<Database>> {
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        database.clone().ok_or_else(|| io::Error::other("the Raft log is closed"))
+    }
+
+    fn close(&self) {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Changes the picture and queues the change of the file, in one step.
+    fn queue(&self, work: Work, done: Done, change: impl FnOnce(&mut Log)) -> io::Result<()> {
+        let mut log = self.lock();
+        if let Some(failure) = &log.failure {
+            return Err(io::Error::other(failure.clone()));
+        }
+        change(&mut log);
+        log.queue.push_back(Job { work, done });
+        drop(log);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// The entries of `range` that are there, in order; with a limit, no more bytes than that but at least one entry.
+    async fn read(&self, range: impl RangeBounds<u64>, limit: usize) -> io::Result<Vec<Entry>> {
+        let (on_disk, cached) = {
+            let log = self.lock();
+            let start = first(&range).max(log.purged.map_or(0, |id| id.index() + 1));
+            let end = end(&range).min(log.last.map_or(0, |id| id.index() + 1));
+            let on_disk = start..end.min(log.tail.first()).max(start);
+            (on_disk.clone(), log.tail.range(on_disk.end..end, limit))
+        };
+        if on_disk.is_empty() {
+            return Ok(cached);
+        }
+        let (database, range) = (self.database()?, on_disk.clone());
+        let read = move || read_entries(&database, range, limit);
+        let (mut entries, mut left) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        if self.lock().purged.is_some_and(|purged| purged.index() >= on_disk.start) {
+            // Purged since the lock was released. A list with a hole would be worse than none.
+            return Ok(Vec::new());
+        }
+        for entry in cached {
+            let bytes = tail::bytes(&entry);
+            if bytes > left {
+                break;
+            }
+            left -= bytes;
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+fn first(range: &impl RangeBounds<u64>) -> u64 {
+    match range.start_bound() {
+        Bound::Included(index) => *index,
+        Bound::Excluded(index) => index.saturating_add(1),
+        Bound::Unbounded => 0,
+    }
+}
+
+fn end(range: &impl RangeBounds<u64>) -> u64 {
+    match range.end_bound() {
+        Bound::Included(index) => index.saturating_add(1),
+        Bound::Excluded(index) => *index,
+        Bound::Unbounded => u64::MAX,
+    }
+}
+
+/// The entries of a range as they are in the file, and what is left of the limit.
+fn read_entries(database: &Database, range: std::ops::Range<u64>, limit: usize) -> io::Result<(Vec<Entry>, usize)> {
+    let table = database.begin_read().map_err(io_error)?.open_table(ENTRIES).map_err(io_error)?;
+    let (mut entries, mut left) = (Vec::new(), limit);
+    for row in table.range(range).map_err(io_error)? {
+        let entry: Entry = decode(row.map_err(io_error)?.1.value())?;
+        let bytes = tail::bytes(&entry);
+        if bytes > left && !entries.is_empty() {
+            return Ok((entries, 0));
+        }
+        left = left.saturating_sub(bytes);
+        entries.push(entry);
+    }
+    Ok((entries, left))
+}
+
+/// The log as the file has it. Makes the tables of a new one.
+fn recover(database: &Database) -> io::Result<Log> {
+    let transaction = database.begin_write().map_err(io_error)?;
+    let log = {
+        let marks = transaction.open_table(MARKS).map_err(io_error)?;
+        let entries = transaction.open_table(ENTRIES).map_err(io_error)?;
+        let purged: Option<LogId> = mark(&marks, PURGED)?;
+        let last = match entries.last().map_err(io_error)? {
+            Some((_, entry)) => Some(decode::<Entry>(entry.value())?.log_id()),
+            None => purged,
+        };
+        Log {
+            vote: mark(&marks, VOTE)?,
+            committed: mark(&marks, COMMITTED)?,
+            committed_moved: false,
+            purged,
+            last,
+            tail: Tail::new(last.map_or(0, |id| id.index() + 1)),
+            queue: VecDeque::new(),
+            closed: false,
+            failure: None,
+            commits: 0,
+        }
+    };
+    transaction.commit().map_err(io_error)?;
+    Ok(log)
+}
+
+fn mark<T: DeserializeOwned>(
+    marks: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &str,
+) -> io::Result<Option<T>> {
+    marks.get(name).map_err(io_error)?.map(|value| decode(value.value())).transpose()
+}
+
+fn encode<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    postcard::to_stdvec(value).map_err(io::Error::other)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(bytes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("a row of the Raft log: {error}")))
+}
+
+fn io_error(error: impl Into<redb::Error>) -> io::Error {
+    match error.into() {
+        redb::Error::Io(error) => error,
+        error => io::Error::other(error),
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogReader {
+    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: R,
+    ) -> io::Result<Vec<Entry>> {
+        self.shared.read(range, usize::MAX).await
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.shared.read(start..end, REQUEST_BYTES).await
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.shared.lock().vote)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = LogReader;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let log = self.shared.lock();
+        Ok(LogState { last_purged_log_id: log.purged, last_log_id: log.last })
+    }
+
+    async fn get_log_reader(&mut self) -> LogReader {
+        LogReader { shared: self.shared.clone() }
+    }
+
+    /// Returns when the vote is on the disk: a vote that is forgotten can be given twice.
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let (sender, saved) = oneshot::channel();
+        self.shared.queue(Work::Vote(*vote), Done::Waiting(sender), |_| {})?;
+        saved.await.map_err(|_| io::Error::other("the Raft log's writer has stopped"))?
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let mut log = self.shared.lock();
+        log.committed_moved |= log.committed != committed;
+        log.committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.shared.lock().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        let copies = entries.clone();
+        self.shared.queue(Work::Append(entries), Done::Flushed(callback), |log| {
+            for entry in copies {
+                log.last = Some(entry.log_id());
+                log.tail.push(entry);
+            }
+        })
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let from = last.map_or(0, |id| id.index() + 1);
+        self.shared.queue(Work::Truncate(from), Done::Nobody, |log| {
+            log.tail.truncate(from);
+            log.last = log.last.min(last);
+        })
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        self.shared.queue(Work::Purge(upto), Done::Nobody, |log| {
+            log.tail.purge(upto.index());
+            log.purged = log.purged.max(Some(upto));
+            log.last = log.last.max(Some(upto));
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! The thread that writes the log: takes all that is queued, one commit, then the answers in order.
+//!
+//! A failed commit is final. Nobody may be told that it is durable, nothing may be written after it (the order would
+//! be broken), and a retried fsync can lie about pages that the kernel has dropped: so every waiter gets the error,
+//! the store refuses all further work, and the process ends with a sentence that says why.
+
+use std::{collections::VecDeque, io, sync::PoisonError};
+
+use openraft::entry::RaftEntry;
+use redb::{Database, Table};
+
+use super::{COMMITTED, ENTRIES, Fail, Job, Log, LogId, MARKS, PURGED, Shared, VOTE, Work, encode, io_error};
+
+/// All that one commit makes durable.
+struct Batch {
+    jobs: VecDeque<Job>,
+    committed: Option<LogId>,
+}
+
+/// Writes until the store is closed and the queue is empty, or until a commit fails.
+pub(super) fn run(shared: &Shared, fail: &Fail) {
+    let _ended = Ended(fail);
+    while let Some(batch) = next(shared) {
+        match shared.database().and_then(|database| write(&database, &batch)) {
+            Ok(()) => written(shared, batch),
+            Err(error) => return failed(shared, batch, &error, fail),
+        }
+    }
+}
+
+/// Reports a panic of the writer, which would leave everyone waiting.
+struct Ended<'a>(&'a Fail);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0("the Raft log's writer panicked".into());
+        }
+    }
+}
+
+/// Waits for work. The commit mark is taken together with the queue: it must never be durable before its entry.
+fn next(shared: &Shared) -> Option<Batch> {
+    let mut log = shared.lock();
+    loop {
+        if !log.queue.is_empty() || (log.closed && log.committed_moved) {
+            let moved = std::mem::take(&mut log.committed_moved);
+            let committed = log.committed.filter(|_| moved);
+            return Some(Batch { jobs: std::mem::take(&mut log.queue), committed });
+        }
+        if log.closed {
+            return None;
+        }
+        log = shared.wake.wait(log).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// One durable commit of the whole batch.
+fn write(database: &Database, batch: &Batch) -> io::Result<()> {
+    let transaction = database.begin_write().map_err(io_error)?;
+    {
+        let mut entries = transaction.open_table(ENTRIES).map_err(io_error)?;
+        let mut marks = transaction.open_table(MARKS).map_err(io_error)?;
+        for job in &batch.jobs {
+            apply(&job.work, &mut entries, &mut marks)?;
+        }
+        if let Some(committed) = batch.committed {
+            marks.insert(COMMITTED, encode(&committed)?.as_slice()).map_err(io_error)?;
+        }
+    }
+    transaction.commit().map_err(io_error)
+}
+
+fn apply(
+    work: &Work,
+    entries: &mut Table<'_, u64, &'static [u8]>,
+    marks: &mut Table<'_, &'static str, &'static [u8]>,
+) -> io::Result<()> {
+    match work {
+        Work::Append(new) => {
+            for entry in new {
+                entries.insert(entry.index(), encode(entry)?.as_slice()).map_err(io_error)?;
+            }
+        }
+        Work::Vote(vote) => {
+            marks.insert(VOTE, encode(vote)?.as_slice()).map_err(io_error)?;
+        }
+        Work::Truncate(from) => entries.retain_in(*from.., |_, _| false).map_err(io_error)?,
+        Work::Purge(upto) => {
+            entries.retain_in(..=upto.index(), |_, _| false).map_err(io_error)?;
+            marks.insert(PURGED, encode(upto)?.as_slice()).map_err(io_error)?;
+        }
+    }
+    Ok(())
+}
+
+fn written(shared: &Shared, batch: Batch) {
+    let mut log = shared.lock();
+    log.commits += 1;
+    for job in &batch.jobs {
+        if let Work::Vote(vote) = job.work {
+            log.vote = Some(vote);
+        }
+    }
+    let durable = durable(&log, &batch);
+    log.tail.evict(durable);
+    drop(log);
+    for job in batch.jobs {
+        job.done.tell(Ok(()));
+    }
+}
+
+/// The index before which the file has what the tail has: nothing that is still queued touches it.
+fn durable(log: &Log, batch: &Batch) -> u64 {
+    let written = batch.jobs.iter().filter_map(|job| match &job.work {
+        Work::Append(entries) => entries.last().map(|entry| entry.index() + 1),
+        _ => None,
+    });
+    let queued = log.queue.iter().filter_map(|job| match &job.work {
+        Work::Append(entries) => entries.first().map(RaftEntry::index),
+        Work::Truncate(from) => Some(*from),
+        Work::Vote(_) | Work::Purge(_) => None,
+    });
+    written.max().unwrap_or(0).min(queued.min().unwrap_or(u64::MAX))
+}
+
+fn failed(shared: &Shared, batch: Batch, error: &io::Error, fail: &Fail) {
+    let reason = format!("the Raft log cannot be written: {error}");
+    let mut log = shared.lock();
+    log.failure = Some(reason.clone());
+    let queued = std::mem::take(&mut log.queue);
+    drop(log);
+    for job in batch.jobs.into_iter().chain(queued) {
+        job.done.tell(Err(io::Error::other(reason.clone())));
+    }
+    fail(reason);
+}

@@ -1,0 +1,236 @@
+//! The client's side of Raft's RPCs: one connection for each peer, shared by votes, heartbeats and replication.
+//!
+//! A connection is made when it is first needed and again when it broke; while it cannot be made, calls fail within
+//! the connect time-out and openraft backs off. Replication has a longer time-out than openraft's own, because a
+//! follower answers only after its fsync: a stall of its disk is no reason to send the same entries again.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io::Read,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use openraft::{
+    errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
+    network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2},
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+        VoteResponse,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Status,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    APPEND, Addressed, MAX_MESSAGE_BYTES, PIECE_BYTES, PRE_VOTE, SNAPSHOT, SnapshotAnswer, SnapshotOpening, TRANSFER,
+    VOTE, decode, encode, frame::Frames,
+};
+use crate::raft::{
+    ServerAddress, TypeConfig, Vote,
+    snapshot::{Snapshot, SnapshotData},
+};
+
+/// The longest that making a connection may take.
+const CONNECT: Duration = Duration::from_millis(500);
+/// A connection on which nothing comes back is probed after this long, and given up after as long again.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// The longest that sending and installing a snapshot may take; a dead peer is noticed long before.
+const SNAPSHOT_LIMIT: Duration = Duration::from_secs(600);
+/// Pieces of a snapshot read ahead of the network.
+const PIECES_AHEAD: usize = 4;
+/// Connections kept; there are never that many servers.
+const MAX_CHANNELS: usize = 64;
+
+/// Makes the clients of all peers.
+#[derive(Clone)]
+pub(in crate::raft) struct Peers {
+    id: u64,
+    /// The longest that one replication request may take.
+    append: Duration,
+    channels: Arc<Mutex<HashMap<String, Channel>>>,
+}
+
+impl Peers {
+    /// For the server with the Raft ID `id`.
+    pub fn new(id: u64, append: Duration) -> Self {
+        Self { id, append, channels: Arc::default() }
+    }
+
+    fn channel(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(address) {
+            return Ok(channel.clone());
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true);
+        if channels.len() >= MAX_CHANNELS {
+            channels.clear();
+        }
+        let channel = endpoint.connect_lazy();
+        channels.insert(address.to_owned(), channel.clone());
+        Ok(channel)
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Peers {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, node: &ServerAddress) -> Peer {
+        let channel = self.channel(&node.rpc).map_err(|error| format!("{}: {error}", node.rpc));
+        Peer { id: self.id, target, append: self.append, channel }
+    }
+}
+
+/// The way to one peer.
+pub(in crate::raft) struct Peer {
+    id: u64,
+    target: u64,
+    append: Duration,
+    /// The connection, or why its address is none.
+    channel: Result<Channel, String>,
+}
+
+/// Why a call failed.
+enum CallError {
+    TimedOut(Duration),
+    Failed(Status),
+}
+
+impl Peer {
+    async fn call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        body: Q,
+        limit: Duration,
+    ) -> Result<A, CallError> {
+        let body = encode(&Addressed { target: self.target, body }).map_err(internal)?;
+        let mut grpc = self.grpc()?;
+        let answer = async move {
+            grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+            grpc.unary(Request::new(body), PathAndQuery::from_static(path), Frames).await
+        };
+        let answer = tokio::time::timeout(limit, answer).await.map_err(|_| CallError::TimedOut(limit))?;
+        decode(answer.map_err(CallError::Failed)?.get_ref()).map_err(internal)
+    }
+
+    fn grpc(&self) -> Result<Grpc<Channel>, CallError> {
+        let channel = self.channel.clone().map_err(|error| CallError::Failed(Status::unavailable(error)))?;
+        Ok(Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+    }
+
+    async fn send_snapshot(&self, vote: Vote, snapshot: Snapshot) -> Result<SnapshotAnswer, CallError> {
+        let body = SnapshotOpening { vote, meta: snapshot.meta };
+        let opening = encode(&Addressed { target: self.target, body }).map_err(internal)?;
+        let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        let mut grpc = self.grpc()?;
+        let reading = tokio::task::spawn_blocking(move || read_pieces(opening, &snapshot.snapshot, &sender));
+        let answer = async move {
+            grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+            let pieces = Request::new(ReceiverStream::new(pieces));
+            grpc.client_streaming(pieces, PathAndQuery::from_static(SNAPSHOT), Frames).await
+        };
+        let answer = answer.await.map_err(CallError::Failed);
+        // A reader that stopped early has sent half a file, which the peer has refused: this says why.
+        reading.await.map_err(internal)?.map_err(internal)?;
+        decode(answer?.get_ref()).map_err(internal)
+    }
+
+    fn rpc_error(&self, action: RPCTypes, error: CallError) -> RPCError<TypeConfig> {
+        match error {
+            CallError::TimedOut(timeout) => {
+                RPCError::Timeout(Timeout { action, id: self.id, target: self.target, timeout })
+            }
+            CallError::Failed(status) => RPCError::Unreachable(Unreachable::new(&status)),
+        }
+    }
+}
+
+/// Sends the opening and then the file. Returns early and without an error when nobody takes it any more.
+fn read_pieces(opening: Bytes, snapshot: &SnapshotData, sender: &mpsc::Sender<Bytes>) -> std::io::Result<()> {
+    let mut file = snapshot.open()?;
+    let mut piece = opening;
+    while !piece.is_empty() && sender.blocking_send(piece).is_ok() {
+        let mut bytes = Vec::with_capacity(PIECE_BYTES);
+        file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes)?;
+        piece = bytes.into();
+    }
+    Ok(())
+}
+
+fn internal(error: impl std::fmt::Display) -> CallError {
+    CallError::Failed(Status::internal(error.to_string()))
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let limit = option.hard_ttl().max(self.append);
+        self.call(APPEND, rpc, limit).await.map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error))
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(VOTE, rpc, option.hard_ttl()).await.map_err(|error| self.rpc_error(RPCTypes::Vote, error))
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(PRE_VOTE, rpc, option.hard_ttl()).await.map_err(|error| self.rpc_error(RPCTypes::Vote, error))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotAnswer, StreamingError<TypeConfig>> {
+        let (id, target) = (self.id, self.target);
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            sent = tokio::time::timeout(SNAPSHOT_LIMIT, self.send_snapshot(vote, snapshot)) => match sent {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(CallError::Failed(status))) => Err(Unreachable::new(&status).into()),
+                Ok(Err(CallError::TimedOut(timeout))) => {
+                    Err(Timeout { action: RPCTypes::InstallSnapshot, id, target, timeout }.into())
+                }
+                Err(_) => Err(NetworkError::from_string("the snapshot took too long").into()),
+            },
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(TRANSFER, rpc, option.hard_ttl())
+            .await
+            .map_err(|error| self.rpc_error(RPCTypes::TransferLeader, error))
+    }
+}

@@ -1,0 +1,159 @@
+//! [`RaftNode`]: the handle that the rest of a server holds.
+//!
+//! Cheap to clone; all clones are the same node. Writes are stamped with the leader's clock here, the only place
+//! where one is read. Who leads is openraft's word qualified by time: a leader that no majority has confirmed, and
+//! one that has not been heard of, lately does not count, so that duties stop and callers
+//! are told in time.
+
+mod errors;
+mod leadership;
+mod membership;
+mod settings;
+mod start;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use lictor_shared::{
+    backend::Consistency,
+    command::{Command, Written},
+    model::{Index, Time},
+};
+use openraft::{Raft, ReadPolicy, async_runtime::WatchReceiver};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+pub use self::{
+    errors::{BootstrapError, MembershipError, ProposeError, ReadError, StartError, TransferError},
+    membership::ServerInfo,
+    settings::RaftSettings,
+};
+use super::{
+    MAX_PROPOSAL_BYTES, RaftService, ServerAddress, TypeConfig, machine::Machine, network::Contact, proposal::Proposal,
+    snapshot::SnapshotStore,
+};
+
+/// Proposals on their way at once; more wait for a place within their time limit.
+const MAX_PROPOSALS: usize = 4096;
+
+/// A running Raft node.
+#[derive(Clone)]
+pub struct RaftNode {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: RaftSettings,
+    raft: Raft<TypeConfig, Machine>,
+    snapshots: Arc<SnapshotStore>,
+    contact: Arc<Contact>,
+    proposals: Semaphore,
+    leader: watch::Sender<Option<u64>>,
+}
+
+impl fmt::Debug for RaftNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RaftNode").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl RaftNode {
+    /// This server's Raft ID.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.inner.settings.raft_id
+    }
+
+    /// The gRPC service through which the other servers reach this node: to be added to the RPC port.
+    #[must_use]
+    pub fn service(&self) -> RaftService {
+        let inner = &self.inner;
+        RaftService::new(self.id(), inner.raft.clone(), inner.snapshots.clone(), inner.contact.clone())
+    }
+
+    /// Writes a command: returns when it is committed, applied, and visible in this node's view.
+    ///
+    /// # Errors
+    /// [`ProposeError`], which says whether it may have happened all the same.
+    pub async fn propose(&self, command: Command) -> Result<Written, ProposeError> {
+        let proposal = Proposal::new(Time::now(), command);
+        if proposal.encoded().len() > MAX_PROPOSAL_BYTES {
+            return Err(ProposeError::TooLarge(proposal.encoded().len()));
+        }
+        let limit = self.inner.settings.propose_limit;
+        let write = async {
+            let place = self.inner.proposals.acquire().await;
+            let _place = place.map_err(|error| ProposeError::Stopped(errors::stopped(error)))?;
+            let written = self.inner.raft.client_write(proposal).await?;
+            Ok(Written { index: Index(written.log_id.index), outcome: written.data })
+        };
+        timeout(limit, write).await.unwrap_or(Err(ProposeError::TimedOut(limit)))
+    }
+
+    /// The index that a view must have reached before a read of that consistency is answered from it.
+    ///
+    /// For [`Consistency::Leader`] without a round trip, from a leader that a majority has confirmed within its
+    /// lease; never less than what earlier leaders have acknowledged. For [`Consistency::Quorum`] after
+    /// a majority has confirmed this leader anew (`ReadIndex`, Raft dissertation section 6.4).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_index(&self, consistency: Consistency) -> Result<Index, ReadError> {
+        let policy = match consistency {
+            Consistency::Leader => ReadPolicy::LeaseRead,
+            Consistency::Quorum => ReadPolicy::ReadIndex,
+        };
+        let read = self.inner.raft.get_read_log_id(policy);
+        let limit = self.inner.settings.leader_limit();
+        let (id, _) = timeout(limit, read).await.map_err(|_| ReadError::NoQuorum)??;
+        Ok(Index(id.log_id().index))
+    }
+
+    /// Forms a cluster of `members` (this server among them). To be done at one server, once; doing it at several
+    /// with the same members is harmless.
+    ///
+    /// # Errors
+    /// [`BootstrapError::AlreadyInitialized`] when this server has ever been in a cluster, and the others.
+    pub async fn bootstrap(&self, members: BTreeMap<u64, ServerAddress>) -> Result<(), BootstrapError> {
+        Ok(self.inner.raft.initialize(members).await?)
+    }
+
+    /// Whether this server has ever been in a cluster.
+    ///
+    /// # Errors
+    /// When this node is stopping, or its storage failed.
+    pub async fn is_initialized(&self) -> Result<bool, ReadError> {
+        self.inner.raft.is_initialized().await.map_err(|error| ReadError::Stopped(errors::stopped(error)))
+    }
+
+    /// Waits until the view has everything that this server knew to be committed when it was started, and a leader
+    /// has confirmed it: from then on reads are as fresh as those of any server. False when `limit` passed first.
+    pub async fn wait_recovered(&self, limit: Duration) -> bool {
+        self.inner.raft.wait_for_recovery(Some(limit)).await.is_ok()
+    }
+
+    /// The index of the first entry that this server's log still has; who lacks earlier ones gets a snapshot.
+    #[must_use]
+    pub fn first_index(&self) -> Index {
+        let metrics = self.inner.raft.data_metrics();
+        let purged = metrics.borrow_watched().purged;
+        Index(purged.map_or(0, |id| id.index + 1))
+    }
+
+    /// Asks for a snapshot now; it is made in the background.
+    ///
+    /// # Errors
+    /// When this node is stopping, or its storage failed.
+    pub async fn trigger_snapshot(&self) -> Result<(), ReadError> {
+        self.inner.raft.trigger().snapshot().await.map_err(|error| ReadError::Stopped(errors::stopped(error)))
+    }
+
+    /// Stops the node: nothing is voted, written or applied afterwards, and the log's file is free to be opened
+    /// again. Leadership is not handed over; see [`RaftNode::transfer_leadership`].
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.inner.raft.shutdown().await {
+            tracing::warn!(%error, "Raft did not stop in order");
+        }
+    }
+}

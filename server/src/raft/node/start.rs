@@ -1,0 +1,65 @@
+//! Starting a node: files, openraft, and the task that watches over it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lictor_shared::{tasks::Tasks, view};
+use openraft::Raft;
+use tokio::sync::{Semaphore, watch};
+
+use super::{Inner, MAX_PROPOSALS, RaftNode, RaftSettings, StartError};
+use crate::raft::{
+    ChangeSink,
+    log::LogStore,
+    machine::Machine,
+    network::{Contact, Peers},
+    snapshot::SnapshotStore,
+};
+
+impl RaftNode {
+    /// Starts a node: takes up the log, restores the latest snapshot into the view and replays what is known to be
+    /// committed, all before it returns. A failure of its storage later on ends the process by way of `tasks`.
+    ///
+    /// # Errors
+    /// [`StartError`] when the files cannot be used.
+    pub async fn start(
+        settings: RaftSettings,
+        writer: view::Writer,
+        sink: Arc<dyn ChangeSink>,
+        tasks: &Tasks,
+    ) -> Result<Self, StartError> {
+        let config = settings.config().map_err(|error| StartError::Settings(error.to_string()))?;
+        let (data_dir, for_failures) = (settings.data_dir.clone(), tasks.clone());
+        let open = move || open(data_dir.as_deref(), for_failures);
+        let opened = tokio::task::spawn_blocking(open).await.map_err(|error| StartError::Storage(error.to_string()))?;
+        let (log, snapshots) = opened?;
+        let machine = Machine::new(writer, sink, snapshots.clone());
+        let peers = Peers::new(settings.raft_id, settings.append_limit());
+        let raft = Raft::new(settings.raft_id, Arc::new(config), peers, log, machine);
+        let raft = raft.await.map_err(|error| StartError::Storage(error.to_string()))?;
+        let inner = Inner {
+            settings,
+            raft,
+            snapshots,
+            contact: Arc::new(Contact::never()),
+            proposals: Semaphore::new(MAX_PROPOSALS),
+            leader: watch::Sender::new(None),
+        };
+        let node = Self { inner: Arc::new(inner) };
+        tasks.spawn("raft", node.clone().watch_over(tasks.stopping()));
+        Ok(node)
+    }
+}
+
+/// Opens the files in `raft/` of the data directory, or a log and snapshots in memory.
+fn open(data_dir: Option<&Path>, tasks: Tasks) -> Result<(LogStore, Arc<SnapshotStore>), StartError> {
+    let dir = data_dir.map(|dir| dir.join("raft"));
+    let snapshots = SnapshotStore::open(dir.as_ref().map(|dir| dir.join("snapshots")))?;
+    let path = dir.map(|dir| dir.join("log.redb"));
+    let log = LogStore::open(path.as_deref(), move |reason| tasks.fail(reason));
+    let log =
+        log.map_err(|source| StartError::Log { path: path.unwrap_or_else(|| PathBuf::from("in memory")), source })?;
+    Ok((log, Arc::new(snapshots)))
+}

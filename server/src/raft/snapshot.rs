@@ -1,0 +1,408 @@
+//! Snapshots of the state: one file each, written once, checked whenever it is read.
+//!
+//! The format, integers little-endian:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `LICTSNAP` |
+//! | 4 | format version |
+//! | frames | a length (4 bytes), then as many bytes. The first frame is the header: log ID and membership; every other one is a record of the state |
+//! | 4 | a length of 0: the end |
+//! | 4 | CRC-32 of all before it |
+//!
+//! A file is written under another name, synced, renamed, and the directory synced, so that a crash leaves the whole
+//! file or none. The last two are kept, so that one that is being sent is not removed meanwhile. A file that is
+//! truncated or altered is refused by name: the log before it is gone, so going on without it would lose writes.
+//! Without a directory the same bytes are kept in memory.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use crc32fast::Hasher;
+use lictor_shared::{
+    catalog::{Loader, State},
+    model::Index,
+};
+use openraft::Snapshot as RaftSnapshot;
+
+use super::{SnapshotMeta, TypeConfig, data_dir::sync_dir};
+
+const MAGIC: &[u8; 8] = b"LICTSNAP";
+const VERSION: u32 = 1;
+/// The largest record that is believed, in bytes; a longer length is damage.
+const MAX_FRAME_BYTES: u32 = 16 << 20;
+/// The largest snapshot that is taken from a leader, in bytes.
+const MAX_SNAPSHOT_BYTES: u64 = 8 << 30;
+/// Files kept.
+const KEPT: usize = 2;
+const EXTENSION: &str = "snapshot";
+const UNFINISHED: &str = "unfinished";
+
+/// A snapshot as openraft hands it around.
+pub(super) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotData>;
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A file or directory cannot be read or written.
+    #[error("snapshot {path}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not what was written.
+    #[error("snapshot {path} is damaged ({reason}); restore the file, or empty this server's data directory and let it join again", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A leader sends more than is taken.
+    #[error("a snapshot of more than {MAX_SNAPSHOT_BYTES} bytes is not taken")]
+    TooLarge,
+}
+
+impl From<SnapshotError> for io::Error {
+    fn from(error: SnapshotError) -> Self {
+        Self::other(error)
+    }
+}
+
+/// Where the bytes of a snapshot are.
+#[derive(Clone, Debug)]
+pub(super) enum SnapshotData {
+    /// A file that the store keeps.
+    Kept(PathBuf),
+    /// A file that came from the leader and is not the store's yet.
+    Received(Arc<Unfinished>),
+    /// In memory.
+    Memory(Bytes),
+}
+
+/// A file on its way in: removed when the last handle goes, unless the store has kept (renamed) it.
+#[derive(Debug)]
+pub(super) struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.0.display(), %error, "an unfinished snapshot cannot be removed");
+        }
+    }
+}
+
+impl SnapshotData {
+    /// The bytes, from the beginning.
+    pub fn open(&self) -> Result<Box<dyn Read + Send>, SnapshotError> {
+        match self {
+            Self::Memory(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
+            Self::Kept(_) | Self::Received(_) => {
+                let path = self.path();
+                Ok(Box::new(File::open(path).map_err(|source| io_error(path, source))?))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Received(file) => &file.0,
+            Self::Memory(_) => Path::new("in memory"),
+        }
+    }
+}
+
+/// The snapshots of this server. Every method blocks: never called on an async thread.
+#[derive(Debug)]
+pub(super) struct SnapshotStore {
+    dir: Option<PathBuf>,
+    latest: Mutex<Option<Snapshot>>,
+    received: AtomicU64,
+}
+
+impl SnapshotStore {
+    /// Opens the directory, or a store in memory. Removes what an earlier process has left unfinished.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the directory cannot be used or the latest snapshot's header is damaged.
+    pub fn open(dir: Option<PathBuf>) -> Result<Self, SnapshotError> {
+        let mut latest = None;
+        if let Some(dir) = &dir {
+            fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
+            for path in files(dir, UNFINISHED)? {
+                fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+            }
+            if let Some(path) = files(dir, EXTENSION)?.pop() {
+                let snapshot = SnapshotData::Kept(path);
+                let mut input = Input::new(snapshot.open()?);
+                let meta = input.header().map_err(|error| damaged(&snapshot, error))?;
+                latest = Some(RaftSnapshot { meta, snapshot });
+            }
+        }
+        Ok(Self { dir, latest: Mutex::new(latest), received: AtomicU64::new(0) })
+    }
+
+    /// The newest one.
+    pub fn latest(&self) -> Option<Snapshot> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes a snapshot of `state`; durable on return.
+    pub fn build(&self, meta: SnapshotMeta, state: &State) -> Result<Snapshot, SnapshotError> {
+        let snapshot = match &self.dir {
+            None => {
+                let mut bytes = Vec::new();
+                write(&mut bytes, &meta, state).map_err(|source| io_error(Path::new("in memory"), source))?;
+                SnapshotData::Memory(bytes.into())
+            }
+            Some(dir) => {
+                let path = dir.join(format!("{}.{UNFINISHED}", name(&meta)));
+                write_file(&path, &meta, state).map_err(|source| io_error(&path, source))?;
+                SnapshotData::Kept(keep(dir, &path, &meta)?)
+            }
+        };
+        self.publish(RaftSnapshot { meta, snapshot })
+    }
+
+    /// The state that a snapshot holds.
+    pub fn load(snapshot: &SnapshotData) -> Result<(SnapshotMeta, State), SnapshotError> {
+        read(snapshot.open()?).map_err(|error| damaged(snapshot, error))
+    }
+
+    /// Makes a loaded snapshot the latest; durable on return.
+    pub fn adopt(&self, meta: SnapshotMeta, snapshot: SnapshotData) -> Result<(), SnapshotError> {
+        let snapshot = match (&self.dir, snapshot) {
+            (Some(dir), SnapshotData::Received(file)) => SnapshotData::Kept(keep(dir, &file.0, &meta)?),
+            (_, snapshot) => snapshot,
+        };
+        self.publish(RaftSnapshot { meta, snapshot }).map(drop)
+    }
+
+    /// Starts to take one from a leader.
+    pub fn receive(&self) -> Result<Receiving, SnapshotError> {
+        let into = match &self.dir {
+            None => Target::Memory(Vec::new()),
+            Some(dir) => {
+                let number = self.received.fetch_add(1, Ordering::Relaxed);
+                let path = dir.join(format!("received-{number}.{UNFINISHED}"));
+                let file = File::create(&path).map_err(|source| io_error(&path, source))?;
+                Target::File(Unfinished(path), file)
+            }
+        };
+        Ok(Receiving { into, bytes: 0 })
+    }
+
+    fn publish(&self, snapshot: Snapshot) -> Result<Snapshot, SnapshotError> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.as_ref().is_none_or(|latest| latest.meta.last_log_id <= snapshot.meta.last_log_id) {
+            *latest = Some(snapshot.clone());
+        }
+        drop(latest);
+        if let Some(dir) = &self.dir {
+            let mut kept = files(dir, EXTENSION)?;
+            kept.truncate(kept.len().saturating_sub(KEPT));
+            for path in kept {
+                fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+            }
+        }
+        Ok(snapshot)
+    }
+}
+
+/// A snapshot on its way in.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    into: Target,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+enum Target {
+    File(Unfinished, File),
+    Memory(Vec<u8>),
+}
+
+impl Receiving {
+    /// Takes the next piece.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
+        self.bytes += piece.len() as u64;
+        if self.bytes > MAX_SNAPSHOT_BYTES {
+            return Err(SnapshotError::TooLarge);
+        }
+        match &mut self.into {
+            Target::File(path, file) => file.write_all(piece).map_err(|source| io_error(&path.0, source)),
+            Target::Memory(bytes) => {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    /// All of it is there, and durable.
+    pub fn finish(self) -> Result<SnapshotData, SnapshotError> {
+        match self.into {
+            Target::File(path, file) => {
+                file.sync_all().map_err(|source| io_error(&path.0, source))?;
+                Ok(SnapshotData::Received(Arc::new(path)))
+            }
+            Target::Memory(bytes) => Ok(SnapshotData::Memory(bytes.into())),
+        }
+    }
+}
+
+/// File names sort by log index.
+fn name(meta: &SnapshotMeta) -> String {
+    format!("{:020}", meta.last_log_id.map_or(0, |id| id.index))
+}
+
+fn keep(dir: &Path, path: &Path, meta: &SnapshotMeta) -> Result<PathBuf, SnapshotError> {
+    let kept = dir.join(format!("{}.{EXTENSION}", name(meta)));
+    fs::rename(path, &kept).and_then(|()| sync_dir(dir)).map_err(|source| io_error(&kept, source))?;
+    Ok(kept)
+}
+
+/// The files with that extension, by name.
+fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, SnapshotError> {
+    let list = || -> io::Result<Vec<PathBuf>> {
+        let paths = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
+    };
+    let mut files = list().map_err(|source| io_error(dir, source))?;
+    files.sort();
+    Ok(files)
+}
+
+fn write_file(path: &Path, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
+    let mut output = BufWriter::new(File::create(path)?);
+    write(&mut output, meta, state)?;
+    output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+fn write(output: impl Write, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
+    let mut output = Output { output, crc: Hasher::new() };
+    output.put(MAGIC)?;
+    output.put(&VERSION.to_le_bytes())?;
+    output.frame(&postcard::to_stdvec(meta).map_err(io::Error::other)?)?;
+    for record in state.records() {
+        output.frame(&lictor_proto::encode_record(&record))?;
+    }
+    output.put(&0_u32.to_le_bytes())?;
+    let crc = output.crc.finalize();
+    output.output.write_all(&crc.to_le_bytes())?;
+    output.output.flush()
+}
+
+struct Output<W> {
+    output: W,
+    crc: Hasher,
+}
+
+impl<W: Write> Output<W> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc.update(bytes);
+        self.output.write_all(bytes)
+    }
+
+    fn frame(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(bytes.len()).ok().filter(|length| (1..=MAX_FRAME_BYTES).contains(length));
+        let length = length.ok_or_else(|| io::Error::other(format!("a record of {} bytes", bytes.len())))?;
+        self.put(&length.to_le_bytes())?;
+        self.put(bytes)
+    }
+}
+
+fn read(input: impl Read) -> io::Result<(SnapshotMeta, State)> {
+    let mut input = Input::new(input);
+    let meta = input.header()?;
+    let mut loader = Loader::default();
+    while let Some(frame) = input.frame()? {
+        loader.push(lictor_proto::decode_record(&frame).map_err(|error| invalid(&error.to_string()))?);
+    }
+    let computed = input.crc.clone().finalize();
+    if u32::from_le_bytes(input.take()?) != computed {
+        return Err(invalid("the checksum does not match"));
+    }
+    if input.input.read(&mut [0])? != 0 {
+        return Err(invalid("there is more after its end"));
+    }
+    let index = Index(meta.last_log_id.map_or(0, |id| id.index));
+    Ok((meta, loader.finish(index)))
+}
+
+struct Input<R> {
+    input: BufReader<R>,
+    crc: Hasher,
+}
+
+impl<R: Read> Input<R> {
+    fn new(input: R) -> Self {
+        Self { input: BufReader::new(input), crc: Hasher::new() }
+    }
+
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes)?;
+        self.crc.update(&bytes);
+        Ok(bytes)
+    }
+
+    fn header(&mut self) -> io::Result<SnapshotMeta> {
+        if self.take()? != *MAGIC {
+            return Err(invalid("it is no snapshot"));
+        }
+        let version = u32::from_le_bytes(self.take()?);
+        if version != VERSION {
+            return Err(invalid(&format!("its format is {version}, this build reads {VERSION}")));
+        }
+        let header = self.frame()?.ok_or_else(|| invalid("it has no header"))?;
+        postcard::from_bytes(&header).map_err(|error| invalid(&format!("its header: {error}")))
+    }
+
+    /// The next frame; none at the end.
+    fn frame(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let length = u32::from_le_bytes(self.take()?);
+        if length > MAX_FRAME_BYTES {
+            return Err(invalid("a record's length makes no sense"));
+        }
+        if length == 0 {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        (&mut self.input).take(length.into()).read_to_end(&mut bytes)?;
+        if bytes.len() != length as usize {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.crc.update(&bytes);
+        Ok(Some(bytes))
+    }
+}
+
+fn invalid(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+fn io_error(path: &Path, source: io::Error) -> SnapshotError {
+    SnapshotError::Io { path: path.into(), source }
+}
+
+fn damaged(snapshot: &SnapshotData, error: io::Error) -> SnapshotError {
+    let path = snapshot.path();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => SnapshotError::Damaged { path: path.into(), reason: "it is truncated".into() },
+        io::ErrorKind::InvalidData => SnapshotError::Damaged { path: path.into(), reason: error.to_string() },
+        _ => io_error(path, error),
+    }
+}
