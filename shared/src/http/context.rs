@@ -6,9 +6,11 @@ use uuid::Uuid;
 
 use super::{Failure, answer::Answer, answer::encode, listener::Limits, query::Query};
 use crate::{
+    agent::Agent,
     backend::Backend,
     command::{Command, Outcome},
     control::Control,
+    gossip::Pool,
     view::Reader,
 };
 
@@ -25,11 +27,22 @@ pub struct Identity {
     pub server_address: Option<String>,
 }
 
+/// What this program calls itself.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// The level of Consul's interface that is spoken (`1.10.12`): clients decide by it what they may ask.
+    pub api_level: String,
+    /// Its own version.
+    pub own: String,
+}
+
 /// What the configuration says about this interface.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Who this node is.
     pub identity: Identity,
+    /// What this program calls itself.
+    pub versions: Versions,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.
     pub discovery_max_stale: Duration,
     /// The port of the LAN pool, where an address to join has none.
@@ -46,6 +59,10 @@ pub struct Context {
     pub reader: Reader,
     /// The way to the servers.
     pub backend: Arc<dyn Backend>,
+    /// This node's own services and checks.
+    pub agent: Agent,
+    /// The LAN pool.
+    pub members: Pool,
     /// The way to the process's main loop.
     pub control: Control,
 }

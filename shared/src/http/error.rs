@@ -3,7 +3,7 @@
 use http::{HeaderValue, StatusCode, header};
 
 use super::answer::Answer;
-use crate::{backend::BackendError, command::Refusal, filter::FilterError};
+use crate::{agent::AgentError, backend::BackendError, command::Refusal, filter::FilterError};
 
 /// Why a request is not done. `Display` is the body of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum Failure {
     /// No server of the datacenter asked for is known: 500.
     #[error("No path to datacenter")]
     NoPathToDatacenter,
+    /// The agent does not do it: 400 for a check of a kind it cannot run, else 500 as in Consul.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// The servers could not be asked: 500.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -53,14 +56,17 @@ impl Failure {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) | Self::NoEndpoint => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Rejected(_) | Self::NoPathToDatacenter | Self::Backend(_) | Self::Filter(_) | Self::Refused(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Rejected(_)
+            | Self::NoPathToDatacenter
+            | Self::Agent(_)
+            | Self::Backend(_)
+            | Self::Filter(_)
+            | Self::Refused(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -8,11 +8,13 @@
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
 //! ([`crate::backend::Backend::barrier`]).
 
+mod agent;
 mod answer;
 mod catalog;
 mod context;
 mod error;
 mod health;
+pub mod join;
 pub mod json;
 mod listener;
 pub mod params;
@@ -24,7 +26,7 @@ mod status;
 mod tests;
 
 pub use self::{
-    context::{Context, Identity, Settings},
+    context::{Context, Identity, Settings, Versions},
     error::Failure,
     listener::{BindError, Limits, bind, serve},
 };

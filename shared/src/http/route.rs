@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, header};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Failure, answer::Answer, catalog, health, query::Query, query::decode_path, status};
+use super::{Context, Failure, agent, answer::Answer, catalog, health, query::Query, query::decode_path, status};
 
 /// A request as handlers see it.
 pub(super) struct Request {
@@ -48,6 +48,23 @@ endpoints! {
     GET "/v1/health/service/*" => health::service;
     GET "/v1/health/connect/*" => health::connect;
     GET "/v1/health/state/*" => health::state;
+    GET "/v1/agent/self" => agent::this;
+    GET "/v1/agent/members" => agent::members;
+    GET "/v1/agent/services" => agent::services;
+    GET "/v1/agent/service/*" => agent::service;
+    GET "/v1/agent/checks" => agent::checks;
+    PUT "/v1/agent/service/register" => agent::register_service;
+    PUT "/v1/agent/service/deregister/*" => agent::deregister_service;
+    PUT "/v1/agent/check/register" => agent::register_check;
+    PUT "/v1/agent/check/deregister/*" => agent::deregister_check;
+    PUT "/v1/agent/check/pass/*" => agent::pass;
+    PUT "/v1/agent/check/warn/*" => agent::warn;
+    PUT "/v1/agent/check/fail/*" => agent::fail;
+    PUT "/v1/agent/check/update/*" => agent::update;
+    PUT "/v1/agent/join/*" => agent::join;
+    PUT "/v1/agent/leave" => agent::leave;
+    PUT "/v1/agent/force-leave/*" => agent::force_leave;
+    PUT "/v1/agent/reload" => agent::reload;
     GET "/v1/status/leader" => status::leader;
     GET "/v1/status/peers" => status::peers;
 }

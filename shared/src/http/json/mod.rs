@@ -5,6 +5,7 @@
 //! files have them too. What is null, `[]` or `{}` when empty is as recorded from Consul, field by field: clients
 //! have come to depend on it.
 
+pub mod agent;
 pub mod registration;
 pub mod rows;
 

@@ -1,24 +1,31 @@
 //! The whole interface over real connections, with [`Fake`] behind it.
 
+mod agent;
 mod blocking;
 mod connections;
 mod recordings;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::mpsc};
 use uuid::Uuid;
 
 use super::*;
 use crate::{
+    agent::{Agent, AgentSettings},
     backend::fake::Fake,
     command::{Command, Registration},
     control,
+    gossip::{Pool, PoolConfig},
     model::{Check, Node, SERF_HEALTH, SERVER_SERVICE, Service, Status},
     tasks::Tasks,
 };
@@ -52,7 +59,46 @@ impl Reply {
 struct TestServer {
     backend: Arc<Fake>,
     address: SocketAddr,
+    agent: Agent,
+    gossip: SocketAddr,
+    requests: Mutex<mpsc::Receiver<control::Request>>,
     tasks: Tasks,
+}
+
+/// The agent of a server that is called `node-a`.
+fn agent_of(backend: &Arc<Fake>) -> Agent {
+    let node =
+        Node { name: "node-a".into(), id: Some(Uuid::from_u128(1)), address: "127.0.0.1".into(), ..Node::default() };
+    let settings = AgentSettings {
+        node,
+        datacenter: "dc1".into(),
+        is_server: true,
+        check_update_interval: Duration::ZERO,
+        sync_interval: Duration::from_secs(60),
+    };
+    Agent::new(settings, backend.reader(), backend.clone())
+}
+
+/// A pool of `node-a` alone, with the tags of a server.
+fn pool() -> PoolConfig {
+    let tags = [
+        ("acls", "0"),
+        ("build", "1.10.12"),
+        ("dc", "dc1"),
+        ("ft_fs", "1"),
+        ("ft_si", "1"),
+        ("id", "00000000-0000-0000-0000-000000000001"),
+        ("port", "8300"),
+        ("raft_vsn", "3"),
+        ("role", "consul"),
+        ("segment", ""),
+        ("vsn", "2"),
+        ("vsn_max", "3"),
+        ("vsn_min", "2"),
+        ("wan_join_port", "8302"),
+    ];
+    let tags = tags.map(|(key, value)| (key.to_string(), value.to_string())).into();
+    PoolConfig { tags, ..PoolConfig::new("node-a", "127.0.0.1:0".parse().unwrap()) }
 }
 
 impl TestServer {
@@ -71,19 +117,37 @@ impl TestServer {
             },
             discovery_max_stale: Duration::from_secs(72 * 3600),
             serf_lan_port: 8301,
+            versions: Versions { api_level: "1.10.12".into(), own: "0.1.0".into() },
             limits: Limits::default(),
         };
         change(&mut settings);
-        let context =
-            Context { settings, reader: backend.reader(), backend: backend.clone(), control: control::channel().0 };
+        let tasks = Tasks::new();
+        let (control, requests) = control::channel();
+        let context = Context {
+            settings,
+            reader: backend.reader(),
+            backend: backend.clone(),
+            agent: agent_of(&backend),
+            members: Pool::start(pool(), &tasks).await.unwrap(),
+            control,
+        };
+        let agent = context.agent.clone();
+        let gossip = context.members.local_address();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let tasks = Tasks::new();
         tasks.spawn("http", serve(Arc::new(context), listener, tasks.clone()));
-        Self { backend, address, tasks }
+        Self { backend, address, agent, gossip, requests: Mutex::new(requests), tasks }
     }
 
-    /// Registers what a server's own agent would have.
+    /// The same, with an agent that registers its node and what it is told.
+    async fn start_with_agent() -> Self {
+        let server = Self::start().await;
+        server.agent.start(&server.tasks);
+        server.agent.adopted().await;
+        server
+    }
+
+    /// Registers what a leader does for its own node.
     fn register_itself(&self) {
         let address = |network: &str| (network.into(), "127.0.0.1".into());
         let node = Node {
@@ -96,7 +160,13 @@ impl TestServer {
         };
         let service =
             Service { id: SERVER_SERVICE.into(), name: SERVER_SERVICE.into(), port: 8300, ..Service::default() };
-        let check = Check { id: SERF_HEALTH.into(), status: Status::Passing, ..Check::default() };
+        let check = Check {
+            id: SERF_HEALTH.into(),
+            name: "Serf Health Status".into(),
+            status: Status::Passing,
+            output: "Agent alive and reachable".into(),
+            ..Check::default()
+        };
         let registration = Registration { node, service: Some(service), checks: vec![check], skip_node_update: false };
         self.backend.apply(&Command::Register(Box::new(registration)));
     }
