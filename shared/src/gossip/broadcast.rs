@@ -101,3 +101,36 @@ impl BroadcastHandler<Identity> for Relay {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(tag_bytes: usize) -> Record {
+        let identity = Identity { address: SocketAddr::from(([10, 0, 0, 1], 8301)), generation: 7, renewal: 0 };
+        let tags = [("tag".to_owned(), "x".repeat(tag_bytes))].into();
+        Record { name: "node-a".into(), identity, tags, revision: 3, facts: Facts::default(), age_s: 0 }
+    }
+
+    #[test]
+    fn a_description_that_would_fill_a_packet_becomes_a_notice() {
+        for (tag_bytes, whole) in [(10, true), (700, true), (1000, false), (4000, false)] {
+            let item = Broadcast::describing(&record(tag_bytes));
+            assert_eq!(matches!(item, Broadcast::Description(_)), whole, "{tag_bytes} bytes of tags");
+            assert!(item.encode().len() <= MAX_BROADCAST_BYTES);
+            assert_eq!(Broadcast::decode(&item.encode()), Some(item));
+        }
+    }
+
+    #[test]
+    fn unknown_cut_and_impossible_items_are_dropped() {
+        let good = Broadcast::describing(&record(10)).encode();
+        let mut unknown = good.clone();
+        unknown[0] = 77;
+        let nameless = Broadcast::Description(Record { name: String::new(), ..record(10) }).encode();
+        let oversized = Broadcast::Description(record(5000)).encode();
+        for bytes in [&unknown[..], &good[..good.len() - 1], &nameless, &oversized, b""] {
+            assert_eq!(Broadcast::decode(bytes), None);
+        }
+    }
+}

@@ -160,7 +160,14 @@ impl HasRecords for Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::SocketAddr;
+
+    use proptest::prelude::*;
+
+    use super::{
+        super::{identity::Identity, limits::MAX_TAGS, member::Facts},
+        *,
+    };
 
     #[test]
     fn only_our_version_kind_and_pool_are_opened() {
@@ -174,24 +181,40 @@ mod tests {
         }
     }
 
+    fn record(port: u16) -> Record {
+        let identity = Identity { address: SocketAddr::from(([127, 0, 0, 1], port)), generation: 5, renewal: 0 };
+        let tags = [("role".to_owned(), "node".to_owned())].into();
+        Record { name: format!("node-{port}"), identity, tags, revision: 1, facts: Facts::default(), age_s: 0 }
+    }
+
     #[test]
     fn a_cut_frame_is_refused_at_every_length() {
-        let record = Record {
-            name: "node-a".into(),
-            identity: super::super::identity::Identity {
-                address: "127.0.0.1:8301".parse().unwrap(),
-                generation: 5,
-                renewal: 0,
-            },
-            tags: [("role".to_owned(), "node".to_owned())].into(),
-            revision: 1,
-            facts: super::super::member::Facts::default(),
-            age_s: 0,
-        };
-        let bytes = encode(&Request::PushPull(vec![record]));
+        let bytes = encode(&Request::PushPull(vec![record(8301)]));
         for length in 0..bytes.len() {
             assert!(decode::<Request>(&bytes[..length]).is_err(), "{length} bytes");
         }
         assert!(decode::<Request>(&bytes).is_ok());
+    }
+
+    #[test]
+    fn frames_beyond_the_limits_are_refused_while_they_are_read() {
+        let most = vec![record(8301); MAX_MEMBERS];
+        assert!(decode::<Request>(&encode(&Request::PushPull(most.clone()))).is_ok());
+        let mut more = most;
+        more.push(record(8302));
+        assert!(decode::<Request>(&encode(&Request::PushPull(more))).is_err());
+        let tags = (0..=MAX_TAGS).map(|index| (index.to_string(), String::new())).collect();
+        let many_tags = Record { tags, ..record(8301) };
+        assert!(decode::<Reply>(&encode(&Reply::Records(vec![many_tags]))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode::<Request>(&bytes);
+            let _ = decode::<Reply>(&bytes);
+            let _ = super::super::broadcast::Broadcast::decode(&bytes);
+            let _ = super::super::identity::addresses_of(&bytes);
+        }
     }
 }
