@@ -32,7 +32,7 @@ const REPAIR_SPACING: Duration = Duration::from_millis(500);
 /// The wait after the first failure; it doubles with each.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(15);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Runs until the agent stops.
 pub(super) async fn run(agent: Agent, stopping: CancellationToken) -> Result<(), String> {
@@ -47,7 +47,8 @@ pub(super) async fn run(agent: Agent, stopping: CancellationToken) -> Result<(),
 struct Sync {
     agent: Agent,
     pending: BTreeSet<Key>,
-    flying: BTreeSet<Key>,
+    /// The groups being written, and whether they were changed here meanwhile.
+    flying: BTreeMap<Key, bool>,
     writes: JoinSet<(Key, Result<Index, String>)>,
     retries: BTreeMap<Key, Retry>,
     /// The index of the last own write: an older view says nothing about it.
@@ -67,7 +68,7 @@ impl Sync {
         Self {
             agent,
             pending: BTreeSet::new(),
-            flying: BTreeSet::new(),
+            flying: BTreeMap::new(),
             writes: JoinSet::new(),
             retries: BTreeMap::new(),
             floor: Index(0),
@@ -124,6 +125,9 @@ impl Sync {
             if self.retries.get(&group).is_some_and(|retry| !retry.failed) {
                 self.retries.remove(&group);
             }
+            if let Some(changed) = self.flying.get_mut(&group) {
+                *changed = true;
+            }
             self.pending.insert(group);
         }
         if state.index() < self.floor {
@@ -137,7 +141,7 @@ impl Sync {
         }
         for group in std::mem::take(&mut self.pending) {
             let waits = self.retries.get(&group).is_some_and(|retry| retry.not_before > now);
-            if waits || self.flying.contains(&group) || self.flying.len() >= WRITES_IN_FLIGHT {
+            if waits || self.flying.contains_key(&group) || self.flying.len() >= WRITES_IN_FLIGHT {
                 self.pending.insert(group);
                 continue;
             }
@@ -145,7 +149,7 @@ impl Sync {
             if commands.is_empty() {
                 self.retries.remove(&group);
             } else {
-                self.flying.insert(group.clone());
+                self.flying.insert(group.clone(), false);
                 self.writes.spawn(write(self.agent.clone(), group, commands));
             }
         }
@@ -154,13 +158,14 @@ impl Sync {
     fn finish(&mut self, done: Result<(Key, Result<Index, String>), tokio::task::JoinError>) {
         // A write never panics and is never aborted while this loop runs; if one did, the next pass finds its group.
         let Ok((group, result)) = done else { return };
-        self.flying.remove(&group);
+        let changed_here = self.flying.remove(&group).unwrap_or_default();
         let retry =
             self.retries.entry(group.clone()).or_insert(Retry { tries: 0, not_before: Instant::now(), failed: false });
         match result {
             Ok(index) => {
                 self.floor = self.floor.max(index);
-                *retry = Retry { tries: 0, not_before: Instant::now() + REPAIR_SPACING, failed: false };
+                let spacing = if changed_here { Duration::ZERO } else { REPAIR_SPACING };
+                *retry = Retry { tries: 0, not_before: Instant::now() + spacing, failed: false };
             }
             Err(error) => {
                 let tries = retry.tries + 1;
@@ -176,7 +181,7 @@ impl Sync {
     }
 
     fn wake_at(&self) -> Instant {
-        let waiting = self.pending.iter().filter(|group| !self.flying.contains(*group));
+        let waiting = self.pending.iter().filter(|group| !self.flying.contains_key(*group));
         waiting
             .filter_map(|group| self.retries.get(group))
             .map(|retry| retry.not_before)
