@@ -51,7 +51,8 @@ const REFUSAL_LIMIT: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Connection: close\r\nContent-Length: 43\r\n\r\nYour IP is issuing too many concurrent calls";
+    Connection: close\r\nContent-Length: 72\r\n\r\n\
+    This address has too many connections open (http_max_conns_per_client).\n";
 
 /// What one caller, and all together, may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

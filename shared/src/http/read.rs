@@ -120,10 +120,12 @@ async fn answer(
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let rows = Rows::wanted(&request.query, question.schema)?;
     let freshness = freshen(context, options.mode).await?;
-    wait_for_change(context, request, question, options).await;
+    let has_waited = wait_for_change(context, request, question, options).await;
+    // Much may have happened to the leader meanwhile.
+    let contact = if has_waited { context.backend.contact() } else { freshness.contact };
     let state = context.reader.load_full();
     let answer = Answer::json(encode(&state, &rows));
-    let answer = with_headers(answer, question.index(&state), freshness.contact)
+    let answer = with_headers(answer, question.index(&state), contact)
         .with_header(EFFECTIVE_CONSISTENCY, HeaderValue::from_static(freshness.level));
     Ok(match options.mode {
         Mode::Cached => answer.with_header(CACHE, HeaderValue::from_static("HIT")),
@@ -180,9 +182,10 @@ async fn catch_up(context: &Context, consistency: Consistency) -> Result<(), Bac
     Ok(())
 }
 
-async fn wait_for_change(context: &Context, request: &Request, question: &Question, options: &Options) {
+/// True when it had to wait.
+async fn wait_for_change(context: &Context, request: &Request, question: &Question, options: &Options) -> bool {
     if options.index == Index(0) {
-        return;
+        return false;
     }
     let seen = |state: &State| {
         let ahead = options.index > state.index().max(Index(1));
@@ -191,16 +194,18 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
     let waiting: Vec<_> = question.topics.iter().map(|topic| context.reader.wait_for(topic)).collect();
     let time_out = tokio::time::sleep(with_jitter(options.wait));
     tokio::pin!(time_out);
+    let mut has_waited = false;
     loop {
         // Made before the look at the state, so that no change falls between the two.
         let next = select_all(waiting.iter().map(|topic| topic.next().boxed()));
         if seen(&context.reader.load()) {
-            return;
+            return has_waited;
         }
+        has_waited = true;
         tokio::select! {
             _ = next => {}
-            () = &mut time_out => return,
-            () = request.stopping.cancelled() => return,
+            () = &mut time_out => return true,
+            () = request.stopping.cancelled() => return true,
         }
     }
 }

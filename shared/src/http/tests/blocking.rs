@@ -119,6 +119,19 @@ async fn lookups_survive_the_loss_of_the_leader() {
 }
 
 #[tokio::test]
+async fn a_leader_lost_during_a_wait_is_told() {
+    let server = TestServer::start().await;
+    server.register("a", 1);
+    let waiting = server.get("/v1/health/service/a?index=10&wait=1s");
+    tokio::pin!(waiting);
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
+    server.backend.lose_leader(Duration::from_secs(7));
+    let reply = waiting.await;
+    assert_eq!(reply.header("x-consul-knownleader"), Some("false"));
+    assert_eq!(reply.header("x-consul-lastcontact"), Some("7000"));
+}
+
+#[tokio::test]
 async fn what_is_too_old_or_was_never_known_is_not_answered() {
     let strict = TestServer::with(|settings| settings.discovery_max_stale = Duration::ZERO).await;
     strict.register("a", 1);

@@ -53,7 +53,9 @@ async fn one_address_has_its_share_of_connections() {
         assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
         held.push(stream);
     }
-    assert!(raw(server.address, request).await.starts_with("HTTP/1.1 429"));
+    let refusal = raw(server.address, request).await;
+    let (head, body) = refusal.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 429") && head.contains(&format!("Content-Length: {}", body.len())), "{refusal}");
     held.pop();
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let closing = b"GET /v1/status/peers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
