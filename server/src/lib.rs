@@ -1,3 +1,7 @@
 //! The Raft tier: consensus, the watch fan-out, the duties of the leader.
 
+pub mod backend;
+pub mod consensus;
+pub mod fanout;
+pub mod grpc;
 pub mod raft;

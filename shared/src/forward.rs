@@ -37,6 +37,8 @@ pub const BARRIER_HOLD: Duration = Duration::from_secs(2);
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// Between two tries.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// How long a request passes over a server that it could not reach, where there are others.
+pub const UNREACHABLE_FOR: Duration = Duration::from_millis(500);
 /// How long a write's caller is kept until the node's own view shows it. The write is done even when this runs out.
 pub const REACH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -190,13 +192,30 @@ struct Tried {
     failed: Option<String>,
     /// Whether that server was asked because another had named it.
     by_hint: bool,
-    /// Servers that could not be reached; not asked again before all others.
+    /// Servers that could not be reached of late; not asked again before all others.
     unreachable: Vec<String>,
+    /// Since when they are kept.
+    since: Option<Instant>,
 }
 
 impl Tried {
     fn avoids(&self, server: &String) -> bool {
         self.failed.as_ref() == Some(server) || self.unreachable.contains(server)
+    }
+
+    fn could_not_reach(&mut self, server: &String) {
+        if !self.unreachable.contains(server) {
+            self.unreachable.push(server.clone());
+        }
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// A server that was not there may be back.
+    fn forgive(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() >= UNREACHABLE_FOR) {
+            self.unreachable.clear();
+            self.since = None;
+        }
     }
 }
 
@@ -230,9 +249,7 @@ impl<S: Servers> Route<S> {
             let out_of_time =
                 || if unknown { BackendError::TimedOut(self.limits.write_hold) } else { self.no_one(&tried) };
             pause(deadline).await.ok_or_else(out_of_time)?;
-            if self.nobody_is_there(&tried) {
-                tried.unreachable.clear();
-            }
+            tried.forgive();
         }
     }
 
@@ -290,8 +307,8 @@ impl<S: Servers> Route<S> {
             AskError::NotLeader { leader } if !tried.by_hint => leader,
             _ => None,
         };
-        if unsent && !tried.unreachable.contains(&server) {
-            tried.unreachable.push(server.clone());
+        if unsent {
+            tried.could_not_reach(&server);
         }
         tried.failed = Some(server);
         let hint = hint.filter(|leader| !tried.avoids(leader));

@@ -1054,6 +1054,10 @@ pub struct WatchRequest {
     /// Of this protocol; a server refuses one it does not speak.
     #[prost(uint32, tag = "4")]
     pub protocol_version: u32,
+    /// The Raft IDs of the cluster that the state is from, as last heard. A cluster that shares none of them is another:
+    /// its indexes mean nothing to the watcher, who is sent the whole state.
+    #[prost(fixed64, repeated, tag = "5")]
+    pub server_ids: ::prost::alloc::vec::Vec<u64>,
 }
 /// One message of a watch stream. A stream is heartbeats in any place among: either one whole state (InitBegin,
 /// Records..., InitDone) or nothing where the watcher's own could be resumed; then Changes. A whole state may come
@@ -1119,6 +1123,9 @@ pub struct Heartbeat {
     /// How long ago the server last heard from the leader; 0 at the leader.
     #[prost(uint64, tag = "5")]
     pub leader_contact_ms: u64,
+    /// The Raft IDs of all voting servers.
+    #[prost(fixed64, repeated, tag = "6")]
+    pub server_ids: ::prost::alloc::vec::Vec<u64>,
 }
 /// How sure the leader must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

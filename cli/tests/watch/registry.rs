@@ -1,0 +1,216 @@
+//! Servers that answer the real Registry service on loopback, with a consensus that agrees with itself: one log, which
+//! each server applies as far as a test lets it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use lictor_server::{
+    consensus::Consensus,
+    fanout::Fanout,
+    grpc::{self, RegistryService, Watchers},
+};
+use lictor_shared::{
+    backend::Consistency,
+    catalog::{Record, State},
+    command::{Command, Outcome, Written},
+    forward::AskError,
+    model::{Index, Time},
+    tasks::Tasks,
+    view::{self, Reader, Writer},
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_stream::wrappers::TcpListenerStream;
+
+/// What all servers agree on.
+pub struct Log {
+    commands: Mutex<Vec<Command>>,
+    leader: Mutex<Option<SocketAddr>>,
+    addresses: Mutex<Vec<SocketAddr>>,
+    ids: Vec<u64>,
+    /// How often a read index was asked for, and the permits without which none is given.
+    pub barriers: AtomicU64,
+    pub barrier_permits: Semaphore,
+}
+
+impl Log {
+    pub fn new(ids: &[u64]) -> Arc<Self> {
+        Arc::new(Self {
+            commands: Mutex::default(),
+            leader: Mutex::default(),
+            addresses: Mutex::default(),
+            ids: ids.to_vec(),
+            barriers: AtomicU64::new(0),
+            barrier_permits: Semaphore::new(1_000_000),
+        })
+    }
+
+    pub fn lead(&self, leader: Option<&Server>) {
+        *self.leader.lock().unwrap() = leader.map(|server| server.address);
+    }
+
+    pub fn append(&self, command: Command) -> Index {
+        let mut commands = self.commands.lock().unwrap();
+        commands.push(command);
+        Index(commands.len() as u64)
+    }
+}
+
+/// What a server has applied; survives its restarts.
+pub struct Store {
+    log: Arc<Log>,
+    applied: Mutex<Applied>,
+    pub reader: Reader,
+    fanout: Arc<Fanout>,
+    address: SocketAddr,
+}
+
+struct Applied {
+    state: State,
+    writer: Writer,
+}
+
+impl Store {
+    pub fn records(&self) -> Vec<Record> {
+        self.reader.load().records().collect()
+    }
+
+    fn applied(&self) -> MutexGuard<'_, Applied> {
+        self.applied.lock().unwrap()
+    }
+
+    /// Applies what the log has, at most up to `index`, one view swap and one push for all.
+    pub fn apply_to(&self, index: Index) -> Option<Outcome> {
+        let mut applied = self.applied();
+        let commands = self.log.commands.lock().unwrap();
+        let (mut changes, mut touched, mut outcome) = (Vec::new(), std::collections::HashSet::new(), None);
+        while applied.state.index() < index {
+            let at = applied.state.index().0;
+            let Some(command) = commands.get(usize::try_from(at).unwrap()) else { break };
+            let done = applied.state.apply(Index(at + 1), Time(at * 1000), command);
+            changes.push(done.change);
+            touched.extend(done.touched);
+            outcome = Some(done.outcome);
+        }
+        let state = applied.state.clone();
+        applied.writer.publish(state, &touched);
+        self.fanout.push(&changes);
+        outcome
+    }
+
+    /// As after the server was sent a snapshot of all that the log has.
+    pub fn install_snapshot(&self) {
+        let mut applied = self.applied();
+        let commands = self.log.commands.lock().unwrap();
+        let mut state = applied.state.clone();
+        for command in commands.iter().skip(usize::try_from(state.index().0).unwrap()) {
+            let next = state.index().0 + 1;
+            state.apply(Index(next), Time((next - 1) * 1000), command);
+        }
+        applied.state = state.clone();
+        applied.writer.replace(state);
+        self.fanout.restart(applied.state.index());
+    }
+}
+
+#[async_trait]
+impl Consensus for Store {
+    async fn propose(&self, command: Command) -> Result<Written, AskError> {
+        if *self.log.leader.lock().unwrap() != Some(self.address) {
+            return Err(AskError::NotLeader { leader: self.leader() });
+        }
+        let index = self.log.append(command);
+        let outcome = self.apply_to(index).unwrap_or(Outcome::Done);
+        Ok(Written { index, outcome })
+    }
+
+    async fn read_index(&self, _: Consistency) -> Result<Index, AskError> {
+        if *self.log.leader.lock().unwrap() != Some(self.address) {
+            return Err(AskError::NotLeader { leader: self.leader() });
+        }
+        self.log.barriers.fetch_add(1, Ordering::SeqCst);
+        self.log.barrier_permits.acquire().await.unwrap().forget();
+        Ok(self.reader.load().index())
+    }
+
+    fn leader(&self) -> Option<String> {
+        self.log.leader.lock().unwrap().map(|leader| leader.to_string())
+    }
+
+    fn servers(&self) -> Vec<String> {
+        self.log.addresses.lock().unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    fn server_ids(&self) -> Vec<u64> {
+        self.log.ids.clone()
+    }
+
+    fn last_contact(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+/// A server that runs.
+pub struct Server {
+    pub store: Arc<Store>,
+    pub address: SocketAddr,
+    pub watchers: Arc<Watchers>,
+    tasks: Tasks,
+}
+
+impl Server {
+    /// A new server on a free port, with a ring of at most `ring` changes.
+    pub async fn start(log: &Arc<Log>, ring: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        log.addresses.lock().unwrap().push(address);
+        let (writer, reader) = view::new();
+        let store = Store {
+            log: log.clone(),
+            applied: Mutex::new(Applied { state: State::default(), writer }),
+            reader,
+            fanout: Arc::new(Fanout::with_limits(ring, usize::MAX)),
+            address,
+        };
+        Self::serve(Arc::new(store), listener)
+    }
+
+    /// The same server with all it had, on the same port.
+    pub async fn restart(store: Arc<Store>) -> Self {
+        let listener = TcpListener::bind(store.address).await.unwrap();
+        Self::serve(store, listener)
+    }
+
+    fn serve(store: Arc<Store>, listener: TcpListener) -> Self {
+        let tasks = Tasks::new();
+        let address = store.address;
+        let service = RegistryService::new(store.clone(), store.reader.clone(), store.fanout.clone(), "dc1", &tasks);
+        let watchers = service.watchers();
+        let router = grpc::server().add_service(service.into_server());
+        let stopping = tasks.stopping();
+        tasks.spawn("rpc", async move {
+            let incoming = TcpListenerStream::new(listener);
+            router.serve_with_incoming_shutdown(incoming, stopping.cancelled()).await
+        });
+        Self { store, address, watchers, tasks }
+    }
+
+    /// Stops it and gives what it has.
+    pub async fn stop(self) -> Arc<Store> {
+        assert!(self.tasks.shutdown(Duration::from_secs(10)).await, "a stream holds the server open");
+        self.store
+    }
+
+    /// Appends a command and applies it here, and whatever of the log was missing.
+    pub fn write(&self, command: Command) -> Index {
+        let index = self.store.log.append(command);
+        self.store.apply_to(index);
+        index
+    }
+}

@@ -1,0 +1,97 @@
+//! What the gRPC side and the backend of a server need of Raft.
+//!
+//! `raft::RaftNode` is the real one; tests of streams and forwarding use one that agrees with itself.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lictor_shared::{
+    backend::Consistency,
+    command::{Command, Written},
+    forward::AskError,
+    model::Index,
+};
+
+use crate::raft::{ProposeError, RaftNode, ReadError, ServerAddress};
+
+/// A member of the servers' consensus.
+#[async_trait]
+pub trait Consensus: Send + Sync + 'static {
+    /// Proposes a command; returns when it is applied here.
+    ///
+    /// # Errors
+    /// [`AskError`]: `NotLeader` where this server does not lead.
+    async fn propose(&self, command: Command) -> Result<Written, AskError>;
+
+    /// The index that a read of that consistency must have reached.
+    ///
+    /// # Errors
+    /// [`AskError`]: `NotLeader` where this server does not lead.
+    async fn read_index(&self, consistency: Consistency) -> Result<Index, AskError>;
+
+    /// The leader's RPC address, `ip:port`, where one is known.
+    fn leader(&self) -> Option<String>;
+
+    /// The RPC addresses of all voting servers.
+    fn servers(&self) -> Vec<String>;
+
+    /// Their Raft IDs, which no other cluster ever had; empty while the server is in no cluster.
+    fn server_ids(&self) -> Vec<u64>;
+
+    /// How long ago the leader was last heard from; zero at the leader, `None` where it never was.
+    fn last_contact(&self) -> Option<Duration>;
+}
+
+#[async_trait]
+impl Consensus for RaftNode {
+    async fn propose(&self, command: Command) -> Result<Written, AskError> {
+        Ok(RaftNode::propose(self, command).await?)
+    }
+
+    async fn read_index(&self, consistency: Consistency) -> Result<Index, AskError> {
+        Ok(RaftNode::read_index(self, consistency).await?)
+    }
+
+    fn leader(&self) -> Option<String> {
+        RaftNode::leader(self).map(|(_, address)| address.rpc)
+    }
+
+    fn servers(&self) -> Vec<String> {
+        let voters = RaftNode::servers(self).into_iter().filter(|server| server.voter);
+        voters.map(|server| server.address.rpc).collect()
+    }
+
+    fn server_ids(&self) -> Vec<u64> {
+        let voters = RaftNode::servers(self).into_iter().filter(|server| server.voter);
+        voters.map(|server| server.raft_id).collect()
+    }
+
+    fn last_contact(&self) -> Option<Duration> {
+        Some(RaftNode::last_contact(self)).filter(|age| *age < Duration::MAX)
+    }
+}
+
+fn rpc(leader: Option<ServerAddress>) -> Option<String> {
+    leader.map(|address| address.rpc)
+}
+
+impl From<ProposeError> for AskError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => Self::NotLeader { leader: rpc(leader) },
+            ProposeError::TooLarge(_) => Self::Rejected(error.to_string()),
+            ProposeError::TimedOut(_) | ProposeError::LeadershipLost { .. } | ProposeError::Stopped(_) => {
+                Self::Unknown(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<ReadError> for AskError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotLeader { leader } => Self::NotLeader { leader: rpc(leader) },
+            ReadError::NoQuorum | ReadError::Stopped(_) => Self::Unknown(error.to_string()),
+        }
+    }
+}

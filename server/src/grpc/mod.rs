@@ -1,0 +1,182 @@
+//! The Registry service of a server: writes, read barriers and watch streams, for sidecars and for fellow servers.
+//!
+//! Writes and barriers are answered by the leader only; a watch stream by any server, from its own view and the
+//! changes in the [`Fanout`]. A server that does not lead says who does and forwards nothing: whoever asks goes there
+//! himself. `watch` has a stream's life, `watchers` who holds one.
+//!
+//! Never opens a port: [`server`] gives the settings of the one that carries this service and Raft's.
+
+mod watch;
+mod watchers;
+
+use std::{sync::Arc, time::Duration};
+
+use lictor_proto::{
+    client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
+    internal::{
+        self, BarrierReply, BarrierRequest, NotLeader, Rejected, Unknown, WatchRequest, WriteReply, WriteRequest,
+        barrier_reply,
+        registry_server::{Registry, RegistryServer},
+        write_reply,
+    },
+};
+use lictor_shared::{backend::Consistency, command::Command, forward::AskError, tasks::Tasks, view::Reader};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status, transport::Server};
+
+pub use self::{watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
+use crate::{consensus::Consensus, fanout::Fanout};
+
+/// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
+pub const MAX_REQUESTS: usize = 4096;
+/// The most watch streams of a server.
+pub const MAX_STREAMS: usize = 10_000;
+/// The most streams that are sent a whole state at the same time; the rest wait for their turn.
+pub const MAX_INITS: usize = 32;
+
+/// The most requests of one connection; a fellow server has all its clients' on one.
+const MAX_REQUESTS_OF_CONNECTION: u32 = 2048;
+/// A connection whose other end went away without a word is closed after the sum of these.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Answers the Registry service.
+#[derive(Clone)]
+pub struct RegistryService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    consensus: Arc<dyn Consensus>,
+    reader: Reader,
+    fanout: Arc<Fanout>,
+    watchers: Arc<Watchers>,
+    datacenter: String,
+    requests: Semaphore,
+    inits: Semaphore,
+    tasks: Tasks,
+}
+
+impl RegistryService {
+    /// The service of the server of `datacenter` whose view `reader` sees and whose changes go through `fanout`.
+    #[must_use]
+    pub fn new(
+        consensus: Arc<dyn Consensus>,
+        reader: Reader,
+        fanout: Arc<Fanout>,
+        datacenter: impl Into<String>,
+        tasks: &Tasks,
+    ) -> Self {
+        let inner = Inner {
+            consensus,
+            reader,
+            fanout,
+            watchers: Arc::new(Watchers::new(MAX_STREAMS)),
+            datacenter: datacenter.into(),
+            requests: Semaphore::new(MAX_REQUESTS),
+            inits: Semaphore::new(MAX_INITS),
+            tasks: tasks.clone(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Which nodes hold a watch stream here.
+    #[must_use]
+    pub fn watchers(&self) -> Arc<Watchers> {
+        self.inner.watchers.clone()
+    }
+
+    /// The service as a gRPC server takes it.
+    #[must_use]
+    pub fn into_server(self) -> RegistryServer<Self> {
+        let server = RegistryServer::new(self);
+        server.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}
+
+/// The settings of the RPC port: dead connections are found and closed, requests of a connection are bounded.
+#[must_use]
+pub fn server() -> Server {
+    Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_LIMIT))
+        .max_concurrent_streams(MAX_REQUESTS_OF_CONNECTION)
+}
+
+#[tonic::async_trait]
+impl Registry for RegistryService {
+    type WatchStream = WatchStream;
+
+    async fn write(&self, request: Request<WriteRequest>) -> Result<Response<WriteReply>, Status> {
+        let command = request.into_inner().command.ok_or_else(|| Status::invalid_argument("WriteRequest.command"))?;
+        let command = Command::try_from(command).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let _place = self.inner.requests.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
+        let reply = match self.inner.consensus.propose(command).await {
+            Ok(written) => write_reply::Reply::Written((&written).into()),
+            Err(AskError::NotLeader { leader }) => write_reply::Reply::NotLeader(not_leader(leader)),
+            Err(AskError::Unsent(reason)) => return Err(Status::resource_exhausted(reason)),
+            Err(AskError::Unknown(reason)) => write_reply::Reply::Unknown(Unknown { reason }),
+            Err(AskError::Rejected(reason)) => write_reply::Reply::Rejected(Rejected { reason }),
+        };
+        Ok(Response::new(WriteReply { reply: Some(reply) }))
+    }
+
+    async fn barrier(&self, request: Request<BarrierRequest>) -> Result<Response<BarrierReply>, Status> {
+        let consistency = Consistency::try_from(request.into_inner());
+        let consistency = consistency.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let _place = self.inner.requests.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
+        let reply = match self.inner.consensus.read_index(consistency).await {
+            Ok(index) => barrier_reply::Reply::Index(index.0),
+            Err(AskError::NotLeader { leader }) => barrier_reply::Reply::NotLeader(not_leader(leader)),
+            Err(AskError::Unsent(reason)) => return Err(Status::resource_exhausted(reason)),
+            Err(AskError::Rejected(reason)) => return Err(Status::failed_precondition(reason)),
+            Err(AskError::Unknown(reason)) => barrier_reply::Reply::Unknown(Unknown { reason }),
+        };
+        Ok(Response::new(BarrierReply { reply: Some(reply) }))
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
+        let request = request.into_inner();
+        self.inner.refuse(&request)?;
+        let held = self.inner.watchers.enter(&request.node);
+        let held = held.ok_or_else(|| Status::resource_exhausted("too many watch streams at this server"))?;
+        Ok(Response::new(watch::start(self.inner.clone(), request, held)))
+    }
+}
+
+impl Inner {
+    fn refuse(&self, request: &WatchRequest) -> Result<(), Status> {
+        if request.protocol_version != PROTOCOL_VERSION {
+            let (ours, theirs) = (PROTOCOL_VERSION, request.protocol_version);
+            let reason = format!("this server speaks protocol version {ours}, not {theirs}: upgrade the older of both");
+            return Err(Status::failed_precondition(reason));
+        }
+        if request.datacenter != self.datacenter {
+            let (ours, theirs) = (&self.datacenter, &request.datacenter);
+            let reason = format!("this server is of datacenter {ours:?}, not {theirs:?}: check -join and -datacenter");
+            return Err(Status::failed_precondition(reason));
+        }
+        if request.node.is_empty() {
+            return Err(Status::invalid_argument("WatchRequest.node: empty"));
+        }
+        Ok(())
+    }
+
+    fn heartbeat(&self) -> internal::Heartbeat {
+        let leader = self.consensus.leader();
+        let contact = self.consensus.last_contact().unwrap_or_default();
+        internal::Heartbeat {
+            index: self.fanout.newest().borrow().0,
+            known_leader: leader.is_some(),
+            leader: leader.unwrap_or_default(),
+            servers: self.consensus.servers(),
+            server_ids: self.consensus.server_ids(),
+            leader_contact_ms: u64::try_from(contact.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+fn not_leader(leader: Option<String>) -> NotLeader {
+    NotLeader { leader: leader.unwrap_or_default() }
+}

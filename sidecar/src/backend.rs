@@ -1,0 +1,61 @@
+//! A sidecar's backend: everything goes to the leader, by way of any server that knows who it is.
+//!
+//! The finding of the leader, holding and trying again are those of `lictor_shared::forward`; here is only whom a
+//! sidecar knows. Lookups never come here.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+use lictor_proto::client::Client;
+use lictor_shared::{
+    backend::{Consistency, Contact},
+    command::{Command, Written},
+    forward::{AskError, Servers},
+    model::Index,
+};
+use tokio::sync::watch;
+
+use crate::contact::ServerContact;
+
+/// The servers as a sidecar knows them: alive by gossip, and as the followed one says.
+pub struct KnownServers {
+    alive: watch::Receiver<Vec<SocketAddr>>,
+    contact: Arc<ServerContact>,
+    client: Client,
+}
+
+impl KnownServers {
+    /// Servers whose RPC addresses are in `alive`.
+    #[must_use]
+    pub fn new(alive: watch::Receiver<Vec<SocketAddr>>, contact: Arc<ServerContact>) -> Self {
+        Self { alive, contact, client: Client::new() }
+    }
+}
+
+#[async_trait]
+impl Servers for KnownServers {
+    fn leader(&self) -> Option<String> {
+        self.contact.leader()
+    }
+
+    fn to_ask(&self) -> Vec<String> {
+        self.alive.borrow().iter().map(ToString::to_string).collect()
+    }
+
+    fn peers(&self) -> Vec<String> {
+        let heard = self.contact.peers();
+        if heard.is_empty() { self.to_ask() } else { heard }
+    }
+
+    fn contact(&self) -> Contact {
+        self.contact.contact()
+    }
+
+    async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {
+        self.client.write(server, command).await
+    }
+
+    async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
+        self.client.barrier(server, consistency).await
+    }
+}
