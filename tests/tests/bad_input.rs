@@ -23,24 +23,45 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(20);
 fn run(arguments: &[String]) -> Output {
     let directory = TempDir::new().unwrap();
     let mut command = Command::new(binary::path("lictor"));
-    command.args(["agent", "-bind=127.0.0.1"]).args(Ports::free().flags()).args(arguments);
+    command.arg("agent").args(arguments);
+    let defaults = Ports::free().flags().into_iter().chain(["-bind=127.0.0.1".to_owned()]);
+    let is_given = |flag: &str| arguments.iter().any(|argument| argument.split('=').next() == flag.split('=').next());
+    command.args(defaults.filter(|flag| !is_given(flag)));
     let mut process = Process::start("agent", directory.path(), &mut command);
     let status = process.wait(REFUSAL_LIMIT);
     Output { status, stdout: process.output().into(), stderr: process.log().into() }
 }
 
-/// It ended with code 1, and exactly one line of what it said has all of `words`.
-fn assert_refused(what: &str, output: &Output, words: &[&str]) {
-    let said = [&output.stderr[..], &output.stdout[..]].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{what}: {said}");
-    let naming = said.lines().filter(|line| words.iter().all(|word| line.contains(word)));
-    assert_eq!(naming.count(), 1, "{what}: one line with {words:?}, but it said\n{said}");
-    assert!(!said.contains("panicked"), "{what}: {said}");
+/// What was wrong with the refusals that a test has seen.
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    /// It ended with code 1, and exactly one line of what it said has all of `words`.
+    fn expect_refusal(&mut self, what: &str, output: &Output, words: &[&str]) {
+        let said = [&output.stderr[..], &output.stdout[..]].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let naming = said.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+        let is_refused = output.status.code() == Some(1) && naming.count() == 1 && !said.contains("panicked");
+        if !is_refused {
+            self.0.push(format!("{what}: {}, wanted 1 and one line with {words:?}: {said}", output.status));
+        }
+    }
+
+    fn expect_same<T: PartialEq>(&mut self, what: &str, found: &T, wanted: &T) {
+        if found != wanted {
+            self.0.push(format!("{what}: it was changed"));
+        }
+    }
+
+    fn report(self) {
+        assert!(self.0.is_empty(), "{}", self.0.join("\n"));
+    }
 }
 
 #[test]
 fn flags() {
+    let mut findings = Findings::default();
     for (flag, words) in [
         ("-no-such-flag", &["-no-such-flag"][..]),
         ("-no-such-flag=1", &["-no-such-flag"]),
@@ -55,27 +76,30 @@ fn flags() {
         ("word", &["word"]),
     ] {
         let output = run(&["-dev".into(), flag.into()]);
-        assert_refused(flag, &output, words);
+        findings.expect_refusal(flag, &output, words);
     }
+    findings.report();
 }
 
 #[test]
 fn what_does_not_go_together() {
+    let mut findings = Findings::default();
     for (arguments, words) in [
-        (vec![], &["-data-dir"][..]),
-        (vec!["-server", "-bootstrap-expect=3"], &["-data-dir"]),
+        (vec!["-server", "-bootstrap-expect=3"], &["-data-dir"][..]),
         (vec!["-data-dir=DIRECTORY", "-bootstrap-expect=3"], &["-bootstrap-expect", "-server"]),
     ] {
         let directory = TempDir::new().unwrap();
         let path = directory.path().display().to_string();
         let arguments: Vec<String> = arguments.iter().map(|argument| argument.replace("DIRECTORY", &path)).collect();
         let output = run(&arguments);
-        assert_refused(&format!("{arguments:?}"), &output, words);
+        findings.expect_refusal(&format!("{arguments:?}"), &output, words);
     }
+    findings.report();
 }
 
 #[test]
 fn files() {
+    let mut findings = Findings::default();
     for (text, words) in [
         (r#"{"datacentre": "dc1"}"#, &["datacentre", "datacenter"][..]),
         (r#"{"ports": {"htpp": 8500}}"#, &["htpp", "http"]),
@@ -89,29 +113,33 @@ fn files() {
         (r#"{"service": {"name": "web", "prot": 80}}"#, &["prot", "web"]),
         (r#"{"service": {"name": "web", "port": 700000}}"#, &["web", "700000"]),
         (r#"{"service": {"name": "web", "check": {"tcp": "127.0.0.1:80", "interval": "10"}}}"#, &["interval", "10s"]),
-        (r#"{"service": {"name": "web", "check": {"tcp": "127.0.0.1:80"}}}"#, &["interval"]),
+        (r#"{"service": {"name": "web", "check": {"tcp": "127.0.0.1:80"}}}"#, &["web", "Interval"]),
         (r#"{"services": [{"name": "hello", "check": {"ttl": "soon"}}]}"#, &["ttl", "soon", "hello"]),
         (r#"{"check": {"id": "c", "ttl": "10s"}}"#, &["name"]),
     ] {
         let directory = TempDir::new().unwrap();
         fs::write(directory.path().join("wrong.json"), text).unwrap();
         let output = run(&["-dev".into(), format!("-config-dir={}", directory.path().display())]);
-        assert_refused(text, &output, &[&["wrong.json"], words].concat());
+        findings.expect_refusal(text, &output, &[&["wrong.json"], words].concat());
     }
+    findings.report();
 }
 
 #[test]
 fn a_port_in_use_is_named() {
+    let mut findings = Findings::default();
     for flag in ["http", "dns", "serf-lan", "server"] {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
         let output = run(&["-dev".into(), format!("-{flag}-port={port}")]);
-        assert_refused(flag, &output, &[&port, &format!("-{flag}-port")]);
+        findings.expect_refusal(flag, &output, &[&port, &format!("-{flag}-port")]);
     }
+    findings.report();
 }
 
 #[test]
 fn the_data_directory_of_another_is_refused_and_unchanged() {
+    let mut findings = Findings::default();
     for role in ["-server", "-server=false"] {
         let server = role == "-server";
         let mut first = if server { Agent::server("first", 1) } else { Agent::sidecar("first") };
@@ -136,30 +164,37 @@ fn the_data_directory_of_another_is_refused_and_unchanged() {
                 &["11111111", "-data-dir"],
             ),
         ] {
-            assert_refused(&format!("{role}: {what}"), &run(&arguments(more)), words);
-            assert_eq!(contents(&path), before, "{role}: {what}: the directory was changed");
+            findings.expect_refusal(&format!("{role}: {what}"), &run(&arguments(more)), words);
+            findings.expect_same(&format!("{role}: {what}"), &contents(&path), &before);
         }
 
         let mut json: Value = serde_json::from_slice(&fs::read(&identity).unwrap()).unwrap();
         json["format"] = 99.into();
         fs::write(&identity, json.to_string()).unwrap();
         let before = contents(&path);
-        assert_refused(&format!("{role}: another format"), &run(&arguments(&["-node=first"])), &["format", "99"]);
-        assert_eq!(contents(&path), before, "{role}: another format: the directory was changed");
+        findings.expect_refusal(
+            &format!("{role}: another format"),
+            &run(&arguments(&["-node=first"])),
+            &["format", "99"],
+        );
+        findings.expect_same("another format", &contents(&path), &before);
     }
+    findings.report();
 }
 
 #[test]
 fn a_directory_of_something_else_is_refused_and_unchanged() {
+    let mut findings = Findings::default();
     for role in ["-server", "-server=false"] {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("holiday")).unwrap();
         fs::write(directory.path().join("holiday/picture.png"), "pixels").unwrap();
         let before = contents(directory.path());
         let output = run(&[format!("-data-dir={}", directory.path().display()), role.into()]);
-        assert_refused(role, &output, &[&directory.path().display().to_string(), "-data-dir"]);
-        assert_eq!(contents(directory.path()), before, "{role}: the directory was changed");
+        findings.expect_refusal(role, &output, &[&directory.path().display().to_string(), "-data-dir"]);
+        findings.expect_same(&format!("{role}"), &contents(directory.path()), &before);
     }
+    findings.report();
 }
 
 /// The file of a data directory that says whose it is: the one that has its format.

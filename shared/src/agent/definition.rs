@@ -458,10 +458,10 @@ mod tests {
                 json!({"name": "hello", "checks": [{"ttl": "1s"}, {"ttl": 10}]}),
                 r#"service "hello": check 2: ttl: "10" has no unit (try "10s")"#,
             ),
-            (json!({"name": "hello", "prot": 1}), r#"service "hello": unknown key "prot""#),
+            (json!({"name": "hello", "prot": 1}), r#"service "hello": unknown key "prot" (did you mean "port"?)"#),
             (
                 json!({"name": "hello", "check": {"ttl": "1s", "Timeuot": "1s"}}),
-                r#"service "hello": check 1: unknown key "Timeuot""#,
+                r#"service "hello": check 1: unknown key "Timeuot" (did you mean "timeout"?)"#,
             ),
         ] {
             assert_eq!(ServiceDefinition::from_file(&stanza).unwrap_err().explain(), sentence);

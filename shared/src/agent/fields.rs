@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use super::duration::{self, DurationError};
+use super::{
+    duration::{self, DurationError},
+    spelling::nearest,
+};
 
 /// How forgiving decoding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,8 @@ enum Problem {
     Duration(DurationError),
     #[error("{key}: expected {expected}, found {found}")]
     Shape { key: String, expected: &'static str, found: String },
-    #[error("unknown key {0:?}")]
-    UnknownKey(String),
+    #[error("unknown key {written:?} ({advice})")]
+    UnknownKey { written: String, advice: String },
     #[error("{0}")]
     Invalid(String),
 }
@@ -96,6 +99,8 @@ fn shape(key: &str, expected: &'static str, value: &Value) -> DefinitionError {
 #[derive(Debug)]
 pub struct Fields<'a> {
     left: BTreeMap<String, (&'a str, &'a Value)>,
+    /// Every name asked for in a file, for the message about a key that none of them is.
+    known: Vec<String>,
     strictness: Strictness,
 }
 
@@ -107,7 +112,7 @@ impl<'a> Fields<'a> {
     pub fn of(value: &'a Value, strictness: Strictness) -> Result<Self, DefinitionError> {
         match value {
             Value::Object(map) => Ok(Self::of_map(map, strictness)),
-            Value::Null => Ok(Self { left: BTreeMap::new(), strictness }),
+            Value::Null => Ok(Self { left: BTreeMap::new(), known: Vec::new(), strictness }),
             other => Err(shape("the definition", "an object", other)),
         }
     }
@@ -116,7 +121,7 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn of_map(map: &'a Map<String, Value>, strictness: Strictness) -> Self {
         let left = map.iter().map(|(key, value)| (fold(key), (key.as_str(), value))).collect();
-        Self { left, strictness }
+        Self { left, known: Vec::new(), strictness }
     }
 
     /// How forgiving this object is read.
@@ -127,6 +132,9 @@ impl<'a> Fields<'a> {
 
     /// Takes a field as it is, with its key as written; null counts as absent.
     pub fn take(&mut self, name: &str) -> Option<(&'a str, &'a Value)> {
+        if self.strictness == Strictness::File && !self.left.is_empty() {
+            self.known.push(name.into());
+        }
         self.left.remove(name).filter(|(_, value)| !value.is_null())
     }
 
@@ -277,12 +285,15 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// In a file, when a key is left: nobody knows it.
     pub fn finish(self) -> Result<(), DefinitionError> {
-        match self.left.values().next() {
-            Some((key, _)) if self.strictness == Strictness::File => {
-                Err(DefinitionError { path: Vec::new(), problem: Problem::UnknownKey((*key).into()) })
-            }
-            _ => Ok(()),
+        let Some((folded, (written, _))) = self.left.first_key_value() else { return Ok(()) };
+        if self.strictness == Strictness::Body {
+            return Ok(());
         }
+        let advice = match nearest(folded, self.known.iter().map(String::as_str)) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None => "remove it".into(),
+        };
+        Err(DefinitionError { path: Vec::new(), problem: Problem::UnknownKey { written: (*written).into(), advice } })
     }
 }
 

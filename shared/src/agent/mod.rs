@@ -14,6 +14,7 @@ mod difference;
 pub mod duration;
 mod fields;
 mod local;
+mod spelling;
 mod sync;
 #[cfg(test)]
 mod tests;
