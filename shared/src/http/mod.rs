@@ -9,6 +9,7 @@
 //! ([`crate::backend::Backend::barrier`]).
 
 mod agent;
+mod agent_health;
 mod answer;
 mod catalog;
 mod context;

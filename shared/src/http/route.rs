@@ -10,7 +10,9 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, header};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Failure, agent, answer::Answer, catalog, health, query::Query, query::decode_path, status};
+use super::{
+    Context, Failure, agent, agent_health, answer::Answer, catalog, health, query::Query, query::decode_path, status,
+};
 
 /// A request as handlers see it.
 pub(super) struct Request {
@@ -53,6 +55,8 @@ endpoints! {
     GET "/v1/agent/services" => agent::services;
     GET "/v1/agent/service/*" => agent::service;
     GET "/v1/agent/checks" => agent::checks;
+    GET "/v1/agent/health/service/name/*" => agent_health::by_name;
+    GET "/v1/agent/health/service/id/*" => agent_health::by_id;
     PUT "/v1/agent/service/register" => agent::register_service;
     PUT "/v1/agent/service/deregister/*" => agent::deregister_service;
     PUT "/v1/agent/check/register" => agent::register_check;

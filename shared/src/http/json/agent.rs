@@ -10,7 +10,7 @@ use super::rows::{ServiceAddresses, WeightsRow};
 use crate::{
     gossip::{Member, MemberStatus},
     http::Settings,
-    model::{Meta, Node, Service},
+    model::{Check, Meta, Node, Service, Status},
 };
 
 /// What every member of a pool says of its protocols: those of Consul 1.10.
@@ -68,6 +68,80 @@ impl<'a> AgentServiceRow<'a> {
 /// FNV-1a (RFC 9923): short, and the same in every process.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// How a service of this agent is, all its checks and the node's taken together.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AgentHealthRow<'a> {
+    aggregated_status: &'static str,
+    service: Option<AgentServiceRow<'a>>,
+    checks: Option<Vec<AgentHealthCheckRow<'a>>>,
+}
+
+impl<'a> AgentHealthRow<'a> {
+    /// What is said of a service that is not there.
+    pub const UNKNOWN: Self = Self { aggregated_status: "critical", service: None, checks: None };
+
+    /// The row of a service in this datacenter, with the checks that count for it.
+    #[must_use]
+    pub fn new(service: &'a Service, checks: &[&'a Check], datacenter: &'a str) -> Self {
+        let row = |check: &&'a Check| {
+            let tags = if check.service_id.is_empty() { &[][..] } else { &service.tags };
+            AgentHealthCheckRow::new(check, tags)
+        };
+        Self {
+            aggregated_status: checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing).as_str(),
+            service: Some(AgentServiceRow::new(service, datacenter)),
+            checks: Some(checks.iter().map(row).collect()),
+        }
+    }
+}
+
+/// A check in [`AgentHealthRow`]: not quite the row that a check has elsewhere.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AgentHealthCheckRow<'a> {
+    node: &'a str,
+    #[serde(rename = "CheckID")]
+    check_id: &'a str,
+    name: &'a str,
+    status: &'static str,
+    notes: &'a str,
+    output: &'a str,
+    #[serde(rename = "ServiceID")]
+    service_id: &'a str,
+    service_name: &'a str,
+    service_tags: Option<&'a [SmolStr]>,
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    definition: Value,
+    create_index: u64,
+    modify_index: u64,
+}
+
+impl<'a> AgentHealthCheckRow<'a> {
+    fn new(check: &'a Check, tags: &'a [SmolStr]) -> Self {
+        Self {
+            node: &check.node,
+            check_id: &check.id,
+            name: &check.name,
+            status: check.status.as_str(),
+            notes: &check.notes,
+            output: &check.output,
+            service_id: &check.service_id,
+            service_name: &check.service_name,
+            service_tags: (!tags.is_empty()).then_some(tags),
+            kind: "",
+            definition: json!({
+                "Body": "", "DeregisterCriticalServiceAfter": "0s", "GRPC": "", "GRPCUseTLS": false, "HTTP": "",
+                "Header": null, "Interval": "0s", "Method": "", "TCP": "", "TLSServerName": "",
+                "TLSSkipVerify": false, "Timeout": "0s",
+            }),
+            create_index: 0,
+            modify_index: 0,
+        }
+    }
 }
 
 /// A member of a pool.

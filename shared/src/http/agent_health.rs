@@ -1,0 +1,70 @@
+//! `/v1/agent/health/service/...`: how this agent's own services are, with a status code for load balancers: 200 while
+//! passing, 429 while warning, 503 while critical, 404 where there is none.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::{
+    Context, Failure, answer::Answer, catalog::named, json::agent::AgentHealthRow, read::Rows, route::Request,
+};
+use crate::model::{Check, Service, Status};
+
+pub(super) async fn by_name(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = named(&request.parameter, "Missing service Name")?;
+    let mut services = context.agent.services();
+    services.retain(|service| service.name.key().as_str() == name.to_lowercase());
+    let local = Local { checks: context.agent.checks(), datacenter: context.datacenter() };
+    let worst = services.iter().map(|service| local.status(service)).max();
+    answer(request, worst, |rows| rows.value(&services.iter().map(|service| local.row(service)).collect::<Vec<_>>()))
+}
+
+pub(super) async fn by_id(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let id = named(&request.parameter, "Missing serviceID")?;
+    let service = context.agent.service(id);
+    let local = Local { checks: context.agent.checks(), datacenter: context.datacenter() };
+    answer(request, service.as_deref().map(|service| local.status(service)), |rows| {
+        rows.value(&service.as_deref().map_or(AgentHealthRow::UNKNOWN, |service| local.row(service)))
+    })
+}
+
+fn answer(
+    request: &Request,
+    status: Option<Status>,
+    body: impl FnOnce(&Rows) -> bytes::Bytes,
+) -> Result<Answer, Failure> {
+    let code = match status {
+        Some(Status::Passing) => StatusCode::OK,
+        Some(Status::Warning) => StatusCode::TOO_MANY_REQUESTS,
+        Some(Status::Critical) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::NOT_FOUND,
+    };
+    let answer = if request.query.get("format") == Some("text") {
+        Answer::text(status.unwrap_or_default().as_str())
+    } else {
+        Answer::json(body(&Rows::wanted(&request.query, None)?))
+    };
+    Ok(answer.with_status(code))
+}
+
+/// The checks of this agent.
+struct Local<'a> {
+    checks: Vec<Arc<Check>>,
+    datacenter: &'a str,
+}
+
+impl Local<'_> {
+    /// A service's own checks and the node's.
+    fn about(&self, service: &Service) -> Vec<&Check> {
+        let about = |check: &&Check| check.service_id.is_empty() || check.service_id.key() == service.id.key();
+        self.checks.iter().map(|check| &**check).filter(about).collect()
+    }
+
+    fn status(&self, service: &Service) -> Status {
+        self.about(service).iter().map(|check| check.status).max().unwrap_or(Status::Passing)
+    }
+
+    fn row<'s>(&'s self, service: &'s Service) -> AgentHealthRow<'s> {
+        AgentHealthRow::new(service, &self.about(service), self.datacenter)
+    }
+}
