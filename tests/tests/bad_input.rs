@@ -192,7 +192,7 @@ fn a_directory_of_something_else_is_refused_and_unchanged() {
         let before = contents(directory.path());
         let output = run(&[format!("-data-dir={}", directory.path().display()), role.into()]);
         findings.expect_refusal(role, &output, &[&directory.path().display().to_string(), "-data-dir"]);
-        findings.expect_same(&format!("{role}"), &contents(directory.path()), &before);
+        findings.expect_same(role, &contents(directory.path()), &before);
     }
     findings.report();
 }
