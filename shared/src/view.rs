@@ -49,6 +49,12 @@ impl Writer {
         self.shared.state.load_full()
     }
 
+    /// A reader of this view.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader { shared: self.shared.clone() }
+    }
+
     /// Publishes the next state and wakes those who wait for what it touched.
     ///
     /// A state older than the present one is not published: a view never goes back.

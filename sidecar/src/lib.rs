@@ -19,13 +19,7 @@ mod stream;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use lictor_shared::{
-    backend::Backend,
-    forward::Forward,
-    model::NodeName,
-    tasks::Tasks,
-    view::{Reader, Writer},
-};
+use lictor_shared::{backend::Backend, forward::Forward, model::NodeName, tasks::Tasks, view::Writer};
 use tokio::sync::watch;
 
 use self::{backend::KnownServers, contact::ServerContact, stream::Follow};
@@ -50,10 +44,10 @@ pub struct SidecarSettings {
 impl SidecarSettings {
     /// The usual limits for a node of a datacenter.
     #[must_use]
-    pub fn new(node: NodeName, datacenter: impl Into<String>) -> Self {
+    pub fn new(node: &str, datacenter: &str) -> Self {
         Self {
-            node,
-            datacenter: datacenter.into(),
+            node: node.into(),
+            datacenter: datacenter.to_owned(),
             open_limit: Duration::from_secs(3),
             silence_limit: Duration::from_secs(4),
             behind_limit: Duration::from_secs(4),
@@ -66,18 +60,18 @@ impl SidecarSettings {
 pub struct Sidecar;
 
 impl Sidecar {
-    /// Follows the servers, whose RPC addresses `servers` holds at any time, into the view of `writer`, which `reader`
-    /// sees; gives the way to the leader. Runs until `tasks` stop.
+    /// Follows the servers, whose RPC addresses `servers` holds at any time, into the view of `writer`; gives the way to
+    /// the leader. Runs until `tasks` stop.
     #[must_use]
     pub fn start(
         settings: SidecarSettings,
         servers: watch::Receiver<Vec<SocketAddr>>,
         writer: Writer,
-        reader: Reader,
         tasks: &Tasks,
     ) -> Arc<dyn Backend> {
         let contact = Arc::new(ServerContact::new(settings.silence_limit));
         let known = KnownServers::new(servers.clone(), contact.clone());
+        let reader = writer.reader();
         let follow = Follow::new(settings, servers, writer, contact);
         tasks.spawn("watch stream", follow.run(tasks.stopping()));
         Arc::new(Forward::new(known, reader, tasks))

@@ -43,12 +43,12 @@ impl Host {
             silence_limit: Duration::from_secs(3),
             behind_limit: Duration::from_millis(900),
             max_backoff: Duration::from_millis(300),
-            ..SidecarSettings::new("web-1".into(), "dc1")
+            ..SidecarSettings::new("web-1", "dc1")
         };
         let (writer, reader) = view::new();
         let tasks = Tasks::new();
         let (sender, receiver) = watch::channel(servers.iter().map(|server| server.address).collect());
-        let backend = Sidecar::start(settings, receiver, writer, reader.clone(), &tasks);
+        let backend = Sidecar::start(settings, receiver, writer, &tasks);
         Self { backend, reader, servers: sender, tasks }
     }
 

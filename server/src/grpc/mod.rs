@@ -64,7 +64,7 @@ impl RegistryService {
         consensus: Arc<dyn Consensus>,
         reader: Reader,
         fanout: Arc<Fanout>,
-        datacenter: impl Into<String>,
+        datacenter: &str,
         tasks: &Tasks,
     ) -> Self {
         let inner = Inner {
@@ -72,7 +72,7 @@ impl RegistryService {
             reader,
             fanout,
             watchers: Arc::new(Watchers::new(MAX_STREAMS)),
-            datacenter: datacenter.into(),
+            datacenter: datacenter.to_owned(),
             requests: Semaphore::new(MAX_REQUESTS),
             inits: Semaphore::new(MAX_INITS),
             tasks: tasks.clone(),
