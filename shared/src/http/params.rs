@@ -140,6 +140,8 @@ impl NodeMeta {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn options(text: &str) -> Result<Options, String> {
@@ -207,6 +209,14 @@ mod tests {
             ("node-meta=rack", false),
         ] {
             assert_eq!(NodeMeta::parse(&Query::parse(text)).matches(&node), matches, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_panics(text in ".*", wait in "[0-9.a-zµ+-]{0,12}") {
+            let _ = Options::parse(&Query::parse(&text));
+            let _ = Options::parse(&Query::parse(&format!("wait={wait}&index={wait}&max_stale={wait}")));
         }
     }
 }

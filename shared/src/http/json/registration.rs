@@ -202,6 +202,8 @@ fn definition(mut fields: Fields<'_>) -> Result<CheckDefinition, DefinitionError
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::Weights;
 
@@ -262,5 +264,58 @@ mod tests {
         }
         let nothing = deregister(b"{}").unwrap().write.unwrap_err();
         assert_eq!(nothing, Failure::Rejected("Must provide node".into()));
+    }
+
+    /// JSON with the keys of a registration and anything below them.
+    fn any_body() -> impl Strategy<Value = Value> {
+        let key = prop::sample::select(vec![
+            "Node",
+            "Address",
+            "ID",
+            "Service",
+            "Service",
+            "Check",
+            "Checks",
+            "Port",
+            "Weights",
+            "Passing",
+            "Meta",
+            "TaggedAddresses",
+            "Definition",
+            "Interval",
+            "Status",
+            "Name",
+            "CheckID",
+            "SkipNodeUpdate",
+            "Tags",
+        ]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+            Just("passing".into()),
+        ];
+        leaf.prop_recursive(4, 32, 6, move |inner| {
+            let object = prop::collection::btree_map(key.clone(), inner.clone(), 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..3).prop_map(Value::from),
+                object.prop_map(|map| map.into_iter().map(|(key, value)| (key.to_string(), value)).collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in any_body(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            for body in [body.to_string().into_bytes(), bytes] {
+                for result in [register(&body), deregister(&body)] {
+                    if let Err(failure) = result {
+                        prop_assert_eq!(failure.status().as_u16(), 400);
+                    }
+                }
+            }
+        }
     }
 }
