@@ -87,7 +87,7 @@ struct Log {
     queue: VecDeque<Job>,
     closed: bool,
     failure: Option<String>,
-    /// Commits made, for tests of group commit.
+    /// Commits made since the start.
     commits: u64,
 }
 
@@ -123,7 +123,19 @@ impl Done {
     }
 }
 
+impl LogReader {
+    /// Commits of the file since the start.
+    pub fn commits(&self) -> u64 {
+        self.shared.lock().commits
+    }
+}
+
 impl LogStore {
+    /// A reader of it.
+    pub fn reader(&self) -> LogReader {
+        LogReader { shared: self.shared.clone() }
+    }
+
     /// Opens the log at `path`, or an empty one in memory. `fail` is called with a sentence, once, when it cannot be
     /// written.
     ///
@@ -334,7 +346,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn get_log_reader(&mut self) -> LogReader {
-        LogReader { shared: self.shared.clone() }
+        self.reader()
     }
 
     /// Returns when the vote is on the disk: a vote that is forgotten can be given twice.

@@ -80,7 +80,7 @@ async fn concurrent_appends_share_a_commit() {
     for receiver in flushed {
         receiver.await.unwrap().unwrap();
     }
-    let commits = log.shared.lock().commits;
+    let commits = log.reader().commits();
     assert!(commits < APPENDS / 4, "{commits} commits for {APPENDS} appends");
 }
 

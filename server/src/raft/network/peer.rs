@@ -184,7 +184,14 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let limit = option.hard_ttl().max(self.append);
-        self.call(APPEND, rpc, limit).await.map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error))
+        let from_the_start = rpc.prev_log_id.is_none();
+        let answer: Result<AppendEntriesResponse<TypeConfig>, _> = self.call(APPEND, rpc, limit).await;
+        let answer = answer.map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error))?;
+        if from_the_start && answer.is_conflict() {
+            // openraft would panic: nothing can be in conflict with the beginning of the log.
+            return Err(Unreachable::from_string("a conflict with the beginning of the log").into());
+        }
+        Ok(answer)
     }
 
     async fn vote(

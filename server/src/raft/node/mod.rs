@@ -30,12 +30,14 @@ pub use self::{
     settings::RaftSettings,
 };
 use super::{
-    MAX_PROPOSAL_BYTES, RaftService, ServerAddress, TypeConfig, machine::Machine, network::Contact, proposal::Proposal,
-    snapshot::SnapshotStore,
+    MAX_PROPOSAL_BYTES, RaftService, ServerAddress, TypeConfig, log::LogReader, machine::Machine, network::Contact,
+    proposal::Proposal, snapshot::SnapshotStore,
 };
 
-/// Proposals on their way at once; more wait for a place within their time limit.
-const MAX_PROPOSALS: usize = 4096;
+/// What may be on its way at once, in KiB of commands; who comes later waits within its time limit.
+const IN_FLIGHT_KIB: usize = 64 << 10;
+/// A small command counts for as much, so that no more than 4096 are on their way.
+const SMALL_KIB: usize = 16;
 
 /// A running Raft node.
 #[derive(Clone)]
@@ -46,9 +48,11 @@ pub struct RaftNode {
 struct Inner {
     settings: RaftSettings,
     raft: Raft<TypeConfig, Machine>,
+    log: LogReader,
     snapshots: Arc<SnapshotStore>,
     contact: Arc<Contact>,
-    proposals: Semaphore,
+    /// A permit is one KiB.
+    in_flight: Semaphore,
     leader: watch::Sender<Option<u64>>,
 }
 
@@ -78,17 +82,23 @@ impl RaftNode {
     /// [`ProposeError`], which says whether it may have happened all the same.
     pub async fn propose(&self, command: Command) -> Result<Written, ProposeError> {
         let proposal = Proposal::new(Time::now(), command);
-        if proposal.encoded().len() > MAX_PROPOSAL_BYTES {
-            return Err(ProposeError::TooLarge(proposal.encoded().len()));
+        let bytes = proposal.encoded().len();
+        if bytes > MAX_PROPOSAL_BYTES {
+            return Err(ProposeError::TooLarge(bytes));
         }
+        let kib = u32::try_from((bytes >> 10).max(SMALL_KIB)).map_err(|_| ProposeError::TooLarge(bytes))?;
         let limit = self.inner.settings.propose_limit;
         let write = async {
-            let place = self.inner.proposals.acquire().await;
+            let place = self.inner.in_flight.acquire_many(kib).await;
             let _place = place.map_err(|error| ProposeError::Stopped(errors::stopped(error)))?;
             let written = self.inner.raft.client_write(proposal).await?;
             Ok(Written { index: Index(written.log_id.index), outcome: written.data })
         };
-        timeout(limit, write).await.unwrap_or(Err(ProposeError::TimedOut(limit)))
+        match timeout(limit, write).await {
+            Ok(Err(ProposeError::NotLeader { leader })) => Err(ProposeError::NotLeader { leader: self.heard(leader) }),
+            Ok(written) => written,
+            Err(_) => Err(ProposeError::TimedOut(limit)),
+        }
     }
 
     /// The index that a view must have reached before a read of that consistency is answered from it.
@@ -106,8 +116,16 @@ impl RaftNode {
         };
         let read = self.inner.raft.get_read_log_id(policy);
         let limit = self.inner.settings.leader_limit();
-        let (id, _) = timeout(limit, read).await.map_err(|_| ReadError::NoQuorum)??;
+        let (id, _) = match timeout(limit, read).await.map_err(|_| ReadError::NoQuorum)?.map_err(ReadError::from) {
+            Err(ReadError::NotLeader { leader }) => Err(ReadError::NotLeader { leader: self.heard(leader) }),
+            read => read,
+        }?;
         Ok(Index(id.log_id().index))
+    }
+
+    /// openraft's hint where to go, unless it is the leader that is gone.
+    fn heard(&self, hint: Option<ServerAddress>) -> Option<ServerAddress> {
+        hint.filter(|_| self.leader().is_some())
     }
 
     /// Forms a cluster of `members` (this server among them). To be done at one server, once; doing it at several
@@ -139,6 +157,13 @@ impl RaftNode {
         let metrics = self.inner.raft.data_metrics();
         let purged = metrics.borrow_watched().purged;
         Index(purged.map_or(0, |id| id.index + 1))
+    }
+
+    /// How often this server's log was committed (one fsync each) since the start: far less often than it was written
+    /// to when many write at once.
+    #[must_use]
+    pub fn log_commits(&self) -> u64 {
+        self.inner.log.commits()
     }
 
     /// Asks for a snapshot now; it is made in the background.

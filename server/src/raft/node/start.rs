@@ -9,7 +9,7 @@ use lictor_shared::{tasks::Tasks, view};
 use openraft::Raft;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Inner, MAX_PROPOSALS, RaftNode, RaftSettings, StartError};
+use super::{IN_FLIGHT_KIB, Inner, RaftNode, RaftSettings, StartError};
 use crate::raft::{
     ChangeSink,
     log::LogStore,
@@ -35,6 +35,7 @@ impl RaftNode {
         let open = move || open(data_dir.as_deref(), for_failures);
         let opened = tokio::task::spawn_blocking(open).await.map_err(|error| StartError::Storage(error.to_string()))?;
         let (log, snapshots) = opened?;
+        let reader = log.reader();
         let machine = Machine::new(writer, sink, snapshots.clone());
         let peers = Peers::new(settings.raft_id, settings.append_limit());
         let raft = Raft::new(settings.raft_id, Arc::new(config), peers, log, machine);
@@ -42,9 +43,10 @@ impl RaftNode {
         let inner = Inner {
             settings,
             raft,
+            log: reader,
             snapshots,
             contact: Arc::new(Contact::never()),
-            proposals: Semaphore::new(MAX_PROPOSALS),
+            in_flight: Semaphore::new(IN_FLIGHT_KIB),
             leader: watch::Sender::new(None),
         };
         let node = Self { inner: Arc::new(inner) };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     future::Future,
     net::SocketAddr,
     path::PathBuf,
@@ -171,6 +172,10 @@ async fn three_servers_agree_and_outlive_their_leader() {
         server.stop().await;
     }
     until("no majority, no leader", || old.node.leader().is_none()).await;
+    assert!(!old.node.is_leader());
+    assert_eq!(old.node.propose(registration("x")).await.unwrap_err(), ProposeError::NotLeader { leader: None });
+    assert!(old.node.read_index(Consistency::Leader).await.is_err());
+    assert!(old.has("after"), "the view outlives the cluster");
     old.stop().await;
 }
 
@@ -233,6 +238,7 @@ async fn a_server_far_behind_gets_a_snapshot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_writers_share_commits() {
     let (_places, running) = three(true).await;
+    let before: u64 = running.iter().map(|server| server.node.log_commits()).sum();
     let writers = (0..64).map(|writer| {
         let node = running[0].node.clone();
         async move {
@@ -243,8 +249,41 @@ async fn many_writers_share_commits() {
     });
     within(futures_util::future::join_all(writers)).await;
     assert_eq!(running[0].view.load().nodes().count(), 640);
+    let commits = running.iter().map(|server| server.node.log_commits()).sum::<u64>() - before;
+    assert!(commits < 3 * 640 / 4, "{commits} commits at three servers for 640 writes");
     for server in running {
         server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_files_stop_the_start_by_name() {
+    for (file, expected) in
+        [("raft/snapshots", ".snapshot is damaged (it is truncated)"), ("raft/log.redb", "log.redb: ")]
+    {
+        let mut place = Place::new(true).await;
+        place.snapshot_entries = 20;
+        let server = place.start().await;
+        server.node.bootstrap([(place.raft_id, place.server())].into()).await.unwrap();
+        until("it leads", || server.node.is_leader()).await;
+        for number in 0..60 {
+            server.write(&format!("n{number}")).await;
+        }
+        until("the log was purged", || server.node.first_index() > Index(20)).await;
+        server.stop().await;
+        let mut path = place.dir.as_ref().unwrap().path().join(file);
+        if path.is_dir() {
+            path = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+        }
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - whole.len() / 3]).unwrap();
+        let settings = RaftSettings {
+            data_dir: place.dir.as_ref().map(|dir| dir.path().to_owned()),
+            ..RaftSettings::new(place.raft_id, place.server())
+        };
+        let refused = RaftNode::start(settings, view::new().0, Arc::new(Ignored), &Tasks::new()).await;
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
     }
 }
 
