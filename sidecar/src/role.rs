@@ -11,8 +11,9 @@ use lictor_shared::{
     tasks::Tasks,
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use crate::{Sidecar, SidecarSettings};
+use crate::{Sidecar, SidecarSettings, identity};
 
 /// A node that keeps nothing it cannot get back.
 #[derive(Debug, Default)]
@@ -20,14 +21,14 @@ pub struct SidecarRole;
 
 #[async_trait]
 impl Role for SidecarRole {
-    async fn prepare(&mut self, _config: &Config) -> Result<(), RoleError> {
-        Ok(())
+    async fn prepare(&mut self, config: &Config) -> Result<Uuid, RoleError> {
+        Ok(config.node_id.unwrap_or_else(|| identity::node_id(&config.node_name, &config.datacenter)))
     }
 
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let servers = follow_servers(ground.pool, ground.config.datacenter.clone(), &ground.tasks);
-        let settings = SidecarSettings::new(&ground.config.node_name, &ground.config.datacenter);
-        Ok(Sidecar::start(settings, servers, ground.writer, &ground.tasks))
+        let settings = SidecarSettings::new(ground.config.node_name.as_str().into(), &ground.config.datacenter);
+        Ok(Sidecar::start(settings, servers, ground.writer, ground.reader, &ground.tasks))
     }
 
     async fn leave(&mut self) {}

@@ -7,15 +7,16 @@
 
 mod join;
 pub mod logging;
-//mod run;
+mod run;
 mod signals;
 pub mod tags;
 
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
-//pub use self::run::run;
+pub use self::run::run;
 use crate::{
     backend::Backend,
     config::Config,
@@ -46,11 +47,11 @@ pub struct Ground {
 /// What a server and a sidecar do differently.
 #[async_trait]
 pub trait Role: Send {
-    /// Binds and opens what the role needs before the pool is joined.
+    /// Binds and opens what the role needs before the pool is joined; gives the node's ID.
     ///
     /// # Errors
     /// A port in use, a data directory that is another's, unreadable or of another version.
-    async fn prepare(&mut self, config: &Config) -> Result<(), RoleError>;
+    async fn prepare(&mut self, config: &Config) -> Result<Uuid, RoleError>;
 
     /// Starts it; gives the node's way to the servers.
     ///

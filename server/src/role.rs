@@ -1,0 +1,141 @@
+//! The server's part of a node: Raft, the RPC port, the watch fan-out, the leader's duties.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use lictor_shared::{
+    backend::Backend,
+    config::{Config, RoleConfig},
+    node::{Ground, Role, RoleError},
+    tasks::Tasks,
+};
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use uuid::Uuid;
+
+use crate::{
+    backend::server_backend,
+    consensus::Consensus,
+    fanout::Fanout,
+    grpc::{self, RegistryService},
+    leader::Duties,
+    raft::{
+        ChangeSink, RaftNode, RaftSettings, ServerAddress,
+        data_dir::{DataDir, Owner, new_raft_id},
+    },
+};
+
+/// How long a server that leaves waits for another to lead.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+/// Why the RPC port cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("RPC: cannot listen on {address}: {source} (choose another port with -server-port or ports.server)")]
+struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// A node that takes part in Raft.
+#[derive(Default)]
+pub struct ServerRole {
+    prepared: Option<Prepared>,
+    raft: Option<RaftNode>,
+    /// Held until the process ends: nobody else may use the directory.
+    data_dir: Option<DataDir>,
+}
+
+struct Prepared {
+    listener: TcpListener,
+    raft_id: u64,
+    node_id: Uuid,
+}
+
+#[async_trait]
+impl Role for ServerRole {
+    async fn prepare(&mut self, config: &Config) -> Result<Uuid, RoleError> {
+        let address = SocketAddr::new(config.listen.bind, config.listen.server);
+        let listener = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
+        let (raft_id, node_id) = match &config.data_dir {
+            None => (new_raft_id(), config.node_id.unwrap_or_else(Uuid::new_v4)),
+            Some(path) => {
+                let owner = Owner {
+                    node_id: config.node_id,
+                    name: config.node_name.as_str().into(),
+                    datacenter: config.datacenter.as_str().into(),
+                };
+                let data_dir = DataDir::open(path, &owner)?;
+                let ids = (data_dir.identity().raft_id, data_dir.identity().node_id);
+                self.data_dir = Some(data_dir);
+                ids
+            }
+        };
+        self.prepared = Some(Prepared { listener, raft_id, node_id });
+        Ok(node_id)
+    }
+
+    async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
+        let prepared = self.prepared.take().ok_or("a server is prepared before it is started, once")?;
+        let Ground { config, pool, tags, writer, reader, tasks } = ground;
+        let RoleConfig::Server { expect, raft_multiplier } = config.role else {
+            return Err("the configuration is not a server's".into());
+        };
+        let rpc = SocketAddr::new(config.advertise, config.listen.server).to_string();
+        let address =
+            ServerAddress { rpc: rpc.clone(), node_id: prepared.node_id, name: config.node_name.as_str().into() };
+        let settings = RaftSettings {
+            data_dir: config.data_dir.clone(),
+            raft_multiplier,
+            ..RaftSettings::new(prepared.raft_id, address.clone())
+        };
+        let fanout = Arc::new(Fanout::new());
+        let sink: Arc<dyn ChangeSink> = fanout.clone();
+        let raft = RaftNode::start(settings, writer, sink, &tasks).await?;
+        self.raft = Some(raft.clone());
+
+        let consensus: Arc<dyn Consensus> = Arc::new(raft.clone());
+        let registry =
+            RegistryService::new(consensus.clone(), reader.clone(), fanout, config.datacenter.clone(), &tasks);
+        serve(prepared.listener, registry, &raft, &tasks)?;
+        let backend = server_backend(consensus, rpc, reader.clone(), &tasks);
+        let duties = Duties {
+            raft_id: prepared.raft_id,
+            address,
+            expect,
+            data_dir: config.data_dir.clone(),
+            datacenter: config.datacenter.clone(),
+            tags,
+            pool,
+            raft,
+            reader,
+        };
+        duties.start(&tasks)?;
+        Ok(Arc::new(backend))
+    }
+
+    async fn leave(&mut self) {
+        let Some(raft) = &self.raft else { return };
+        if raft.is_leader() && raft.servers().len() > 1 {
+            match tokio::time::timeout(HAND_OVER, raft.transfer_leadership(None)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "no other server has taken over; the others will elect one"),
+                Err(_) => tracing::warn!("no other server has taken over in time; the others will elect one"),
+            }
+        }
+    }
+
+    async fn stop(&mut self) {
+        if let Some(raft) = self.raft.take() {
+            raft.shutdown().await;
+        }
+    }
+}
+
+/// Answers Raft, writes, barriers and watch streams on the RPC port.
+fn serve(listener: TcpListener, registry: RegistryService, raft: &RaftNode, tasks: &Tasks) -> Result<(), RoleError> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let router = grpc::server().add_service(registry.into_server()).add_service(raft.service().into_server());
+    let stopping = tasks.stopping();
+    tasks.spawn("RPC", async move { router.serve_with_incoming_shutdown(incoming, stopping.cancelled_owned()).await });
+    Ok(())
+}

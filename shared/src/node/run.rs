@@ -1,0 +1,287 @@
+//! From a configuration to a running node, and back.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
+use uuid::Uuid;
+
+use super::{
+    Ground, Role, RoleError,
+    join::{self, Retry},
+    logging::Level,
+    signals::{Asked, Signals},
+    tags,
+};
+use crate::{
+    agent::{Agent, AgentSettings},
+    backend::Backend,
+    config::{AgentFlags, Config},
+    control::{self, Control, Request},
+    dns,
+    gossip::{Pool, PoolConfig},
+    http,
+    model::Node,
+    tasks::Tasks,
+    view::{self, Reader},
+};
+
+/// How long tasks may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The time between two full comparisons of the agent's services with the registry's that nothing called for.
+const SYNC_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Runs a node until it is told to stop, or something it needs has failed.
+///
+/// # Errors
+/// What could not start or what failed while running, with its remedy where there is one.
+pub async fn run(flags: AgentFlags, config: Config, level: Level, role: impl Role) -> Result<(), RoleError> {
+    let mut signals = Signals::install()?;
+    let (control, mut requests) = control::channel();
+    let mut running = start(flags, config, level, role, control).await?;
+    let ended = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => drop(running.reload()),
+                Asked::Interrupt => break Ended::Told { leave: !running.config.skip_leave_on_interrupt, answer: None },
+                Asked::Terminate => break Ended::Told { leave: running.config.leave_on_terminate, answer: None },
+            },
+            request = requests.recv() => match request {
+                Some(Request::Reload(answer)) => drop(answer.send(running.reload())),
+                Some(Request::Leave(answer)) => break Ended::Told { leave: true, answer: Some(answer) },
+                None => break Ended::Failed("nobody is left to control this agent".into()),
+            },
+            reason = running.tasks.failed() => break Ended::Failed(reason),
+            reason = running.agent_tasks.failed() => break Ended::Failed(reason),
+        }
+    };
+    running.stop(ended, requests).await
+}
+
+/// Why a node stops.
+enum Ended {
+    Told { leave: bool, answer: Option<oneshot::Sender<Result<(), String>>> },
+    Failed(String),
+}
+
+struct Running<R> {
+    flags: AgentFlags,
+    config: Arc<Config>,
+    level: Level,
+    role: R,
+    pool: Pool,
+    agent: Agent,
+    tasks: Tasks,
+    agent_tasks: Tasks,
+}
+
+async fn start<R: Role>(
+    flags: AgentFlags,
+    config: Config,
+    level: Level,
+    mut role: R,
+    control: Control,
+) -> Result<Running<R>, RoleError> {
+    let config = Arc::new(config);
+    let sockets = Sockets::bind(&config).await?;
+    let id = role.prepare(&config).await?;
+    let (tasks, agent_tasks) = (Tasks::new(), Tasks::new());
+    let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
+    let tags = tags::own(&config.datacenter, id, server);
+    let pool = Pool::start(pool_config(&config, tags.clone()), &tasks).await?;
+    announce(&config, id);
+    if !config.join.start.is_empty() {
+        let members = join::join(&pool, &config.join.start, config.listen.serf_lan).await?;
+        tracing::info!(members, "joined the LAN pool");
+    }
+    let (writer, reader) = view::new();
+    let (ground_config, ground_reader) = (config.clone(), reader.clone());
+    let ground = Ground { config: ground_config, pool: pool.clone(), tags, writer, reader: ground_reader, tasks: tasks.clone() };
+    let backend = role.start(ground).await?;
+
+    let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
+    agent.load_files(&config.services, &config.checks)?;
+    agent.start(&agent_tasks);
+    let context = http_context(&config, id, &reader, &backend, &agent, &pool, control);
+    sockets.serve(&config, context, &reader, &tasks);
+    let retry = Retry {
+        targets: config.join.retry.clone(),
+        default_port: config.listen.serf_lan,
+        interval: config.join.interval,
+        max: config.join.max,
+    };
+    retry.start(pool.clone(), &tasks);
+    Ok(Running { flags, config, level, role, pool, agent, tasks, agent_tasks })
+}
+
+/// The sockets that clients use, bound before anything else happens.
+struct Sockets {
+    http: Vec<TcpListener>,
+    dns: Vec<dns::Bound>,
+}
+
+impl Sockets {
+    async fn bind(config: &Config) -> Result<Self, RoleError> {
+        let mut sockets = Self { http: Vec::new(), dns: Vec::new() };
+        for address in &config.listen.http {
+            sockets.http.push(http::bind(*address).await?);
+        }
+        for address in &config.listen.dns {
+            sockets.dns.push(dns::bind(*address).await?);
+        }
+        Ok(sockets)
+    }
+
+    fn serve(self, config: &Config, context: Arc<http::Context>, reader: &Reader, tasks: &Tasks) {
+        for listener in self.http {
+            tasks.spawn("HTTP", http::serve(context.clone(), listener, tasks.clone()));
+        }
+        for bound in self.dns {
+            dns::serve(bound, config.dns.clone(), reader.clone(), tasks);
+        }
+    }
+}
+
+fn pool_config(config: &Config, tags: BTreeMap<String, String>) -> PoolConfig {
+    let bind = SocketAddr::new(config.listen.bind, config.listen.serf_lan);
+    PoolConfig {
+        label: format!("lan {}", config.datacenter),
+        advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_lan)),
+        tags,
+        ..PoolConfig::new(config.node_name.clone(), bind)
+    }
+}
+
+fn agent_settings(config: &Config, id: Uuid) -> AgentSettings {
+    AgentSettings {
+        node: Node {
+            name: config.node_name.as_str().into(),
+            id: Some(id),
+            address: config.advertise.to_string().into(),
+            meta: config.node_meta.clone(),
+            ..Node::default()
+        },
+        datacenter: config.datacenter.as_str().into(),
+        is_server: config.is_server(),
+        check_update_interval: config.check_update_interval,
+        sync_interval: SYNC_INTERVAL,
+    }
+}
+
+fn http_context(
+    config: &Config,
+    node_id: Uuid,
+    reader: &Reader,
+    backend: &Arc<dyn Backend>,
+    agent: &Agent,
+    pool: &Pool,
+    control: Control,
+) -> Arc<http::Context> {
+    let server_address = SocketAddr::new(config.advertise, config.listen.server).to_string();
+    let settings = http::Settings {
+        identity: http::Identity {
+            datacenter: config.datacenter.clone(),
+            node_name: config.node_name.clone(),
+            node_id,
+            server_address: config.is_server().then_some(server_address),
+        },
+        versions: http::Versions { api_level: tags::API_LEVEL.into(), own: env!("CARGO_PKG_VERSION").into() },
+        discovery_max_stale: config.discovery_max_stale,
+        serf_lan_port: config.listen.serf_lan,
+        limits: http::Limits { connections_per_client: config.http_max_conns_per_client, ..http::Limits::default() },
+    };
+    Arc::new(http::Context {
+        settings,
+        reader: reader.clone(),
+        backend: backend.clone(),
+        agent: agent.clone(),
+        members: pool.clone(),
+        control,
+    })
+}
+
+/// One line that says who this is, and one for each interface.
+fn announce(config: &Config, id: Uuid) {
+    let role = if config.is_server() { "server" } else { "sidecar" };
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, role, node = %config.node_name, %id, datacenter = %config.datacenter, "Lictor agent");
+    let lan = SocketAddr::new(config.listen.bind, config.listen.serf_lan);
+    tracing::info!(http = ?config.listen.http, dns = ?config.listen.dns, %lan, advertise = %config.advertise, "listening");
+    if !config.ignored.is_empty() {
+        tracing::warn!(settings = %config.ignored.join(", "), "these settings are accepted and have no effect");
+    }
+}
+
+impl<R: Role> Running<R> {
+    /// Reads the files again and applies what can change while running: all of it, or nothing.
+    fn reload(&mut self) -> Result<(), String> {
+        let result = Config::load(&self.flags).map_err(|error| error.to_string()).and_then(|new| {
+            self.agent.load_files(&new.services, &new.checks).map_err(|error| error.to_string())?;
+            Ok(new)
+        });
+        match result {
+            Ok(new) => {
+                self.level.set(&new.log.level);
+                for setting in needs_restart(&self.config, &new) {
+                    tracing::warn!(setting, "this setting has changed and takes a restart to apply");
+                }
+                self.config = Arc::new(new);
+                tracing::info!("configuration reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded; nothing was changed");
+                Err(error)
+            }
+        }
+    }
+
+    async fn stop(mut self, ended: Ended, requests: mpsc::Receiver<Request>) -> Result<(), RoleError> {
+        drop(requests);
+        // First, so that nothing repairs in the registry what leaving takes out of it.
+        self.agent_tasks.shutdown(DRAIN).await;
+        let result = match ended {
+            Ended::Failed(reason) => Err(reason.into()),
+            Ended::Told { leave, answer } => {
+                if leave {
+                    tracing::info!("leaving");
+                    self.role.leave().await;
+                    self.pool.leave().await;
+                }
+                if let Some(answer) = answer {
+                    // The caller may have given up; the agent leaves all the same.
+                    let _ = answer.send(Ok(()));
+                }
+                Ok(())
+            }
+        };
+        if !self.tasks.shutdown(DRAIN).await {
+            tracing::warn!(limit = ?DRAIN, "some tasks did not end in time");
+        }
+        self.role.stop().await;
+        tracing::info!("stopped");
+        result
+    }
+}
+
+/// The settings that differ and are only read at the start.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differs = [
+        ("node_name", old.node_name != new.node_name),
+        ("node_id", old.node_id != new.node_id),
+        ("node_meta", old.node_meta != new.node_meta),
+        ("datacenter", old.datacenter != new.datacenter),
+        ("data_dir", old.data_dir != new.data_dir),
+        ("server or bootstrap_expect", old.role != new.role),
+        ("an address or port", old.listen != new.listen || old.advertise != new.advertise),
+        ("retry_join or start_join", old.join != new.join),
+        ("log_json", old.log.json != new.log.json),
+        ("discovery_max_stale", old.discovery_max_stale != new.discovery_max_stale),
+        ("check_update_interval", old.check_update_interval != new.check_update_interval),
+        ("limits", old.http_max_conns_per_client != new.http_max_conns_per_client),
+        ("dns_config", old.dns != new.dns),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
+}
