@@ -2,13 +2,25 @@
 
 use std::process::ExitCode;
 
-use lictor_shared::config::{AgentFlags, Config};
+use lictor_server::ServerRole;
+use lictor_shared::{
+    config::{AgentFlags, Config},
+    node::{self, logging},
+};
+use lictor_sidecar::SidecarRole;
 
 /// Runs the agent until a signal or `lictor leave` ends it.
 ///
 /// # Errors
 /// The configuration is wrong, a port is in use, or a part of the agent failed.
-pub async fn run(flags: &AgentFlags) -> anyhow::Result<ExitCode> {
-    let config = Config::load(flags)?;
-    anyhow::bail!("{}: this build of lictor has no agent", config.node_name)
+pub async fn run(flags: AgentFlags) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&flags)?;
+    let level = logging::start(&config.log.level, config.log.json);
+    let ended = if config.is_server() {
+        node::run(flags, config, level, ServerRole::default()).await
+    } else {
+        node::run(flags, config, level, SidecarRole).await
+    };
+    ended.map_err(anyhow::Error::from_boxed)?;
+    Ok(ExitCode::SUCCESS)
 }

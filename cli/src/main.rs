@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout();
     match command {
-        Command::Agent(flags) => agent::run(&flags).await,
+        Command::Agent(flags) => agent::run(*flags).await,
         Command::Members(flags) => members::run(flags, out).await,
         Command::Join(flags) => membership::join(flags, out).await,
         Command::Leave(flags) => membership::leave(flags, out).await,

@@ -4,4 +4,8 @@ pub mod backend;
 pub mod consensus;
 pub mod fanout;
 pub mod grpc;
+pub mod leader;
 pub mod raft;
+mod role;
+
+pub use role::ServerRole;

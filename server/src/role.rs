@@ -134,7 +134,7 @@ impl Role for ServerRole {
 /// Answers Raft, writes, barriers and watch streams on the RPC port.
 fn serve(listener: TcpListener, registry: RegistryService, raft: &RaftNode, tasks: &Tasks) -> Result<(), RoleError> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let router = grpc::server().add_service(registry.into_server()).add_service(raft.service().into_server());
+    let router = grpc::server().add_service(registry.into_server()).add_service(raft.service());
     let stopping = tasks.stopping();
     tasks.spawn("RPC", async move { router.serve_with_incoming_shutdown(incoming, stopping.cancelled_owned()).await });
     Ok(())

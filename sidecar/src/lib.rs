@@ -15,7 +15,11 @@
 mod absorb;
 mod backend;
 mod contact;
+mod identity;
+mod role;
 mod stream;
+
+pub use self::role::SidecarRole;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -54,7 +54,7 @@ fn follow_servers(pool: Pool, datacenter: String, tasks: &Tasks) -> watch::Recei
             });
             tokio::select! {
                 () = stopping.cancelled() => return Ok(()),
-                changed = changes.changed() => changed.map_err(|_| "the LAN pool has stopped")?,
+                changed = changes.changed() => if changed.is_err() { return Err("the LAN pool has stopped") },
             }
         }
     });

@@ -33,7 +33,6 @@ use self::{
 };
 use crate::raft::{RaftNode, ServerAddress};
 
-
 /// The longest time between two looks at the pool.
 const FULL_PASS: Duration = Duration::from_secs(5);
 /// Changes of the pool within this time are dealt with together.
@@ -129,7 +128,9 @@ impl Run {
             }
         }
         if self.shown.as_ref() != Some(&tags) {
-            self.duties.pool.set_tags(tags.clone());
+            if let Err(error) = self.duties.pool.set_tags(tags.clone()) {
+                tracing::error!(%error, "this server cannot tell the pool about itself");
+            }
             self.shown = Some(tags);
         }
     }
@@ -150,7 +151,9 @@ impl Run {
             Step::Wait => {}
             Step::Agree(agreement) => {
                 if let Some(dir) = &duties.data_dir {
-                    agreement.save(dir).map_err(|error| format!("{}: cannot keep agreed.json: {error}", dir.display()))?;
+                    agreement
+                        .save(dir)
+                        .map_err(|error| format!("{}: cannot keep agreed.json: {error}", dir.display()))?;
                 }
                 tracing::info!(servers = %names(&agreement), "agreed to form a cluster");
                 self.agreed = Some(agreement);
@@ -173,9 +176,7 @@ impl Run {
         let state = duties.reader.load_full();
         let lost = self.unmet.look(&members, &state, Instant::now());
         let commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
-        stream::iter(commands)
-            .for_each_concurrent(PROPOSALS_AT_ONCE, |command| propose(&duties.raft, command))
-            .await;
+        stream::iter(commands).for_each_concurrent(PROPOSALS_AT_ONCE, |command| propose(&duties.raft, command)).await;
         self.keep_servers(&members).await;
     }
 
@@ -189,9 +190,9 @@ impl Run {
             let known = present.iter().find(|server| server.raft_id == id);
             let address = formation::address(member, rpc);
             let changed = match (member.status, known) {
-                (MemberStatus::Alive, None) => duties.raft.add_server(id, address).await,
+                (MemberStatus::Alive, None) => duties.raft.add_server(id, address, true).await,
                 (MemberStatus::Alive, Some(known)) if known.address.rpc != address.rpc => {
-                    duties.raft.update_address(id, address).await
+                    duties.raft.update_server(id, address).await
                 }
                 (MemberStatus::Left, Some(_)) if id != duties.raft_id => duties.raft.remove_server(id).await,
                 _ => continue,

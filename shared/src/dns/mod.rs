@@ -32,7 +32,7 @@ pub use self::{
 };
 
 /// How questions are answered. [`Settings::default`] has Consul's defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The domain we answer for; see [`domain`].
     pub domain: Name,

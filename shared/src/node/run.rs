@@ -98,7 +98,8 @@ async fn start<R: Role>(
     }
     let (writer, reader) = view::new();
     let (ground_config, ground_reader) = (config.clone(), reader.clone());
-    let ground = Ground { config: ground_config, pool: pool.clone(), tags, writer, reader: ground_reader, tasks: tasks.clone() };
+    let ground =
+        Ground { config: ground_config, pool: pool.clone(), tags, writer, reader: ground_reader, tasks: tasks.clone() };
     let backend = role.start(ground).await?;
 
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
