@@ -95,7 +95,7 @@ impl Role for ServerRole {
 
         let consensus: Arc<dyn Consensus> = Arc::new(raft.clone());
         let registry =
-            RegistryService::new(consensus.clone(), reader.clone(), fanout, config.datacenter.clone(), &tasks);
+            RegistryService::new(consensus.clone(), reader.clone(), fanout, &config.datacenter, &tasks);
         serve(prepared.listener, registry, &raft, &tasks)?;
         let backend = server_backend(consensus, rpc, reader.clone(), &tasks);
         let duties = Duties {

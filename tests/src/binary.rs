@@ -29,14 +29,16 @@ pub fn directory() -> PathBuf {
 /// It does not build; the compiler's messages are in the panic.
 #[must_use]
 pub fn path(name: &str) -> PathBuf {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(build);
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    if let Err(messages) = BUILT.get_or_init(build) {
+        panic!("cargo build: {messages}");
+    }
     let path = directory().join(name);
     assert!(path.is_file(), "{}: the build did not make it", path.display());
     path
 }
 
-fn build() {
+fn build() -> Result<(), String> {
     let directory = directory();
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--bins"]);
@@ -53,6 +55,6 @@ fn build() {
             cargo.env_remove(variable);
         }
     }
-    let output = cargo.output().unwrap_or_else(|error| panic!("cargo build: {error}"));
-    assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+    let output = cargo.output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
