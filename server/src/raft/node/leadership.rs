@@ -34,11 +34,10 @@ impl RaftNode {
         self.inner.leader.subscribe()
     }
 
-    /// The age of the last word from the leader; at the leader, of the last confirmation by a majority. The longest
-    /// possible before the first.
+    /// The age of the last word from the leader: zero at a leader that counts, the longest possible before the first.
     #[must_use]
     pub fn last_contact(&self) -> Duration {
-        self.contact_age().unwrap_or(Duration::MAX)
+        if self.is_leader() { Duration::ZERO } else { self.contact_age().unwrap_or(Duration::MAX) }
     }
 
     /// Hands the leadership to a voter: `to`, or the one that has most of the log. Returns when another leads.
