@@ -118,6 +118,12 @@ impl Fanout {
         self.ring().after(cursor)
     }
 
+    /// The least cursor that the ring reaches back to.
+    #[must_use]
+    pub fn floor(&self) -> Index {
+        self.ring().floor
+    }
+
     /// The index of the newest change, and the news of every later one.
     #[must_use]
     pub fn newest(&self) -> watch::Receiver<Index> {

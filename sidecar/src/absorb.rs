@@ -5,11 +5,11 @@
 //! the stream must begin anew with the whole state. The index of the view never goes back, whatever a server sends.
 
 use lictor_proto::{
-    DecodeError, decode_change,
+    DecodeError, decode_change, decode_record,
     internal::{Changes, Heartbeat, Records, WatchEvent, watch_event::Event},
 };
 use lictor_shared::{
-    catalog::{Loader, Record, State, Touched},
+    catalog::{Loader, State, Touched},
     model::Index,
     view::Writer,
 };
@@ -91,7 +91,7 @@ impl Absorber {
         match event.event {
             Some(Event::Heartbeat(heartbeat)) => return Ok(Taken::Heartbeat(heartbeat)),
             Some(Event::InitBegin(_)) => self.loading = Some((Loader::default(), 0)),
-            Some(Event::Records(records)) => self.load(records)?,
+            Some(Event::Records(records)) => self.load(&records)?,
             Some(Event::InitDone(done)) => {
                 self.finish(Index(done.index))?;
                 return Ok(Taken::State);
@@ -102,14 +102,14 @@ impl Absorber {
         Ok(Taken::Part)
     }
 
-    fn load(&mut self, records: Records) -> Result<(), AbsorbError> {
+    fn load(&mut self, records: &Records) -> Result<(), AbsorbError> {
         let (loader, count) = self.loading.as_mut().ok_or(AbsorbError::OutOfPlace("records"))?;
         *count += records.records.len();
         if *count > MAX_RECORDS {
             return Err(AbsorbError::TooLarge);
         }
-        for record in records.records {
-            loader.push(Record::try_from(record)?);
+        for record in &records.records {
+            loader.push(decode_record(record)?);
         }
         Ok(())
     }

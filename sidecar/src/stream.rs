@@ -130,6 +130,9 @@ impl Follow {
                 backoff = MIN_BACKOFF;
                 self.begin_round(Some(server));
             } else if self.round.is_empty() {
+                if backoff == MIN_BACKOFF {
+                    warn!(%server, %ended, "no server can be followed; lookups go on from the last state");
+                }
                 self.pause(backoff.mul_f64(rand::random_range(0.5..1.0))).await;
                 backoff = (backoff * 2).min(self.settings.max_backoff);
             }
@@ -243,6 +246,9 @@ impl Follow {
     fn log_end(&mut self, server: SocketAddr, ended: &Ended, worked: bool) {
         match ended {
             Ended::Refused(AskError::Rejected(reason)) => error!(%server, reason, "a server refuses this node"),
+            Ended::Absorb(AbsorbError::Decode(_) | AbsorbError::OutOfPlace(_) | AbsorbError::TooLarge) => {
+                error!(%server, %ended, "a server cannot be followed");
+            }
             _ if worked => warn!(%server, %ended, "follows another server"),
             _ => debug!(%server, %ended, "a server cannot be followed"),
         }

@@ -298,6 +298,53 @@ async fn a_cluster_formed_anew_is_never_mixed_with_what_was() {
 }
 
 #[tokio::test]
+async fn a_watcher_that_does_not_read_delays_nobody_and_holds_nothing_open() {
+    use lictor_proto::{client::Client, internal::WatchRequest};
+
+    let log = Log::new(&[1]);
+    let server = Server::start(&log, 100).await;
+    let request =
+        WatchRequest { node: "stuck".into(), datacenter: "dc1".into(), protocol_version: 1, ..WatchRequest::default() };
+    let stuck = Client::new().watch(&server.address.to_string(), request).await.unwrap();
+    let host = Host::start(&[&server]);
+    let notes = "x".repeat(10_000);
+    let started = Instant::now();
+    for n in 0..2000 {
+        let node = Node { name: "n1".into(), ..Node::default() };
+        let check = Check { id: "c".into(), output: format!("{n} {notes}").into(), ..Check::default() };
+        let registration = Registration { node, checks: vec![check], ..Registration::default() };
+        let index = server.write(Command::Register(Box::new(registration)));
+        host.reach(index).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(server.watchers.watching(&"stuck".into()));
+    let stopping = Instant::now();
+    server.stop().await;
+    assert!(stopping.elapsed() < Duration::from_secs(5));
+    drop(stuck);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn many_that_begin_together_are_sent_one_state_and_then_every_change() {
+    let log = Log::new(&[1]);
+    let server = Server::start(&log, 10).await;
+    for n in 0..200 {
+        server.write(register(&format!("n{n}"), "web", Status::Passing));
+    }
+    let hosts: Vec<_> = (0..40).map(|_| Host::start(&[&server])).collect();
+    for n in 0..50 {
+        server.write(register(&format!("n{n}"), "web", Status::Critical));
+        tokio::task::yield_now().await;
+    }
+    for host in hosts {
+        host.reach(Index(250)).await;
+        assert_eq!(host.records(), server.store.records());
+        host.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_server_of_another_datacenter_or_version_refuses() {
     use lictor_proto::{client::Client, internal::WatchRequest};
     use lictor_shared::forward::AskError;

@@ -26,7 +26,6 @@ use lictor_shared::{
     view::{self, Reader, Writer},
 };
 use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_stream::wrappers::TcpListenerStream;
 
 /// What all servers agree on.
 pub struct Log {
@@ -193,11 +192,7 @@ impl Server {
         let service = RegistryService::new(store.clone(), store.reader.clone(), store.fanout.clone(), "dc1", &tasks);
         let watchers = service.watchers();
         let router = grpc::server().add_service(service.into_server());
-        let stopping = tasks.stopping();
-        tasks.spawn("rpc", async move {
-            let incoming = TcpListenerStream::new(listener);
-            router.serve_with_incoming_shutdown(incoming, stopping.cancelled()).await
-        });
+        tasks.spawn("rpc", grpc::serve(router, listener, tasks.stopping()));
         Self { store, address, watchers, tasks }
     }
 

@@ -1062,14 +1062,14 @@ pub struct WatchRequest {
 /// One message of a watch stream. A stream is heartbeats in any place among: either one whole state (InitBegin,
 /// Records..., InitDone) or nothing where the watcher's own could be resumed; then Changes. A whole state may come
 /// again at any time after, when the watcher was too slow for the changes kept.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchEvent {
     #[prost(oneof = "watch_event::Event", tags = "1, 2, 3, 4, 5")]
     pub event: ::core::option::Option<watch_event::Event>,
 }
 /// Nested message and enum types in `WatchEvent`.
 pub mod watch_event {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Event {
         #[prost(message, tag = "1")]
         InitBegin(super::InitBegin),
@@ -1087,10 +1087,11 @@ pub mod watch_event {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InitBegin {}
 /// A piece of a whole state.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Records {
-    #[prost(message, repeated, tag = "1")]
-    pub records: ::prost::alloc::vec::Vec<Record>,
+    /// Each an encoded Record: encoded once for all streams that begin together.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// The state is whole.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2,12 +2,13 @@
 //!
 //! Writes and barriers are answered by the leader only; a watch stream by any server, from its own view and the
 //! changes in the [`Fanout`]. A server that does not lead says who does and forwards nothing: whoever asks goes there
-//! himself. `watch` has a stream's life, `watchers` who holds one.
+//! himself. `watch` has a stream's life, `whole` the state it begins with, `watchers` who holds one.
 //!
-//! Never opens a port: [`server`] gives the settings of the one that carries this service and Raft's.
+//! Never opens a port: [`serve`] takes the one that carries this service and Raft's.
 
 mod watch;
 mod watchers;
+mod whole;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,8 +22,15 @@ use lictor_proto::{
     },
 };
 use lictor_shared::{backend::Consistency, command::Command, forward::AskError, tasks::Tasks, view::Reader};
-use tokio::sync::Semaphore;
-use tonic::{Request, Response, Status, transport::Server};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Response, Status,
+    transport::{
+        Server,
+        server::{Router, TcpIncoming},
+    },
+};
 
 pub use self::{watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
 use crate::{consensus::Consensus, fanout::Fanout};
@@ -39,6 +47,8 @@ const MAX_REQUESTS_OF_CONNECTION: u32 = 2048;
 /// A connection whose other end went away without a word is closed after the sum of these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+/// How long requests under way may take when the server stops. A peer that does not read cannot hold it open.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Answers the Registry service.
 #[derive(Clone)]
@@ -54,6 +64,7 @@ struct Inner {
     datacenter: String,
     requests: Semaphore,
     inits: Semaphore,
+    whole: whole::Shared,
     tasks: Tasks,
 }
 
@@ -75,6 +86,7 @@ impl RegistryService {
             datacenter: datacenter.to_owned(),
             requests: Semaphore::new(MAX_REQUESTS),
             inits: Semaphore::new(MAX_INITS),
+            whole: whole::Shared::default(),
             tasks: tasks.clone(),
         };
         Self { inner: Arc::new(inner) }
@@ -98,10 +110,29 @@ impl RegistryService {
 #[must_use]
 pub fn server() -> Server {
     Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_LIMIT))
         .max_concurrent_streams(MAX_REQUESTS_OF_CONNECTION)
+}
+
+/// Serves the RPC port until `stopping`; then streams end at once, and what is under way has a second to end.
+///
+/// # Errors
+/// When the port can take no more connections.
+pub async fn serve(
+    router: Router,
+    listener: TcpListener,
+    stopping: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let drained = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(DRAIN_LIMIT).await;
+    };
+    tokio::select! {
+        served = router.serve_with_incoming_shutdown(incoming, stopping.cancelled()) => served,
+        () = drained => Ok(()),
+    }
 }
 
 #[tonic::async_trait]

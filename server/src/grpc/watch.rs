@@ -17,14 +17,8 @@ use std::{
 };
 
 use futures_util::Stream;
-use lictor_proto::internal::{
-    self, Changes, InitBegin, InitDone, Records, WatchEvent, WatchRequest, watch_event::Event,
-};
-use lictor_shared::{
-    catalog::{Record, State},
-    model::Index,
-};
-use prost::Message;
+use lictor_proto::internal::{Changes, InitBegin, InitDone, Records, WatchEvent, WatchRequest, watch_event::Event};
+use lictor_shared::model::Index;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
@@ -42,8 +36,6 @@ pub const STALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Messages written and not yet taken by the connection.
 const QUEUED_MESSAGES: usize = 2;
-/// A message of records is full when it has this many bytes; one record may be larger.
-const RECORDS_BYTES: usize = 256 << 10;
 /// How long a stream may take for a whole state before others have their turn.
 const INIT_LIMIT: Duration = Duration::from_secs(120);
 
@@ -161,31 +153,23 @@ impl Watch {
         while timeout_at(self.beat, inner.reader.reach(floor)).await.is_err() {
             self.beat_if_due().await?;
         }
-        let sent = timeout(INIT_LIMIT, self.send_state(inner.reader.load_full())).await;
+        let sent = timeout(INIT_LIMIT, self.send_state(floor)).await;
         drop(turn);
         sent.map_err(|_| Ended::Stalled)?
     }
 
-    async fn send_state(&mut self, state: Arc<State>) -> Result<(), Ended> {
-        let index = state.index();
-        let records = tokio::task::spawn_blocking(move || state.records().collect::<Vec<Record>>());
-        let records = records.await.map_err(|_| Ended::NoRecords)?;
-        debug!(index = index.0, records = records.len(), "sends the whole state");
+    async fn send_state(&mut self, floor: Index) -> Result<(), Ended> {
+        // Older than the view is good enough, if the ring reaches back to it.
+        let least = self.inner.fanout.floor().max(floor);
+        let whole = self.inner.whole.get(&self.inner.reader, least).await.ok_or(Ended::NoRecords)?;
+        debug!(index = whole.index.0, messages = whole.pieces.len(), "sends the whole state");
         self.send(Event::InitBegin(InitBegin {})).await?;
-        let (mut piece, mut bytes) = (Vec::new(), 0);
-        for record in &records {
-            let record = internal::Record::from(record);
-            bytes += record.encoded_len();
-            piece.push(record);
-            if bytes >= RECORDS_BYTES {
-                self.send(Event::Records(Records { records: std::mem::take(&mut piece) })).await?;
-                self.beat_if_due().await?;
-                bytes = 0;
-            }
+        for piece in &whole.pieces {
+            self.send(Event::Records(Records { records: piece.clone() })).await?;
+            self.beat_if_due().await?;
         }
-        self.send(Event::Records(Records { records: piece })).await?;
-        self.send(Event::InitDone(InitDone { index: index.0 })).await?;
-        self.cursor = Some(index);
+        self.send(Event::InitDone(InitDone { index: whole.index.0 })).await?;
+        self.cursor = Some(whole.index);
         self.resumed = true;
         Ok(())
     }
