@@ -48,7 +48,8 @@ impl Local {
             // Takes the service's checks with it.
             return vec![Command::Deregister(Deregistration::Service(node.clone(), found.id.clone()))];
         }
-        let foreign = state.node_checks(node).filter(|c| group_of(c) == *group && self.is_foreign_check(c));
+        let node_key = node.key();
+        let foreign = state.checks_about(&node_key, group).filter(|c| self.is_foreign_check(c));
         commands.extend(foreign.map(|c| Command::Deregister(Deregistration::Check(node.clone(), c.id.clone()))));
 
         let wanted = self.services.get(group);
@@ -56,9 +57,7 @@ impl Local {
         let service =
             service.map(|wanted| Service { tags: tags(wanted, found.map(|f| &**f)), ..Service::clone(wanted) });
         let checks: Vec<Check> = self
-            .checks
-            .values()
-            .filter(|check| group_of(&check.row) == *group)
+            .checks_of(group)
             .filter(|check| state.node_check(node, &check.row.id).is_none_or(|found| check_differs(check, found, now)))
             .map(|check| Check::clone(&check.row))
             .collect();

@@ -35,6 +35,8 @@ pub(super) struct Local {
     pub(super) is_server: bool,
     pub(super) services: BTreeMap<Key, Arc<Service>>,
     pub(super) checks: BTreeMap<Key, LocalCheck>,
+    /// Each check's group and ID, to find a group's checks.
+    bound: BTreeSet<(Key, Key)>,
     /// Deregistered before adoption: not to be adopted.
     forgotten: BTreeSet<(Key, Key)>,
     pub(super) adopted: bool,
@@ -108,6 +110,7 @@ impl Local {
             is_server,
             services: BTreeMap::new(),
             checks: BTreeMap::new(),
+            bound: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             adopted: false,
             dirty: BTreeSet::new(),
@@ -144,7 +147,7 @@ impl Local {
         self.dirty.insert(key.clone());
         if replace_checks {
             let kept: BTreeSet<Key> = definition.checks.iter().map(|check| check.id.key()).collect();
-            self.remove_checks(|id, check| check.row.service_id.key() == key && !kept.contains(id));
+            self.remove_checks_of(&key, |id| !kept.contains(id));
         }
         for check in &definition.checks {
             self.insert_check(check, origin, true, now);
@@ -180,7 +183,10 @@ impl Local {
         self.dirty.insert(group_of(&row));
         let mut known = registration.status.is_some();
         if let Some(old) = self.checks.get_mut(&key) {
-            self.dirty.insert(group_of(&old.row));
+            let (was, is) = (group_of(&old.row), group_of(&row));
+            self.bound.remove(&(was.clone(), key.clone()));
+            self.bound.insert((is, key.clone()));
+            self.dirty.insert(was);
             if keep_state {
                 row.status = old.row.status;
                 row.output = old.row.output.clone();
@@ -241,35 +247,46 @@ impl Local {
         if matches!(kind, Some(Kind::Http | Kind::Tcp)) {
             self.to_start.insert(key.clone());
         }
+        self.bound.insert((group_of(&check.row), key.clone()));
         self.checks.insert(key, check);
+    }
+
+    /// The checks of a group.
+    pub(super) fn checks_of<'a>(&'a self, group: &'a Key) -> impl Iterator<Item = &'a LocalCheck> {
+        let bound = self.bound.range((group.clone(), Key::default())..).take_while(move |(about, _)| about == group);
+        bound.filter_map(|(_, check)| self.checks.get(check))
     }
 
     /// A service's checks carry its name.
     fn rename_checks_of(&mut self, service: &Key) {
         let Some(name) = self.services.get(service).map(|service| service.name.clone()) else { return };
-        for check in self.checks.values_mut() {
-            if check.row.service_name != name && check.row.service_id.key() == *service {
+        let stale = self.checks_of(service).filter(|check| check.row.service_name != name);
+        let stale: Vec<Key> = stale.map(|check| check.row.id.key()).collect();
+        for check in stale {
+            if let Some(check) = self.checks.get_mut(&check) {
                 Arc::make_mut(&mut check.row).service_name = name.clone();
             }
         }
     }
 
-    fn remove_checks(&mut self, gone: impl Fn(&Key, &LocalCheck) -> bool) {
-        let dirty = &mut self.dirty;
-        self.checks.retain(|id, check| {
-            let gone = gone(id, check);
-            if gone {
-                dirty.insert(group_of(&check.row));
-            }
-            !gone
-        });
+    fn remove_checks_of(&mut self, group: &Key, gone: impl Fn(&Key) -> bool) {
+        let checks: Vec<Key> = self.checks_of(group).map(|check| check.row.id.key()).filter(gone).collect();
+        checks.iter().for_each(|check| _ = self.take_out(check));
+    }
+
+    /// Takes one check out, which ends its runner, and says which group it was in.
+    fn take_out(&mut self, key: &Key) -> Option<Key> {
+        let group = self.checks.remove(key).map(|check| group_of(&check.row))?;
+        self.bound.remove(&(group.clone(), key.clone()));
+        self.dirty.insert(group.clone());
+        Some(group)
     }
 
     /// Takes a service and its checks out; one that is not there is no error.
     pub(super) fn remove_service(&mut self, id: &ServiceId) {
         let key = id.key();
         self.services.remove(&key);
-        self.remove_checks(|_, check| check.row.service_id.key() == key);
+        self.remove_checks_of(&key, |_| true);
         if !self.adopted && self.forgotten.len() < LOCAL_ROWS_MAX {
             self.forgotten.insert((key.clone(), Key::default()));
         }
@@ -279,7 +296,7 @@ impl Local {
     /// Takes a check out and says which group it was in; one that is not there is no error.
     pub(super) fn remove_check(&mut self, id: &CheckId, state: &State) -> Key {
         let key = id.key();
-        let known = self.checks.remove(&key).map(|check| group_of(&check.row));
+        let known = self.take_out(&key);
         let group = known.or_else(|| state.node_check(&self.node.name, id).map(|check| group_of(check)));
         if !self.adopted && self.forgotten.len() < LOCAL_ROWS_MAX {
             self.forgotten.insert((Key::default(), key));
@@ -404,7 +421,10 @@ impl Local {
         for id in gone {
             self.remove_service(&id);
         }
-        self.remove_checks(|id, check| check.row.origin == Origin::File && !check_keys.contains(id));
+        let gone =
+            self.checks.iter().filter(|(id, check)| check.row.origin == Origin::File && !check_keys.contains(*id));
+        let gone: Vec<Key> = gone.map(|(id, _)| id.clone()).collect();
+        gone.iter().for_each(|check| _ = self.take_out(check));
         for definition in services {
             self.put_service(definition, Origin::File, false, now)?;
         }

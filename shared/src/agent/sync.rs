@@ -232,8 +232,12 @@ impl Sync {
         if let Some(outage) = self.outage.filter(|outage| outage.until > Instant::now()) {
             return outage.until;
         }
-        let waiting = self.pending.iter().filter(|group| !self.flying.contains_key(*group));
-        waiting.filter_map(|group| self.held.get(group)).map(|hold| hold.until).fold(self.next_pass, Instant::min)
+        if !self.flying.is_empty() {
+            // A write that ends wakes the loop; what is held meanwhile is not worth a look through all that is pending.
+            return self.next_pass.min(Instant::now() + REPAIR_SPACING);
+        }
+        let held = self.pending.iter().filter_map(|group| self.held.get(group));
+        held.map(|hold| hold.until).fold(self.next_pass, Instant::min)
     }
 }
 

@@ -202,7 +202,8 @@ impl State {
         index.max(Index(1))
     }
 
-    fn checks_about<'a>(&'a self, node: &'a Key, service_id: &'a Key) -> impl Iterator<Item = &'a Arc<Check>> {
+    /// The checks about one service of a node, or (empty ID) about the node itself, by ID.
+    pub fn checks_about<'a>(&'a self, node: &'a Key, service_id: &'a Key) -> impl Iterator<Item = &'a Arc<Check>> {
         self.bound
             .range((node.clone(), service_id.clone(), Key::default())..)
             .take_while(move |((n, s, _), _)| n == node && s == service_id)
