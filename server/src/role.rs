@@ -10,7 +10,6 @@ use lictor_shared::{
     tasks::Tasks,
 };
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use crate::{
@@ -94,9 +93,8 @@ impl Role for ServerRole {
         self.raft = Some(raft.clone());
 
         let consensus: Arc<dyn Consensus> = Arc::new(raft.clone());
-        let registry =
-            RegistryService::new(consensus.clone(), reader.clone(), fanout, &config.datacenter, &tasks);
-        serve(prepared.listener, registry, &raft, &tasks)?;
+        let registry = RegistryService::new(consensus.clone(), reader.clone(), fanout, &config.datacenter, &tasks);
+        serve(prepared.listener, registry, &raft, &tasks);
         let backend = server_backend(consensus, rpc, reader.clone(), &tasks);
         let duties = Duties {
             raft_id: prepared.raft_id,
@@ -132,10 +130,7 @@ impl Role for ServerRole {
 }
 
 /// Answers Raft, writes, barriers and watch streams on the RPC port.
-fn serve(listener: TcpListener, registry: RegistryService, raft: &RaftNode, tasks: &Tasks) -> Result<(), RoleError> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+fn serve(listener: TcpListener, registry: RegistryService, raft: &RaftNode, tasks: &Tasks) {
     let router = grpc::server().add_service(registry.into_server()).add_service(raft.service());
-    let stopping = tasks.stopping();
-    tasks.spawn("RPC", async move { router.serve_with_incoming_shutdown(incoming, stopping.cancelled_owned()).await });
-    Ok(())
+    tasks.spawn("RPC", grpc::serve(router, listener, tasks.stopping()));
 }

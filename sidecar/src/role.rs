@@ -27,7 +27,7 @@ impl Role for SidecarRole {
 
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let servers = follow_servers(ground.pool, ground.config.datacenter.clone(), &ground.tasks);
-        let settings = SidecarSettings::new(ground.config.node_name.as_str().into(), &ground.config.datacenter);
+        let settings = SidecarSettings::new(&ground.config.node_name, &ground.config.datacenter);
         Ok(Sidecar::start(settings, servers, ground.writer, &ground.tasks))
     }
 
