@@ -29,10 +29,10 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Why the RPC port cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("RPC: cannot listen on {address}: {source} (choose another port with -server-port or ports.server)")]
+#[error("RPC: cannot listen on {address}: {reason} (choose another port with -server-port or ports.server)")]
 struct BindError {
     address: SocketAddr,
-    source: io::Error,
+    reason: io::Error,
 }
 
 /// A node that takes part in Raft.
@@ -54,7 +54,7 @@ struct Prepared {
 impl Role for ServerRole {
     async fn prepare(&mut self, config: &Config) -> Result<Uuid, RoleError> {
         let address = SocketAddr::new(config.listen.bind, config.listen.server);
-        let listener = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
+        let listener = TcpListener::bind(address).await.map_err(|reason| BindError { address, reason })?;
         let (raft_id, node_id) = match &config.data_dir {
             None => (new_raft_id(), config.node_id.unwrap_or_else(Uuid::new_v4)),
             Some(path) => {

@@ -17,5 +17,6 @@ pub mod gossip;
 pub mod http;
 pub mod model;
 pub mod node;
+pub mod resolve;
 pub mod tasks;
 pub mod view;

@@ -114,7 +114,7 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Reads a file, or the `.json` files of a directory in name order.
 pub fn read(path: &Path) -> Result<Vec<Partial>, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
+    let unreadable = |reason| ConfigError::Unreadable { path: path.into(), reason };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_dir() {
         return Ok(vec![read_file(path)?]);
@@ -131,7 +131,7 @@ fn is_ours(path: &Path) -> bool {
 }
 
 fn read_file(path: &Path) -> Result<Partial, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
+    let unreadable = |reason| ConfigError::Unreadable { path: path.into(), reason };
     let wrong = |problem| ConfigError::File { path: path.into(), problem };
     if path.extension().is_some_and(|ending| ending == "hcl") {
         return Err(wrong("files in HCL cannot be read by this version (write the same in JSON)".into()));

@@ -11,7 +11,6 @@ use super::{
     Context, Failure,
     answer::Answer,
     catalog::named,
-    join,
     json::{
         agent::{AgentServiceRow, Counts, MemberRow, itself},
         parse,
@@ -59,7 +58,7 @@ pub(super) async fn join(context: &Context, request: &Request) -> Result<Answer,
     if wants_wan(request) {
         return Err(Failure::Rejected("This agent has no WAN pool to join with".into()));
     }
-    let found = join::addresses(address, context.settings.serf_lan_port).await;
+    let found = crate::resolve::addresses(address, context.settings.serf_lan_port).await;
     let found = found.map_err(|reason| Failure::Rejected(format!("1 error occurred:\n\t* {reason}\n\n")))?;
     context.members.join(&found).await.map_err(|error| Failure::Rejected(error.to_string()))?;
     Ok(Answer::empty())

@@ -15,7 +15,6 @@ mod catalog;
 mod context;
 mod error;
 mod health;
-pub mod join;
 pub mod json;
 mod listener;
 pub mod params;

@@ -1,38 +1,10 @@
 //! Finding the pool: host names are looked up, and `-retry-join` keeps trying.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use tokio_util::sync::CancellationToken;
 
-use crate::{gossip::Pool, tasks::Tasks};
-
-/// Looks up the addresses of `HOST[:PORT]`; the port is `default_port` where none is given.
-///
-/// # Errors
-/// A sentence that has `target` in it.
-pub async fn resolve(target: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
-    if let Ok(address) = target.parse::<SocketAddr>() {
-        return Ok(vec![address]);
-    }
-    if let Ok(ip) = target.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, default_port)]);
-    }
-    let (host, port) = match target.rsplit_once(':') {
-        Some((host, port)) => {
-            let port = port.parse().map_err(|_| format!("{target}: {port} is not a port"))?;
-            (host, port)
-        }
-        None => (target, default_port),
-    };
-    let resolver = TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build);
-    let resolver = resolver.map_err(|error| format!("{target}: cannot read the resolver's configuration: {error}"))?;
-    let found = resolver.lookup_ip(host).await.map_err(|error| format!("lookup {host}: {error}"))?;
-    Ok(found.iter().map(|ip| SocketAddr::new(ip, port)).collect())
-}
+use crate::{gossip::Pool, resolve, tasks::Tasks};
 
 /// Looks up and joins every target; gives how many members were contacted.
 ///
@@ -42,9 +14,9 @@ pub async fn join(pool: &Pool, targets: &[String], default_port: u16) -> Result<
     let mut addresses = Vec::new();
     let mut causes = Vec::new();
     for target in targets {
-        match resolve(target, default_port).await {
+        match resolve::addresses(target, default_port).await {
             Ok(found) => addresses.extend(found),
-            Err(cause) => causes.push(format!("Failed to resolve {cause}")),
+            Err(cause) => causes.push(cause),
         }
     }
     match pool.join(&addresses).await {
