@@ -23,12 +23,12 @@ use crate::internal;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Not protobuf, or not of this message.
-    #[error("malformed {what}: {source}")]
+    #[error("malformed {what}: {reason}")]
     Malformed {
         /// The message.
         what: &'static str,
         /// What the decoder says.
-        source: prost::DecodeError,
+        reason: prost::DecodeError,
     },
     /// A field that must be there is not, or is of a kind this version does not know.
     #[error("{field}: missing, or of a kind unknown to this version")]
@@ -97,7 +97,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
 }
 
 fn decode<M: Message + Default>(what: &'static str, bytes: &[u8]) -> Result<M, DecodeError> {
-    M::decode(bytes).map_err(|source| DecodeError::Malformed { what, source })
+    M::decode(bytes).map_err(|reason| DecodeError::Malformed { what, reason })
 }
 
 fn required<T>(value: Option<T>, field: &'static str) -> Result<T, DecodeError> {

@@ -2,7 +2,7 @@
 //! with the LAN pool.
 //!
 //! One task on every server. It looks at the pool when a member changes, when leadership changes, and every
-//! [`FULL_PASS`]; it acts only as the leader, except for forming the cluster. All it proposes is idempotent, so that
+//! five seconds; it acts only as the leader, except for forming the cluster. All it proposes is idempotent, so that
 //! two leaders in a row may say the same.
 
 pub mod formation;

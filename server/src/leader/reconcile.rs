@@ -2,7 +2,7 @@
 //!
 //! An alive member is a node whose `serfHealth` passes, and a server also an instance of the service `consul`; a failed
 //! one is critical; one that left is taken out with all it had. Nodes that have a `serfHealth` and are not in the pool
-//! (a leader that has not met them yet, a table that was reaped) turn critical only after [`Unmet`] has waited for them.
+//! (a leader that has not met them yet, a table that was reaped) turn critical only after `Unmet` has waited for them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

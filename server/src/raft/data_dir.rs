@@ -52,12 +52,12 @@ pub struct Owner {
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// A file or directory cannot be read or written.
-    #[error("data directory: {path}: {source}", path = path.display())]
+    #[error("data directory: {path}: {reason}", path = path.display())]
     Io {
         /// What was used.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Another process has it.
     #[error("data directory {path} is in use by another process; stop it or set another -data-dir", path = .0.display())]
@@ -101,13 +101,13 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError`]; nothing was changed then, but for an empty directory and its lock file.
     pub fn open(path: &Path, owner: &Owner) -> Result<Self, DataDirError> {
-        fs::create_dir_all(path).map_err(|source| io_error(path, source))?;
+        fs::create_dir_all(path).map_err(|reason| io_error(path, reason))?;
         let lock = lock(path)?;
         let file = path.join(IDENTITY);
         let identity = match fs::read(&file) {
             Ok(bytes) => check(&file, &bytes, owner)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, &file, owner)?,
-            Err(source) => return Err(io_error(&file, source)),
+            Err(reason) => return Err(io_error(&file, reason)),
         };
         Ok(Self { path: path.to_owned(), identity, _lock: lock })
     }
@@ -149,11 +149,11 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn lock(path: &Path) -> Result<File, DataDirError> {
     let file = path.join("lock");
     let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
-    let opened = opened.map_err(|source| io_error(&file, source))?;
+    let opened = opened.map_err(|reason| io_error(&file, reason))?;
     match opened.try_lock() {
         Ok(()) => Ok(opened),
         Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io_error(&file, source)),
+        Err(TryLockError::Error(reason)) => Err(io_error(&file, reason)),
     }
 }
 
@@ -170,7 +170,7 @@ fn create(path: &Path, file: &Path, owner: &Owner) -> Result<Identity, DataDirEr
         raft_id: new_raft_id(),
     };
     let json = serde_json::to_vec_pretty(&identity).map_err(|error| io_error(file, error.into()))?;
-    write_durably(file, &json).map_err(|source| io_error(file, source))?;
+    write_durably(file, &json).map_err(|reason| io_error(file, reason))?;
     Ok(identity)
 }
 
@@ -198,8 +198,8 @@ fn check(file: &Path, bytes: &[u8], owner: &Owner) -> Result<Identity, DataDirEr
     }
 }
 
-fn io_error(path: &Path, source: io::Error) -> DataDirError {
-    DataDirError::Io { path: path.into(), source }
+fn io_error(path: &Path, reason: io::Error) -> DataDirError {
+    DataDirError::Io { path: path.into(), reason }
 }
 
 #[cfg(test)]

@@ -53,12 +53,12 @@ pub(super) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// A file or directory cannot be read or written.
-    #[error("snapshot {path}: {source}", path = path.display())]
+    #[error("snapshot {path}: {reason}", path = path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The file is not what was written.
     #[error("snapshot {path} is damaged ({reason}); restore the file, or empty this server's data directory and let it join again", path = path.display())]
@@ -111,7 +111,7 @@ impl SnapshotData {
             Self::Memory(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
             Self::Kept(_) | Self::Received(_) => {
                 let path = self.path();
-                Ok(Box::new(File::open(path).map_err(|source| io_error(path, source))?))
+                Ok(Box::new(File::open(path).map_err(|reason| io_error(path, reason))?))
             }
         }
     }
@@ -141,9 +141,9 @@ impl SnapshotStore {
     pub fn open(dir: Option<PathBuf>) -> Result<Self, SnapshotError> {
         let mut latest = None;
         if let Some(dir) = &dir {
-            fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
+            fs::create_dir_all(dir).map_err(|reason| io_error(dir, reason))?;
             for path in files(dir, UNFINISHED)? {
-                fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+                fs::remove_file(&path).map_err(|reason| io_error(&path, reason))?;
             }
             if let Some(path) = files(dir, EXTENSION)?.pop() {
                 let snapshot = SnapshotData::Kept(path);
@@ -165,12 +165,12 @@ impl SnapshotStore {
         let snapshot = match &self.dir {
             None => {
                 let mut bytes = Vec::new();
-                write(&mut bytes, &meta, state).map_err(|source| io_error(Path::new("in memory"), source))?;
+                write(&mut bytes, &meta, state).map_err(|reason| io_error(Path::new("in memory"), reason))?;
                 SnapshotData::Memory(bytes.into())
             }
             Some(dir) => {
                 let path = dir.join(format!("{}.{UNFINISHED}", name(&meta)));
-                write_file(&path, &meta, state).map_err(|source| io_error(&path, source))?;
+                write_file(&path, &meta, state).map_err(|reason| io_error(&path, reason))?;
                 SnapshotData::Kept(keep(dir, &path, &meta)?)
             }
         };
@@ -198,7 +198,7 @@ impl SnapshotStore {
             Some(dir) => {
                 let number = self.received.fetch_add(1, Ordering::Relaxed);
                 let path = dir.join(format!("received-{number}.{UNFINISHED}"));
-                let file = File::create(&path).map_err(|source| io_error(&path, source))?;
+                let file = File::create(&path).map_err(|reason| io_error(&path, reason))?;
                 Target::File(Unfinished(path), file)
             }
         };
@@ -215,7 +215,7 @@ impl SnapshotStore {
             let mut kept = files(dir, EXTENSION)?;
             kept.truncate(kept.len().saturating_sub(KEPT));
             for path in kept {
-                fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+                fs::remove_file(&path).map_err(|reason| io_error(&path, reason))?;
             }
         }
         Ok(snapshot)
@@ -243,7 +243,7 @@ impl Receiving {
             return Err(SnapshotError::TooLarge);
         }
         match &mut self.into {
-            Target::File(path, file) => file.write_all(piece).map_err(|source| io_error(&path.0, source)),
+            Target::File(path, file) => file.write_all(piece).map_err(|reason| io_error(&path.0, reason)),
             Target::Memory(bytes) => {
                 bytes.extend_from_slice(piece);
                 Ok(())
@@ -255,7 +255,7 @@ impl Receiving {
     pub fn finish(self) -> Result<SnapshotData, SnapshotError> {
         match self.into {
             Target::File(path, file) => {
-                file.sync_all().map_err(|source| io_error(&path.0, source))?;
+                file.sync_all().map_err(|reason| io_error(&path.0, reason))?;
                 Ok(SnapshotData::Received(Arc::new(path)))
             }
             Target::Memory(bytes) => Ok(SnapshotData::Memory(bytes.into())),
@@ -270,7 +270,7 @@ fn name(meta: &SnapshotMeta) -> String {
 
 fn keep(dir: &Path, path: &Path, meta: &SnapshotMeta) -> Result<PathBuf, SnapshotError> {
     let kept = dir.join(format!("{}.{EXTENSION}", name(meta)));
-    fs::rename(path, &kept).and_then(|()| sync_dir(dir)).map_err(|source| io_error(&kept, source))?;
+    fs::rename(path, &kept).and_then(|()| sync_dir(dir)).map_err(|reason| io_error(&kept, reason))?;
     Ok(kept)
 }
 
@@ -280,7 +280,7 @@ fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, SnapshotError> {
         let paths = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
         Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
     };
-    let mut files = list().map_err(|source| io_error(dir, source))?;
+    let mut files = list().map_err(|reason| io_error(dir, reason))?;
     files.sort();
     Ok(files)
 }
@@ -394,8 +394,8 @@ fn invalid(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-fn io_error(path: &Path, source: io::Error) -> SnapshotError {
-    SnapshotError::Io { path: path.into(), source }
+fn io_error(path: &Path, reason: io::Error) -> SnapshotError {
+    SnapshotError::Io { path: path.into(), reason }
 }
 
 fn damaged(snapshot: &SnapshotData, error: io::Error) -> SnapshotError {

@@ -1,6 +1,6 @@
 //! The configuration of an agent: files and flags, merged into one immutable struct.
 //!
-//! `flags` is the command line, `file` reads the files, both into [`partial::Partial`], where everything may be unset;
+//! `flags` is the command line, `file` reads the files, both into `partial`, where everything may be unset;
 //! later ones win, lists grow (files in the order given, a directory's in name order, flags last). `resolve` fills in
 //! the defaults, checks what belongs together and gives a [`Config`]. Nothing is started or written here.
 

@@ -18,14 +18,14 @@ pub enum PoolError {
         address: SocketAddr,
     },
     /// The address cannot be listened on for another reason.
-    #[error("gossip cannot listen on {protocol} {address}: {source}")]
+    #[error("gossip cannot listen on {protocol} {address}: {reason}")]
     Listen {
         /// `udp` or `tcp`.
         protocol: &'static str,
         /// Where we wanted to listen.
         address: SocketAddr,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The address that would be told to others is not one.
     #[error("gossip cannot tell others the address {0}: configure an advertise address with an IP of this host")]
@@ -59,20 +59,20 @@ impl std::error::Error for JoinError {}
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
     /// No connection.
-    #[error("dial tcp {address}: {}", connect_text(source))]
+    #[error("dial tcp {address}: {}", connect_text(reason))]
     Connect {
         /// Whom we called.
         address: SocketAddr,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The connection broke.
-    #[error("the exchange with {address} broke: {source}")]
+    #[error("the exchange with {address} broke: {reason}")]
     Stream {
         /// With whom.
         address: SocketAddr,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// It took too long.
     #[error("{address} did not answer within {} s", limit.as_secs())]
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn a_failed_join_reads_as_consul_writes_it() {
         let address = "127.0.0.1:1".parse().unwrap();
-        let source = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let error = JoinError { failures: vec![(address, ExchangeError::Connect { address, source })] };
+        let reason = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let error = JoinError { failures: vec![(address, ExchangeError::Connect { address, reason })] };
         assert_eq!(
             error.to_string(),
             "1 error occurred:\n\t* Failed to join 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\n\n"

@@ -86,7 +86,7 @@ impl Pool {
         member::check_name(&config.name)?;
         member::check_tags(&config.name, &config.tags)?;
         let (socket, listener) = transport::bind(config.bind).await?;
-        let listen = |source| PoolError::Listen { protocol: "udp", address: config.bind, source };
+        let listen = |reason| PoolError::Listen { protocol: "udp", address: config.bind, reason };
         let bound = socket.local_addr().map_err(listen)?;
         let mut address = config.advertise.unwrap_or(bound);
         if address.port() == 0 {

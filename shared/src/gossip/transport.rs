@@ -35,11 +35,11 @@ pub(super) async fn bind(address: SocketAddr) -> Result<(UdpSocket, TcpListener)
     }
 }
 
-fn listen_error(protocol: &'static str, address: SocketAddr, source: io::Error) -> PoolError {
-    if source.kind() == io::ErrorKind::AddrInUse {
+fn listen_error(protocol: &'static str, address: SocketAddr, reason: io::Error) -> PoolError {
+    if reason.kind() == io::ErrorKind::AddrInUse {
         PoolError::AddressInUse { protocol, address }
     } else {
-        PoolError::Listen { protocol, address, source }
+        PoolError::Listen { protocol, address, reason }
     }
 }
 
@@ -51,13 +51,13 @@ pub(super) async fn ask(
 ) -> Result<Vec<Record>, ExchangeError> {
     let connected = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
     let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let mut stream = connected.map_err(|source| ExchangeError::Connect { address, source })?;
+    let mut stream = connected.map_err(|reason| ExchangeError::Connect { address, reason })?;
     let exchange = async {
         write_frame(&mut stream, envelope, request).await?;
         read_frame(&mut stream).await
     };
     let frame = match timeout(STREAM_LIMIT, exchange).await {
-        Ok(frame) => frame.map_err(|source| ExchangeError::Stream { address, source })?,
+        Ok(frame) => frame.map_err(|reason| ExchangeError::Stream { address, reason })?,
         Err(_) => return Err(ExchangeError::TimedOut { address, limit: STREAM_LIMIT }),
     };
     let protocol = |reason: String| ExchangeError::Protocol { address, reason };

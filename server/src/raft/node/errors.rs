@@ -12,12 +12,12 @@ use crate::raft::{ServerAddress, SnapshotError, TypeConfig};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The log's file or directory cannot be used.
-    #[error("Raft log {path}: {source}", path = path.display())]
+    #[error("Raft log {path}: {reason}", path = path.display())]
     Log {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A snapshot cannot be used.
     #[error(transparent)]

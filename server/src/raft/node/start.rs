@@ -62,6 +62,6 @@ fn open(data_dir: Option<&Path>, tasks: Tasks) -> Result<(LogStore, Arc<Snapshot
     let path = dir.map(|dir| dir.join("log.redb"));
     let log = LogStore::open(path.as_deref(), move |reason| tasks.fail(reason));
     let log =
-        log.map_err(|source| StartError::Log { path: path.unwrap_or_else(|| PathBuf::from("in memory")), source })?;
+        log.map_err(|reason| StartError::Log { path: path.unwrap_or_else(|| PathBuf::from("in memory")), reason })?;
     Ok((log, Arc::new(snapshots)))
 }
