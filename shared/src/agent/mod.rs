@@ -2,7 +2,7 @@
 //!
 //! [`definition`] reads what people write; `local` is the table of what is wanted; `difference` compares it with a
 //! view of the registry and `sync` mends what differs (anti-entropy); [`check`] runs the checks; `clock` ends TTLs and
-//! deregisters what was critical for too long. [`Agent`] is the one handle to all of it.
+//! deregisters what was critical for too long; `maintenance` takes things out by hand. [`Agent`] is the one handle to all of it.
 //!
 //! Nothing here is kept on disk: after a restart the files are read again, and what came by HTTP is taken up from the
 //! registry. Commands read from the registry are never run.
@@ -14,6 +14,7 @@ mod difference;
 pub mod duration;
 mod fields;
 mod local;
+mod maintenance;
 mod spelling;
 mod sync;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use tokio::{
 };
 
 pub use self::local::{LOCAL_ROWS_MAX, OUTPUT_MAX};
+pub use self::maintenance::is_maintenance;
 use self::{
     definition::{CheckRegistration, ServiceDefinition},
     local::Local,
@@ -69,6 +71,9 @@ pub enum AgentError {
     /// The check is about a service that is not registered here.
     #[error("ServiceID \"{0}\" does not exist")]
     UnknownService(ServiceId),
+    /// No service of that ID is registered here.
+    #[error("No service registered with ID \"{0}\"")]
+    NoService(ServiceId),
     /// Only TTL checks can be reported.
     #[error("CheckID \"{0}\" does not have associated TTL")]
     NoTtl(CheckId),

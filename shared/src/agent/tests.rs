@@ -452,6 +452,35 @@ async fn many_services_are_written_once_each() {
     assert_eq!(registry.index().0 - before.0, 2000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn maintenance_outlives_the_agent_until_it_is_ended() {
+    let registry = Registry::new();
+    let (agent, tasks) = started(&registry).await;
+    let web = json!({"Name": "web", "ID": "Web-1", "Check": {"TTL": "1h", "Status": "passing"}});
+    agent.register_service(service(&web), false).await.unwrap();
+    agent.set_service_maintenance(&"web-1".into(), Some("upgrade")).await.unwrap();
+    agent.set_service_maintenance(&"web-1".into(), Some("again")).await.unwrap();
+    agent.set_node_maintenance(Some("")).await.unwrap();
+    let state = registry.reader.load_full();
+    let check = state.node_check("here", "_service_maintenance:Web-1").unwrap();
+    assert_eq!((check.status, check.kind.as_str(), check.notes.as_str()), (Status::Critical, "maintenance", "upgrade"));
+    assert_eq!((check.service_name.as_str(), check.interval.as_str()), ("web", ""));
+    assert!(state.node_check("here", "_node_maintenance").unwrap().notes.contains("no reason"));
+    let absent = agent.set_service_maintenance(&"absent".into(), Some("")).await;
+    assert_eq!(absent.unwrap_err().to_string(), "No service registered with ID \"absent\"");
+    assert!(tasks.shutdown(Duration::from_secs(5)).await);
+
+    let (agent, _tasks) = started(&registry).await;
+    let before = registry.index();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(registry.index(), before, "adopted as they are");
+    agent.set_service_maintenance(&"web-1".into(), None).await.unwrap();
+    agent.set_service_maintenance(&"web-1".into(), None).await.unwrap();
+    agent.set_node_maintenance(None).await.unwrap();
+    assert_eq!(registry.reader.load().instances("web").next().unwrap().status(), Status::Passing);
+    assert_eq!(registry.reader.load().node_checks("here").count(), 1);
+}
+
 mod real_targets {
     //! Checks of listeners on this machine, in real time.
 

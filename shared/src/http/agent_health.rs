@@ -1,12 +1,17 @@
 //! `/v1/agent/health/service/...`: how this agent's own services are, with a status code for load balancers: 200 while
-//! passing, 429 while warning, 503 while critical, 404 where there is none.
+//! passing, 429 while warning, 503 while critical or in maintenance, 404 where there is none.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 
 use super::{
-    Context, Failure, answer::Answer, catalog::named, json::agent::AgentHealthRow, read::Rows, route::Request,
+    Context, Failure,
+    answer::Answer,
+    catalog::named,
+    json::agent::{AgentHealth, AgentHealthRow},
+    read::Rows,
+    route::Request,
 };
 use crate::model::{Check, Service, Status};
 
@@ -15,7 +20,7 @@ pub(super) async fn by_name(context: &Context, request: &Request) -> Result<Answ
     let mut services = context.agent.services();
     services.retain(|service| service.name.key().as_str() == name.to_lowercase());
     let local = Local { checks: context.agent.checks(), datacenter: context.datacenter() };
-    let worst = services.iter().map(|service| local.status(service)).max();
+    let worst = services.iter().map(|service| local.health(service)).max();
     answer(request, worst, |rows| rows.value(&services.iter().map(|service| local.row(service)).collect::<Vec<_>>()))
 }
 
@@ -23,24 +28,24 @@ pub(super) async fn by_id(context: &Context, request: &Request) -> Result<Answer
     let id = named(&request.parameter, "Missing serviceID")?;
     let service = context.agent.service(id);
     let local = Local { checks: context.agent.checks(), datacenter: context.datacenter() };
-    answer(request, service.as_deref().map(|service| local.status(service)), |rows| {
+    answer(request, service.as_deref().map(|service| local.health(service)), |rows| {
         rows.value(&service.as_deref().map_or(AgentHealthRow::UNKNOWN, |service| local.row(service)))
     })
 }
 
 fn answer(
     request: &Request,
-    status: Option<Status>,
+    health: Option<AgentHealth>,
     body: impl FnOnce(&Rows) -> bytes::Bytes,
 ) -> Result<Answer, Failure> {
-    let code = match status {
-        Some(Status::Passing) => StatusCode::OK,
-        Some(Status::Warning) => StatusCode::TOO_MANY_REQUESTS,
-        Some(Status::Critical) => StatusCode::SERVICE_UNAVAILABLE,
+    let code = match health {
+        Some(AgentHealth::Checked(Status::Passing)) => StatusCode::OK,
+        Some(AgentHealth::Checked(Status::Warning)) => StatusCode::TOO_MANY_REQUESTS,
+        Some(AgentHealth::Checked(Status::Critical) | AgentHealth::Maintenance) => StatusCode::SERVICE_UNAVAILABLE,
         None => StatusCode::NOT_FOUND,
     };
     let answer = if request.query.get("format") == Some("text") {
-        Answer::text(status.unwrap_or_default().as_str())
+        Answer::text(health.map_or(Status::Critical.as_str(), AgentHealth::as_str))
     } else {
         Answer::json(body(&Rows::wanted(&request.query, None)?))
     };
@@ -60,8 +65,8 @@ impl Local<'_> {
         self.checks.iter().map(|check| &**check).filter(about).collect()
     }
 
-    fn status(&self, service: &Service) -> Status {
-        self.about(service).iter().map(|check| check.status).max().unwrap_or(Status::Passing)
+    fn health(&self, service: &Service) -> AgentHealth {
+        AgentHealth::of(&self.about(service))
     }
 
     fn row<'s>(&'s self, service: &'s Service) -> AgentHealthRow<'s> {

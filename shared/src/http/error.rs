@@ -37,7 +37,8 @@ pub enum Failure {
     /// No server of the datacenter asked for is known: 500.
     #[error("No path to datacenter")]
     NoPathToDatacenter,
-    /// The agent does not do it: 400 for a check of a kind it cannot run, else 500 as in Consul.
+    /// The agent does not do it: 400 for a check of a kind it cannot run, 404 for a service it does not have, else 500,
+    /// as in Consul.
     #[error(transparent)]
     Agent(#[from] AgentError),
     /// The servers could not be asked: 500.
@@ -57,7 +58,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
-            Self::NotFound(_) | Self::NoEndpoint => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoEndpoint | Self::Agent(AgentError::NoService(_)) => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

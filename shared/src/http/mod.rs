@@ -17,6 +17,7 @@ mod error;
 mod health;
 pub mod json;
 mod listener;
+mod maintenance;
 pub mod params;
 pub mod query;
 mod read;

@@ -11,7 +11,8 @@ use http::{HeaderValue, Method, header};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Failure, agent, agent_health, answer::Answer, catalog, health, query::Query, query::decode_path, status,
+    Context, Failure, agent, agent_health, answer::Answer, catalog, health, maintenance, query::Query,
+    query::decode_path, status,
 };
 
 /// A request as handlers see it.
@@ -59,6 +60,8 @@ endpoints! {
     GET "/v1/agent/health/service/id/*" => agent_health::by_id;
     PUT "/v1/agent/service/register" => agent::register_service;
     PUT "/v1/agent/service/deregister/*" => agent::deregister_service;
+    PUT "/v1/agent/service/maintenance/*" => maintenance::service;
+    PUT "/v1/agent/maintenance" => maintenance::node;
     PUT "/v1/agent/check/register" => agent::register_check;
     PUT "/v1/agent/check/deregister/*" => agent::deregister_check;
     PUT "/v1/agent/check/pass/*" => agent::pass;

@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 use super::rows::{ServiceAddresses, WeightsRow};
 use crate::{
+    agent::is_maintenance,
     gossip::{Member, MemberStatus},
     http::Settings,
     model::{Check, Meta, Node, Service, Status},
@@ -70,7 +71,36 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// How a service of this agent is, all its checks and the node's taken together.
+/// How a service of this agent is, all its checks and the node's taken together; the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AgentHealth {
+    /// As the worst of its checks.
+    Checked(Status),
+    /// Taken out by hand.
+    Maintenance,
+}
+
+impl AgentHealth {
+    /// What these checks make together.
+    #[must_use]
+    pub fn of(checks: &[&Check]) -> Self {
+        if checks.iter().any(|check| is_maintenance(check)) {
+            return Self::Maintenance;
+        }
+        Self::Checked(checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing))
+    }
+
+    /// Consul's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Checked(status) => status.as_str(),
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+/// A service of this agent with its health and what makes it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AgentHealthRow<'a> {
@@ -91,7 +121,7 @@ impl<'a> AgentHealthRow<'a> {
             AgentHealthCheckRow::new(check, tags)
         };
         Self {
-            aggregated_status: checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing).as_str(),
+            aggregated_status: AgentHealth::of(checks).as_str(),
             service: Some(AgentServiceRow::new(service, datacenter)),
             checks: Some(checks.iter().map(row).collect()),
         }
