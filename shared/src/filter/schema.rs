@@ -53,6 +53,18 @@ pub static HEALTH_SERVICE: Schema = Schema {
         field("Checks", Kind::StructList(CHECK)),
     ],
 };
+/// `/internal/ui/nodes`: a node with its services and checks.
+pub static NODE_DUMP: Schema = Schema {
+    fields: &[
+        field("ID", Kind::Text),
+        field("Node", Kind::Text),
+        field("Address", Kind::Text),
+        field("TaggedAddresses", Kind::TextMap),
+        field("Meta", Kind::TextMap),
+        field("Services", Kind::StructList(SERVICE)),
+        field("Checks", Kind::StructList(CHECK)),
+    ],
+};
 /// `/agent/services`: each of the agent's services.
 pub static AGENT_SERVICE: Schema = Schema { fields: SERVICE };
 /// `/agent/checks`: each of the agent's checks.

@@ -80,6 +80,13 @@ impl Answer {
     }
 }
 
+/// What a read gives: JSON.
+impl From<Bytes> for Answer {
+    fn from(encoded: Bytes) -> Self {
+        Self::json(encoded)
+    }
+}
+
 /// Encodes a value; with `pretty`, indented by four spaces.
 #[must_use]
 pub fn encode(value: &impl Serialize, pretty: bool) -> Bytes {

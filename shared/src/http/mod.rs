@@ -15,6 +15,7 @@ mod catalog;
 mod context;
 mod error;
 mod health;
+mod internal;
 pub mod json;
 mod listener;
 mod maintenance;

@@ -94,11 +94,11 @@ impl Rows {
 }
 
 /// Answers a question from this node's view.
-pub(super) async fn read(
+pub(super) async fn read<A: Into<Answer>>(
     context: &Context,
     request: &Request,
     question: Question,
-    encode: impl Fn(&State, &Rows) -> Bytes,
+    encode: impl Fn(&State, &Rows) -> A,
 ) -> Result<Answer, Failure> {
     let options = Options::parse(&request.query)?;
     match answer(context, request, &question, &options, encode).await {
@@ -110,12 +110,12 @@ pub(super) async fn read(
     }
 }
 
-async fn answer(
+async fn answer<A: Into<Answer>>(
     context: &Context,
     request: &Request,
     question: &Question,
     options: &Options,
-    encode: impl Fn(&State, &Rows) -> Bytes,
+    encode: impl Fn(&State, &Rows) -> A,
 ) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let rows = Rows::wanted(&request.query, question.schema)?;
@@ -124,7 +124,7 @@ async fn answer(
     // Much may have happened to the leader meanwhile.
     let contact = if has_waited { context.backend.contact() } else { freshness.contact };
     let state = context.reader.load_full();
-    let answer = Answer::json(encode(&state, &rows));
+    let answer = encode(&state, &rows).into();
     let answer = with_headers(answer, question.index(&state), contact)
         .with_header(EFFECTIVE_CONSISTENCY, HeaderValue::from_static(freshness.level));
     Ok(match options.mode {

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, header};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Failure, agent, agent_health, answer::Answer, catalog, health, maintenance, query::Query,
+    Context, Failure, agent, agent_health, answer::Answer, catalog, health, internal, maintenance, query::Query,
     query::decode_path, status,
 };
 
@@ -72,6 +72,9 @@ endpoints! {
     PUT "/v1/agent/leave" => agent::leave;
     PUT "/v1/agent/force-leave/*" => agent::force_leave;
     PUT "/v1/agent/reload" => agent::reload;
+    GET "/v1/internal/ui/nodes" => internal::nodes;
+    GET "/v1/internal/ui/node/*" => internal::node;
+    GET "/v1/internal/ui/services" => internal::services;
     GET "/v1/status/leader" => status::leader;
     GET "/v1/status/peers" => status::peers;
 }

@@ -14,9 +14,9 @@ use crate::{
     model::{Check, CheckDefinition, Meta, Node, Service, ServiceAddress, Weights},
 };
 
-type Texts<'a> = Option<&'a BTreeMap<SmolStr, SmolStr>>;
+pub(super) type Texts<'a> = Option<&'a BTreeMap<SmolStr, SmolStr>>;
 
-fn filled(map: &BTreeMap<SmolStr, SmolStr>) -> Texts<'_> {
+pub(super) fn filled(map: &BTreeMap<SmolStr, SmolStr>) -> Texts<'_> {
     (!map.is_empty()).then_some(map)
 }
 
@@ -117,7 +117,7 @@ impl Serialize for ServiceAddresses<'_> {
 
 /// An object without fields.
 #[derive(Serialize)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 /// The settings of a mesh proxy: a service here has none.
 #[derive(Serialize)]
@@ -137,7 +137,7 @@ pub struct ServiceRow<'a> {
     #[serde(rename = "ID")]
     id: &'a str,
     service: &'a str,
-    tags: &'a [SmolStr],
+    tags: Option<&'a [SmolStr]>,
     address: &'a str,
     #[serde(skip_serializing_if = "ServiceAddresses::is_empty")]
     tagged_addresses: ServiceAddresses<'a>,
@@ -158,7 +158,7 @@ impl<'a> ServiceRow<'a> {
         Self {
             id: &service.id,
             service: &service.name,
-            tags: &service.tags,
+            tags: Some(&service.tags),
             address: &service.address,
             tagged_addresses: ServiceAddresses::of(service),
             meta: filled(&service.meta),
@@ -170,6 +170,12 @@ impl<'a> ServiceRow<'a> {
             create_index: service.create_index.0,
             modify_index: service.modify_index.0,
         }
+    }
+
+    /// The same with null where it has no tags.
+    #[must_use]
+    pub(super) fn with_null(self) -> Self {
+        Self { tags: self.tags.filter(|tags| !tags.is_empty()), ..self }
     }
 }
 
@@ -248,7 +254,7 @@ pub struct CheckRow<'a> {
     #[serde(rename = "ServiceID")]
     service_id: &'a str,
     service_name: &'a str,
-    service_tags: &'a [SmolStr],
+    service_tags: Option<&'a [SmolStr]>,
     #[serde(rename = "Type")]
     kind: &'a str,
     interval: &'a str,
@@ -272,7 +278,7 @@ impl<'a> CheckRow<'a> {
             output: &check.output,
             service_id: &check.service_id,
             service_name: &check.service_name,
-            service_tags,
+            service_tags: Some(service_tags),
             kind: &check.kind,
             interval: &check.interval,
             timeout: &check.timeout,
@@ -294,6 +300,12 @@ impl<'a> CheckRow<'a> {
     #[must_use]
     pub fn of_agent(check: &'a Check, service_tags: &'a [SmolStr]) -> Self {
         Self { create_index: 0, modify_index: 0, ..Self::new(check, service_tags) }
+    }
+
+    /// The same with null where its service has no tags.
+    #[must_use]
+    pub(super) fn with_null(self) -> Self {
+        Self { service_tags: self.service_tags.filter(|tags| !tags.is_empty()), ..self }
     }
 }
 

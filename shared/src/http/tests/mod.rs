@@ -158,8 +158,22 @@ impl TestServer {
             meta: [("consul-network-segment".into(), "".into())].into(),
             ..Node::default()
         };
-        let service =
-            Service { id: SERVER_SERVICE.into(), name: SERVER_SERVICE.into(), port: 8300, ..Service::default() };
+        let meta = [
+            ("non_voter", "false"),
+            ("raft_version", "3"),
+            ("read_replica", "false"),
+            ("serf_protocol_current", "2"),
+            ("serf_protocol_max", "5"),
+            ("serf_protocol_min", "1"),
+            ("version", "1.10.12"),
+        ];
+        let service = Service {
+            id: SERVER_SERVICE.into(),
+            name: SERVER_SERVICE.into(),
+            port: 8300,
+            meta: meta.map(|(key, value)| (key.into(), value.into())).into(),
+            ..Service::default()
+        };
         let check = Check {
             id: SERF_HEALTH.into(),
             name: "Serf Health Status".into(),
