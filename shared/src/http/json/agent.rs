@@ -11,6 +11,7 @@ use crate::{
     gossip::{Member, MemberStatus},
     http::Settings,
     model::{Check, Meta, Node, Service, Status},
+    node::tags,
 };
 
 /// What every member of a pool says of its protocols: those of Consul 1.10.
@@ -151,7 +152,7 @@ pub struct MemberRow<'a> {
     name: &'a str,
     addr: String,
     port: u16,
-    tags: &'a BTreeMap<String, String>,
+    tags: BTreeMap<&'a str, &'a str>,
     status: u8,
     protocol_min: u8,
     protocol_max: u8,
@@ -165,13 +166,14 @@ impl<'a> MemberRow<'a> {
     /// The row of a member.
     #[must_use]
     pub fn new(member: &'a Member) -> Self {
+        let shown = member.tags.iter().filter(|(tag, _)| !tags::is_internal(tag));
         let [protocol_min, protocol_max, protocol_cur] = PROTOCOL;
         let [delegate_min, delegate_max, delegate_cur] = DELEGATE;
         Self {
             name: &member.name,
             addr: member.address.ip().to_string(),
             port: member.address.port(),
-            tags: &member.tags,
+            tags: shown.map(|(tag, value)| (tag.as_str(), value.as_str())).collect(),
             status: match member.status {
                 MemberStatus::Alive => 1,
                 MemberStatus::Leaving => 2,
