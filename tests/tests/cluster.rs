@@ -68,6 +68,29 @@ fn a_service_registered_at_one_sidecar_is_found_at_every_agent() {
 }
 
 #[test]
+fn a_wiped_server_takes_the_place_of_its_former_life() {
+    let mut cluster = Cluster::start(3, 0);
+    let leader = cluster.leader();
+    let wiped = (leader + 1) % 3;
+    let server = &mut cluster.servers[wiped];
+    server.kill();
+    std::fs::remove_dir_all(server.data_directory()).unwrap();
+    server.start();
+    server.wait_for_http();
+    // Both lives have the same address and name: only the leader's log tells them apart from outside.
+    wait::until("the leader has changed the set of servers", RETRY_LIMIT, || {
+        let log = cluster.servers[leader].log();
+        wait::ensure(log.contains("changed the set of servers"), || format!("the leader's log: {log}"))
+    });
+    // Of three, so that the former life does not count for a majority.
+    cluster.servers[leader].kill();
+    let node = json!({"Node": "after", "Address": "127.0.0.1"});
+    wait::until("two of three can write", ROUNDS_LIMIT, || {
+        cluster.servers[wiped].http().put("/v1/catalog/register", &node)
+    });
+}
+
+#[test]
 fn nothing_acknowledged_is_lost_and_lookups_never_fail() {
     let mut cluster = Cluster::start(3, 2);
     let steady = json!({"ID": "steady-1", "Name": "steady", "Port": 7000});
