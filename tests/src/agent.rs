@@ -29,6 +29,7 @@ pub struct Agent {
     // Before the directory: the process ends before its files go.
     process: Option<Process>,
     directory: TempDir,
+    binary: &'static str,
     arguments: Vec<String>,
 }
 
@@ -51,13 +52,23 @@ impl Agent {
         Self::new(name).with_data_directory()
     }
 
+    /// A sidecar that is run by its own slim binary.
+    #[must_use]
+    pub fn slim_sidecar(name: &str) -> Self {
+        let mut agent = Self::sidecar(name);
+        agent.binary = "lictor-sidecar";
+        agent.arguments.remove(0);
+        agent
+    }
+
     fn new(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("lictor-test-").tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("a temporary directory: {error}"));
         let ports = Ports::free();
-        let mut arguments = vec![format!("-node={name}"), "-bind=127.0.0.1".into(), "-log-level=info".into()];
+        let mut arguments =
+            vec!["agent".into(), format!("-node={name}"), "-bind=127.0.0.1".into(), "-log-level=info".into()];
         arguments.extend(ports.flags());
-        Self { name: name.into(), ports, process: None, directory, arguments }
+        Self { name: name.into(), ports, process: None, directory, binary: "lictor", arguments }
     }
 
     fn with_data_directory(self) -> Self {
@@ -133,8 +144,8 @@ impl Agent {
     /// It runs already, or cannot be started.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
-        let mut command = Command::new(binary::path("lictor"));
-        command.arg("agent").args(&self.arguments);
+        let mut command = Command::new(binary::path(self.binary));
+        command.args(&self.arguments);
         self.process = Some(Process::start(&self.name, self.directory.path(), &mut command));
     }
 
@@ -262,7 +273,7 @@ impl Drop for Agent {
     fn drop(&mut self) {
         if thread::panicking() {
             self.directory.disable_cleanup(true);
-            eprintln!("--- {} was: lictor agent {}", self.name, self.arguments.join(" "));
+            eprintln!("--- {} was: {} {}", self.name, self.binary, self.arguments.join(" "));
         }
     }
 }

@@ -19,7 +19,7 @@ const FORMATION_LIMIT: Duration = Duration::from_secs(40);
 pub struct Cluster {
     /// `server-1`, `server-2`, ...
     pub servers: Vec<Agent>,
-    /// `sidecar-1`, `sidecar-2`, ...
+    /// `sidecar-1`, `sidecar-2`, ...; the ones with an even number are run by the slim binary.
     pub sidecars: Vec<Agent>,
     // After the agents: the next test starts when these are gone.
     _turn: Turn,
@@ -32,23 +32,16 @@ impl Cluster {
     /// It is not complete in time.
     #[must_use]
     pub fn start(servers: usize, sidecars: usize) -> Self {
-        Self::start_with(servers, sidecars, |agent| agent)
-    }
-
-    /// [`Cluster::start`] with what `prepare` adds to the sidecars.
-    ///
-    /// # Panics
-    /// As [`Cluster::start`].
-    #[must_use]
-    pub fn start_with(servers: usize, sidecars: usize, prepare: impl Fn(Agent) -> Agent) -> Self {
         let turn = turn::take();
         let mut tier: Vec<Agent> =
             (1..=servers).map(|number| Agent::server(&format!("server-{number}"), servers)).collect();
         let ports: Vec<Ports> = tier.iter().map(|agent| agent.ports).collect();
         tier = tier.into_iter().map(|agent| agent.joining(&ports)).collect();
-        let hosts = (1..=sidecars)
-            .map(|number| prepare(Agent::sidecar(&format!("sidecar-{number}")).joining(&ports)))
-            .collect();
+        let hosts = (1..=sidecars).map(|number| {
+            let make = if number % 2 == 0 { Agent::slim_sidecar } else { Agent::sidecar };
+            make(&format!("sidecar-{number}")).joining(&ports)
+        });
+        let hosts = hosts.collect();
         let mut cluster = Self { servers: tier, sidecars: hosts, _turn: turn };
         for agent in cluster.agents_mut() {
             agent.start();

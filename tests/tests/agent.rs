@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU16, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lictor_tests::{agent::Agent, binary, cluster::Cluster, ports, process::Process, wait};
@@ -179,5 +179,21 @@ fn an_agent_that_is_told_to_end_frees_its_ports() {
         for (name, port) in agent.ports.named() {
             assert!(ports::is_free(port), "{signal:?}: the {name} port {port} is still bound");
         }
+    }
+}
+
+#[test]
+fn an_agent_that_waits_for_a_join_can_be_stopped() {
+    // Takes the connection and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut agent = Agent::sidecar("node-a").argument(format!("-join={}", silent.local_addr().unwrap()));
+        agent.start();
+        let held = silent.accept().unwrap();
+        let asked = Instant::now();
+        agent.signal(signal);
+        assert!(agent.wait_for_end().success(), "{signal:?}");
+        assert!(asked.elapsed() < Duration::from_secs(5), "{signal:?}: only after {:?}", asked.elapsed());
+        drop(held);
     }
 }

@@ -128,11 +128,16 @@ fn files() {
 #[test]
 fn a_port_in_use_is_named() {
     let mut findings = Findings::default();
-    for flag in ["http", "dns", "serf-lan", "server"] {
+    for (flag, remedy) in [
+        ("http", "-http-port"),
+        ("dns", "-dns-port"),
+        ("serf-lan", "configure another port"),
+        ("server", "-server-port"),
+    ] {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
         let output = run(&["-dev".into(), format!("-{flag}-port={port}")]);
-        findings.expect_refusal(flag, &output, &[&port, &format!("-{flag}-port")]);
+        findings.expect_refusal(flag, &output, &[&port, "in use", remedy]);
     }
     findings.report();
 }
@@ -140,76 +145,49 @@ fn a_port_in_use_is_named() {
 #[test]
 fn the_data_directory_of_another_is_refused_and_unchanged() {
     let mut findings = Findings::default();
-    for role in ["-server", "-server=false"] {
-        let server = role == "-server";
-        let mut first = if server { Agent::server("first", 1) } else { Agent::sidecar("first") };
-        let path = first.data_directory();
-        let data = format!("-data-dir={}", path.display());
-        let arguments = |more: &[&str]| -> Vec<String> {
-            let both = [data.as_str(), role].into_iter().chain(more.iter().copied());
-            both.map(str::to_owned).collect()
-        };
-        // A sidecar alone never knows a leader; its directory is made before it looks for one.
-        first.start();
-        let identity = wait_for_identity(&path);
-        first.kill();
-
-        let before = contents(&path);
-        for (what, more, words) in [
-            ("another name", &["-node=second"][..], &["first", "second", "-data-dir"][..]),
-            ("another datacenter", &["-node=first", "-datacenter=dc2"], &["dc1", "dc2", "-data-dir"]),
-            (
-                "another ID",
-                &["-node=first", "-node-id=11111111-2222-3333-4444-555555555555"],
-                &["11111111", "-data-dir"],
-            ),
-        ] {
-            findings.expect_refusal(&format!("{role}: {what}"), &run(&arguments(more)), words);
-            findings.expect_same(&format!("{role}: {what}"), &contents(&path), &before);
-        }
-
-        let mut json: Value = serde_json::from_slice(&fs::read(&identity).unwrap()).unwrap();
-        json["format"] = 99.into();
-        fs::write(&identity, json.to_string()).unwrap();
-        let before = contents(&path);
-        findings.expect_refusal(
-            &format!("{role}: another format"),
-            &run(&arguments(&["-node=first"])),
-            &["format", "99"],
-        );
-        findings.expect_same("another format", &contents(&path), &before);
+    let mut first = Agent::server("first", 1).started();
+    let path = first.data_directory();
+    first.kill();
+    let before = contents(&path);
+    let start = |arguments: &[&str]| {
+        let given = ["-server", "-bootstrap-expect=1"].iter().chain(arguments).map(|argument| (*argument).to_owned());
+        run(&given.chain([format!("-data-dir={}", path.display())]).collect::<Vec<_>>())
+    };
+    for (arguments, words) in [
+        (&["-node=second"][..], ["first", "second"]),
+        (&["-node=first", "-datacenter=dc2"], ["dc1", "dc2"]),
+        (&["-node=first", "-node-id=11111111-2222-3333-4444-555555555555"], ["node_id", "11111111"]),
+    ] {
+        let what = arguments.join(" ");
+        findings.expect_refusal(&what, &start(arguments), &[&words[..], &["server.json", "-data-dir"]].concat());
+        findings.expect_same(&what, &contents(&path), &before);
     }
+
+    let identity = path.join("server.json");
+    let mut json: Value = serde_json::from_slice(&fs::read(&identity).unwrap()).unwrap();
+    json["format"] = 99.into();
+    fs::write(&identity, json.to_string()).unwrap();
+    let before = contents(&path);
+    findings.expect_refusal("another format", &start(&["-node=first"]), &["server.json", "format", "99", "-data-dir"]);
+    findings.expect_same("another format", &contents(&path), &before);
     findings.report();
 }
 
 #[test]
 fn a_directory_of_something_else_is_refused_and_unchanged() {
     let mut findings = Findings::default();
-    for role in ["-server", "-server=false"] {
-        let directory = TempDir::new().unwrap();
-        fs::create_dir(directory.path().join("holiday")).unwrap();
-        fs::write(directory.path().join("holiday/picture.png"), "pixels").unwrap();
-        let before = contents(directory.path());
-        let output = run(&[format!("-data-dir={}", directory.path().display()), role.into()]);
-        findings.expect_refusal(role, &output, &[&directory.path().display().to_string(), "-data-dir"]);
-        findings.expect_same(role, &contents(directory.path()), &before);
-    }
+    let directory = TempDir::new().unwrap();
+    fs::create_dir(directory.path().join("holiday")).unwrap();
+    fs::write(directory.path().join("holiday/picture.png"), "pixels").unwrap();
+    let before = contents(directory.path());
+    let data = format!("-data-dir={}", directory.path().display());
+    let output = run(&["-server".into(), "-bootstrap-expect=1".into(), data]);
+    findings.expect_refusal("a server", &output, &[&directory.path().display().to_string(), "holiday", "-data-dir"]);
+    findings.expect_same("a server", &contents(directory.path()), &before);
     findings.report();
 }
 
-/// The file of a data directory that says whose it is: the one that has its format.
-fn wait_for_identity(path: &Path) -> PathBuf {
-    lictor_tests::wait::until("the data directory is made", REFUSAL_LIMIT, || {
-        let files = contents(path).into_keys().map(|file| path.join(file));
-        let mut identities = files.filter(|file| {
-            let json = fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-            json.is_some_and(|json| json["format"].is_u64())
-        });
-        identities.next().ok_or("no file in it says its format")
-    })
-}
-
-/// Every file below `path` with its bytes, but for the lock, which a process takes before it looks at the rest.
+/// Every file below `path` with its bytes.
 fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut directories = vec![path.to_owned()];
@@ -217,7 +195,7 @@ fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         for entry in fs::read_dir(&directory).into_iter().flatten().map(Result::unwrap) {
             if entry.file_type().unwrap().is_dir() {
                 directories.push(entry.path());
-            } else if entry.file_name() != "lock" {
+            } else {
                 let name = entry.path().strip_prefix(path).unwrap().to_owned();
                 found.insert(name, fs::read(entry.path()).unwrap());
             }

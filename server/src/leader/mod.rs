@@ -25,13 +25,16 @@ use lictor_shared::{
     tasks::Tasks,
     view::Reader,
 };
-use tokio::{sync::watch, time::Instant as Deadline};
+use tokio::{
+    sync::watch,
+    time::{Instant as Deadline, timeout},
+};
 
 use self::{
     formation::{Agreement, Step},
     reconcile::Unmet,
 };
-use crate::raft::{RaftNode, ServerAddress};
+use crate::raft::{BootstrapError, MembershipError, RaftNode, ServerAddress, ServerInfo};
 
 /// The longest time between two looks at the pool.
 const FULL_PASS: Duration = Duration::from_secs(5);
@@ -39,6 +42,11 @@ const FULL_PASS: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_millis(20);
 /// Commands proposed at once, so that they share a commit.
 const PROPOSALS_AT_ONCE: usize = 64;
+/// How long one pass waits for a server to catch up or for a change of the set to be agreed on; the next pass goes on
+/// with it. Nobody's failure is overlooked because another server cannot be reached.
+const SERVER_CHANGE: Duration = Duration::from_secs(1);
+/// How long an agreement may wait for the others before the operator is told.
+const AGREEMENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the duties need to know of their server.
 pub struct Duties {
@@ -72,7 +80,9 @@ impl Duties {
             Some(dir) => Agreement::load(dir)?,
             None => None,
         };
-        let run = Run { duties: self, agreed, formed: false, unmet: Unmet::default(), shown: None };
+        let agreed_at = agreed.as_ref().map(|_| Instant::now());
+        let unmet = Unmet::default();
+        let run = Run { duties: self, agreed, agreed_at, formed: false, unmet, shown: None };
         let stopping = tasks.stopping();
         tasks.spawn("leader's duties", async move {
             tokio::select! {
@@ -87,6 +97,8 @@ impl Duties {
 struct Run {
     duties: Duties,
     agreed: Option<Agreement>,
+    /// Since when the others of the agreement are waited for, until that is logged.
+    agreed_at: Option<Instant>,
     formed: bool,
     unmet: Unmet,
     shown: Option<BTreeMap<String, String>>,
@@ -98,6 +110,7 @@ impl Run {
         let mut members = self.duties.pool.changes();
         let mut leadership = self.duties.raft.leadership();
         loop {
+            self.find_servers();
             if !self.formed
                 && let Err(error) = self.form().await
             {
@@ -113,6 +126,17 @@ impl Run {
                 return "the pool or Raft has stopped".into();
             }
         }
+    }
+
+    /// Tells Raft where the servers are now, which may be elsewhere than where the log has them.
+    fn find_servers(&self) {
+        let members = self.duties.pool.members();
+        let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
+        let found = alive.filter_map(|member| {
+            let rpc = tags::server_address(member, &self.duties.datacenter)?;
+            Some((formation::raft_id(member)?, rpc.to_string()))
+        });
+        self.duties.raft.found(found.collect());
     }
 
     /// Tells the pool where this server stands in forming a cluster.
@@ -148,7 +172,7 @@ impl Run {
             formation::next(duties.raft_id, duties.expect, self.agreed.as_ref(), &members, &duties.datacenter)
         };
         match step {
-            Step::Wait => {}
+            Step::Wait => self.wait_for_the_agreed(),
             Step::Agree(agreement) => {
                 if let Some(dir) = &duties.data_dir {
                     agreement
@@ -156,15 +180,32 @@ impl Run {
                         .map_err(|error| format!("{}: cannot keep agreed.json: {error}", dir.display()))?;
                 }
                 tracing::info!(servers = %names(&agreement), "agreed to form a cluster");
-                self.agreed = Some(agreement);
+                (self.agreed, self.agreed_at) = (Some(agreement), Some(Instant::now()));
             }
             Step::Initialise(servers) => {
-                duties.raft.bootstrap(servers).await.map_err(|error| error.to_string())?;
+                match duties.raft.bootstrap(servers).await {
+                    // Another of them was quicker, and has asked this one for its vote meanwhile.
+                    Ok(()) | Err(BootstrapError::AlreadyInitialized) => tracing::info!("formed the cluster"),
+                    Err(error) => return Err(error.to_string()),
+                }
                 self.formed = true;
-                tracing::info!("formed the cluster");
             }
         }
         Ok(())
+    }
+
+    /// An agreement is never given up by itself; when that takes long, the operator has to know whom it is with.
+    fn wait_for_the_agreed(&mut self) {
+        let patience_is_over = self.agreed_at.is_some_and(|since| since.elapsed() >= AGREEMENT_PATIENCE);
+        if let Some(agreed) = self.agreed.as_ref().filter(|_| patience_is_over) {
+            self.agreed_at = None;
+            tracing::warn!(
+                servers = %names(agreed),
+                "these servers agreed to form a cluster, and not all of them show it yet: start all, each with its \
+                 data directory; if one of those is lost and no cluster was formed, stop all and remove agreed.json \
+                 from each of the others"
+            );
+        }
     }
 
     async fn lead(&mut self) {
@@ -173,36 +214,69 @@ impl Run {
         let Ok(index) = duties.raft.read_index(Consistency::Quorum).await else { return };
         duties.reader.reach(index).await;
         let members = duties.pool.members();
-        let state = duties.reader.load_full();
-        let lost = self.unmet.look(&members, &state, Instant::now());
-        let commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
-        stream::iter(commands).for_each_concurrent(PROPOSALS_AT_ONCE, |command| propose(&duties.raft, command)).await;
+        // The second look is for what the first has made possible: a name that is free for another node.
+        for _ in 0..2 {
+            let state = duties.reader.load_full();
+            let lost = self.unmet.look(&members, &state, Instant::now());
+            let commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
+            if commands.is_empty() {
+                break;
+            }
+            let proposals = stream::iter(commands);
+            proposals.for_each_concurrent(PROPOSALS_AT_ONCE, |command| propose(&duties.raft, command)).await;
+        }
         self.keep_servers(&members).await;
     }
 
     /// Adds servers that have appeared, follows those that moved, removes those that left.
     async fn keep_servers(&self, members: &[Member]) {
-        let duties = &self.duties;
-        let present = duties.raft.servers();
         for member in members {
-            let Some(rpc) = tags::server_address(member, &duties.datacenter) else { continue };
-            let Some(id) = formation::raft_id(member) else { continue };
-            let known = present.iter().find(|server| server.raft_id == id);
-            let address = formation::address(member, rpc);
-            let changed = match (member.status, known) {
-                (MemberStatus::Alive, None) => duties.raft.add_server(id, address, true).await,
-                (MemberStatus::Alive, Some(known)) if known.address.rpc != address.rpc => {
-                    duties.raft.update_server(id, address).await
-                }
-                (MemberStatus::Left, Some(_)) if id != duties.raft_id => duties.raft.remove_server(id).await,
-                _ => continue,
+            let Ok(changed) = timeout(SERVER_CHANGE, self.keep_server(member)).await else {
+                tracing::debug!(server = %member.name, "a change of the set of servers is not over yet");
+                continue;
             };
             match changed {
-                Ok(()) => tracing::info!(server = %member.name, status = ?member.status, "changed the set of servers"),
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(server = %member.name, status = ?member.status, "changed the set of servers")
+                }
                 Err(error) => tracing::warn!(server = %member.name, %error, "could not change the set of servers"),
             }
         }
     }
+
+    /// True when something had to be changed.
+    async fn keep_server(&self, member: &Member) -> Result<bool, MembershipError> {
+        let duties = &self.duties;
+        let Some(rpc) = tags::server_address(member, &duties.datacenter) else { return Ok(false) };
+        let Some(id) = formation::raft_id(member) else { return Ok(false) };
+        let present = duties.raft.servers();
+        let known = present.iter().find(|server| server.raft_id == id);
+        let address = formation::address(member, rpc);
+        match (member.status, known) {
+            (MemberStatus::Alive, None) => {
+                for former in former_lives(&present, &address, id) {
+                    duties.raft.remove_server(former).await?;
+                }
+                duties.raft.add_server(id, address, true).await?;
+            }
+            // Its promotion was cut short: by the time it took to catch up, or by the end of a leader.
+            (MemberStatus::Alive, Some(known)) if !known.voter => duties.raft.add_server(id, address, true).await?,
+            (MemberStatus::Alive, Some(known)) if known.address.rpc != address.rpc => {
+                duties.raft.update_server(id, address).await?;
+            }
+            (MemberStatus::Left, Some(_)) if id != duties.raft_id => duties.raft.remove_server(id).await?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// The servers of the set that had the name of the one that has appeared as `id`: names are unique in the pool, so
+/// these have lost their data directories and will never be back. They would count for every majority.
+fn former_lives(present: &[ServerInfo], address: &ServerAddress, id: u64) -> Vec<u64> {
+    let same_name = present.iter().filter(|server| server.address.name.key() == address.name.key());
+    same_name.map(|server| server.raft_id).filter(|former| *former != id).collect()
 }
 
 async fn propose(raft: &RaftNode, command: Command) {
@@ -224,7 +298,7 @@ async fn next_change(members: &mut watch::Receiver<u64>, leadership: &mut watch:
             changed = leadership.changed() => changed.is_ok(),
         }
     };
-    match tokio::time::timeout(FULL_PASS, changed).await {
+    match timeout(FULL_PASS, changed).await {
         Err(_) => true,
         Ok(false) => false,
         Ok(true) => {
@@ -239,4 +313,26 @@ async fn next_change(members: &mut watch::Receiver<u64>, leadership: &mut watch:
 fn names(agreement: &Agreement) -> String {
     let names: Vec<&str> = agreement.servers().values().map(|server| server.name.as_str()).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_former_life_is_one_of_the_same_name_and_another_id() {
+        let address =
+            |name: &str| ServerAddress { rpc: "127.0.0.1:8300".into(), node_id: Uuid::nil(), name: name.into() };
+        let present = [(1, "one"), (2, "two"), (3, "Three")].map(|(raft_id, name)| ServerInfo {
+            raft_id,
+            address: address(name),
+            voter: true,
+            leader: raft_id == 1,
+        });
+        for (name, id, former) in [("three", 9, &[3][..]), ("three", 3, &[]), ("four", 4, &[])] {
+            assert_eq!(former_lives(&present, &address(name), id), former, "{name} {id}");
+        }
+    }
 }

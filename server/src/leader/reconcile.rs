@@ -23,8 +23,13 @@ const MEETING_TIME: Duration = Duration::from_secs(15);
 /// The commands that make the catalog agree with the pool. `lost` are the nodes that [`Unmet`] has given up on.
 #[must_use]
 pub fn commands(members: &[Member], state: &State, datacenter: &str, lost: &[NodeName]) -> Vec<Command> {
-    let ours = members.iter().filter(|member| tags::is_of(member, datacenter));
-    let of_members = ours.filter_map(|member| match member.status {
+    let ours: Vec<&Member> = members.iter().filter(|member| tags::is_of(member, datacenter)).collect();
+    let present = |member: &Member| matches!(member.status, MemberStatus::Alive | MemberStatus::Leaving);
+    // To the pool, names that differ in letter case are two; here they are one node, and one that is there counts.
+    let mut named: HashSet<Key> = HashSet::new();
+    let (there, gone): (Vec<&Member>, Vec<&Member>) = ours.into_iter().partition(|member| present(member));
+    let each_once = there.into_iter().chain(gone).filter(|member| named.insert(Key::new(&member.name)));
+    let of_members = each_once.filter_map(|member| match member.status {
         MemberStatus::Alive | MemberStatus::Leaving => alive(member, state, datacenter),
         MemberStatus::Failed => failed(&member.name, state),
         MemberStatus::Left => left(member, state),
@@ -34,7 +39,7 @@ pub fn commands(members: &[Member], state: &State, datacenter: &str, lost: &[Nod
 
 fn alive(member: &Member, state: &State, datacenter: &str) -> Option<Command> {
     let address = member.address.ip().to_string();
-    let existing = state.node(&member.name);
+    let (existing, id) = (state.node(&member.name), tags::id(member));
     let service = tags::server_address(member, datacenter).map(|rpc| server_service(member, rpc));
     let passes = state.node_check(&member.name, SERF_HEALTH).is_some_and(|check| check.status == Status::Passing);
     let same_address = existing.is_some_and(|node| node.address == address.as_str());
@@ -42,10 +47,15 @@ fn alive(member: &Member, state: &State, datacenter: &str) -> Option<Command> {
         let found = state.node_service(&member.name, &wanted.id);
         found.is_some_and(|found| found.port == wanted.port && found.meta == wanted.meta)
     });
+    let held = existing.and_then(|node| node.id);
+    if passes && held.zip(id).is_some_and(|(held, id)| held != id) {
+        // A wiped host that came back quickly. A name passes to another ID only when its holder is not alive; names are
+        // unique in the pool, so the holder is not.
+        return failed(&member.name, state);
+    }
     if passes && same_address && same_service {
         return None;
     }
-    let id = tags::id(member);
     // The row of a node that is known belongs to its agent, which also knows its meta; only the address is ours to say.
     let node = match existing {
         Some(node) => Node { address: address.into(), id: id.or(node.id), ..Node::clone(node) },
@@ -198,6 +208,31 @@ mod tests {
         let gone = member("ext", MemberStatus::Left);
         assert_eq!(settle(&mut state, &[elsewhere, gone]), 0);
         assert!(state.node("ext").is_some());
+    }
+
+    #[test]
+    fn a_wiped_host_that_comes_back_at_once_takes_its_name() {
+        let mut state = State::default();
+        let mut member = member("n1", MemberStatus::Alive);
+        settle(&mut state, std::slice::from_ref(&member));
+        let new = uuid::Uuid::from_u128(7);
+        member.tags.insert("id".into(), new.to_string());
+        for (commands, expected) in [(1, Status::Critical), (1, Status::Passing), (0, Status::Passing)] {
+            assert_eq!(settle(&mut state, std::slice::from_ref(&member)), commands);
+            assert_eq!(health(&state, "n1"), Some(expected));
+        }
+        assert_eq!(state.node("n1").unwrap().id, Some(new));
+    }
+
+    #[test]
+    fn a_name_in_another_letter_case_is_the_same_node() {
+        for former in [MemberStatus::Failed, MemberStatus::Left, MemberStatus::Alive] {
+            let mut state = State::default();
+            let members = [member("N1", former), member("n1", MemberStatus::Alive)];
+            settle(&mut state, &members);
+            assert_eq!(settle(&mut state, &members), 0, "{former:?}");
+            assert_eq!(health(&state, "n1"), Some(Status::Passing), "{former:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub const FORMAT: u32 = 1;
 
 const IDENTITY: &str = "server.json";
 const RAFT: &str = "raft";
+const LOCK: &str = "lock";
+/// What a directory without an identity may hold: what a start that was cut short leaves, and what a file system has.
+const HARMLESS: [&str; 3] = [LOCK, "server.new", "lost+found"];
 
 /// What the directory says about its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +88,14 @@ pub enum DataDirError {
     /// There is a Raft log, but not whose.
     #[error("{path}: holds Raft data, but there is no server.json beside it that says whose; restore it, or set another -data-dir", path = .0.display())]
     Nameless(PathBuf),
+    /// It is not empty, and nothing says that it is a server's.
+    #[error("data directory {path}: {entry:?} in it is none of a server's files; set another -data-dir", path = path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What is in it.
+        entry: String,
+    },
 }
 
 /// A data directory that this process holds until the value is dropped.
@@ -102,11 +113,14 @@ impl DataDir {
     /// [`DataDirError`]; nothing was changed then, but for an empty directory and its lock file.
     pub fn open(path: &Path, owner: &Owner) -> Result<Self, DataDirError> {
         fs::create_dir_all(path).map_err(|reason| io_error(path, reason))?;
-        let lock = lock(path)?;
         let file = path.join(IDENTITY);
+        if !file.exists() {
+            refuse_foreign(path)?;
+        }
+        let lock = lock(path)?;
         let identity = match fs::read(&file) {
             Ok(bytes) => check(&file, &bytes, owner)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, &file, owner)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(&file, owner)?,
             Err(reason) => return Err(io_error(&file, reason)),
         };
         Ok(Self { path: path.to_owned(), identity, _lock: lock })
@@ -147,7 +161,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn lock(path: &Path) -> Result<File, DataDirError> {
-    let file = path.join("lock");
+    let file = path.join(LOCK);
     let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
     let opened = opened.map_err(|reason| io_error(&file, reason))?;
     match opened.try_lock() {
@@ -157,11 +171,21 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
     }
 }
 
-fn create(path: &Path, file: &Path, owner: &Owner) -> Result<Identity, DataDirError> {
-    let raft = path.join(RAFT);
-    if raft.exists() {
-        return Err(DataDirError::Nameless(raft));
+/// A directory without an identity must be new: whatever else is in it belongs to somebody.
+fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
+    for entry in fs::read_dir(path).map_err(|source| io_error(path, source))? {
+        let entry = entry.map_err(|source| io_error(path, source))?.file_name();
+        if entry == RAFT {
+            return Err(DataDirError::Nameless(path.join(RAFT)));
+        }
+        if !HARMLESS.iter().any(|harmless| entry == *harmless) {
+            return Err(DataDirError::Foreign { path: path.to_owned(), entry: entry.to_string_lossy().into_owned() });
+        }
     }
+    Ok(())
+}
+
+fn create(file: &Path, owner: &Owner) -> Result<Identity, DataDirError> {
     let identity = Identity {
         format: FORMAT,
         node_id: owner.node_id.unwrap_or_else(Uuid::new_v4),
@@ -266,5 +290,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(RAFT)).unwrap();
         assert!(matches!(DataDir::open(dir.path(), &owner()), Err(DataDirError::Nameless(_))));
+    }
+
+    #[test]
+    fn the_directory_of_something_else_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for harmless in HARMLESS {
+            fs::write(dir.path().join(harmless), "").unwrap();
+        }
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("letter.txt"), "").unwrap();
+        DataDir::open(dir.path(), &owner()).unwrap();
+        let error = DataDir::open(other.path(), &owner()).unwrap_err().to_string();
+        assert!(error.contains("letter.txt") && error.contains("-data-dir"), "{error}");
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! Where log lines go: standard output, one line an event, for people or as JSON; the level can change while running.
 
+use std::io::{self, IsTerminal};
+
 use tracing_subscriber::{
     EnvFilter, Registry,
     layer::SubscriberExt,
@@ -27,7 +29,7 @@ impl Level {
 pub fn start(level: &str, json: bool) -> Level {
     let (filter, handle) = reload::Layer::new(filter(level));
     let registry = tracing_subscriber::registry().with(filter);
-    let format = tracing_subscriber::fmt::layer();
+    let format = tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal());
     // A second start in one process (a test) keeps the first.
     let _ = if json { registry.with(format.json()).try_init() } else { registry.with(format).try_init() };
     Level { handle }

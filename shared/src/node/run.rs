@@ -40,7 +40,12 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 pub async fn run(flags: AgentFlags, config: Config, level: Level, role: impl Role) -> Result<(), RoleError> {
     let mut signals = Signals::install()?;
     let (control, mut requests) = control::channel();
-    let mut running = start(flags, config, level, role, control).await?;
+    let starting = start(flags, config, level, role, control);
+    let Some(started) = until_told(&mut signals, starting).await else {
+        tracing::info!("stopped before it was ready");
+        return Ok(());
+    };
+    let mut running = started?;
     let ended = loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -58,6 +63,21 @@ pub async fn run(flags: AgentFlags, config: Config, level: Level, role: impl Rol
         }
     };
     running.stop(ended, requests).await
+}
+
+/// What `starting` gives; nothing when the operator did not wait for it (a join that gets no answer, a long log).
+async fn until_told<T>(signals: &mut Signals, starting: impl Future<Output = T>) -> Option<T> {
+    tokio::pin!(starting);
+    loop {
+        tokio::select! {
+            started = &mut starting => return Some(started),
+            asked = signals.next() => match asked {
+                // The files are read already, or about to be.
+                Asked::Reload => {}
+                Asked::Interrupt | Asked::Terminate => return None,
+            },
+        }
+    }
 }
 
 /// Why a node stops.

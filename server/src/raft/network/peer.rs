@@ -3,9 +3,13 @@
 //! A connection is made when it is first needed and again when it broke; while it cannot be made, calls fail within
 //! the connect time-out and openraft backs off. Replication has a longer time-out than openraft's own, because a
 //! follower answers only after its fsync: a stall of its disk is no reason to send the same entries again.
+//!
+//! Where a peer is: where it was last found ([`Peers::found`]: the LAN pool), else where the membership in the log has
+//! it. A server that came back at another address is thus reached at once, also while no leader could write the new
+//! one into the log, and openraft, which keeps its replication streams when an address changes, need not know of it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     future::Future,
     io::Read,
     sync::{Arc, Mutex, PoisonError},
@@ -58,12 +62,23 @@ pub(in crate::raft) struct Peers {
     /// The longest that one replication request may take.
     append: Duration,
     channels: Arc<Mutex<HashMap<String, Channel>>>,
+    /// Raft IDs and RPC addresses, as last found.
+    found: Arc<Mutex<BTreeMap<u64, String>>>,
 }
 
 impl Peers {
     /// For the server with the Raft ID `id`.
     pub fn new(id: u64, append: Duration) -> Self {
-        Self { id, append, channels: Arc::default() }
+        Self { id, append, channels: Arc::default(), found: Arc::default() }
+    }
+
+    /// These servers are at these addresses now, whatever the membership says. Replaces what was found before.
+    pub fn found(&self, addresses: BTreeMap<u64, String>) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    fn address(&self, target: u64) -> Option<String> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned()
     }
 
     fn channel(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
@@ -90,18 +105,16 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, node: &ServerAddress) -> Peer {
-        let channel = self.channel(&node.rpc).map_err(|error| format!("{}: {error}", node.rpc));
-        Peer { id: self.id, target, append: self.append, channel }
+        Peer { peers: self.clone(), target, member: node.rpc.clone() }
     }
 }
 
 /// The way to one peer.
 pub(in crate::raft) struct Peer {
-    id: u64,
+    peers: Peers,
     target: u64,
-    append: Duration,
-    /// The connection, or why its address is none.
-    channel: Result<Channel, String>,
+    /// Its address in the membership.
+    member: String,
 }
 
 /// Why a call failed.
@@ -128,7 +141,10 @@ impl Peer {
     }
 
     fn grpc(&self) -> Result<Grpc<Channel>, CallError> {
-        let channel = self.channel.clone().map_err(|error| CallError::Failed(Status::unavailable(error)))?;
+        let address = self.peers.address(self.target);
+        let address = address.as_deref().unwrap_or(&self.member);
+        let channel = self.peers.channel(address);
+        let channel = channel.map_err(|error| CallError::Failed(Status::unavailable(format!("{address}: {error}"))))?;
         Ok(Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
     }
 
@@ -152,7 +168,7 @@ impl Peer {
     fn rpc_error(&self, action: RPCTypes, error: CallError) -> RPCError<TypeConfig> {
         match error {
             CallError::TimedOut(timeout) => {
-                RPCError::Timeout(Timeout { action, id: self.id, target: self.target, timeout })
+                RPCError::Timeout(Timeout { action, id: self.peers.id, target: self.target, timeout })
             }
             CallError::Failed(status) => RPCError::Unreachable(Unreachable::new(&status)),
         }
@@ -183,7 +199,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let limit = option.hard_ttl().max(self.append);
+        let limit = option.hard_ttl().max(self.peers.append);
         let from_the_start = rpc.prev_log_id.is_none();
         let answer: Result<AppendEntriesResponse<TypeConfig>, _> = self.call(APPEND, rpc, limit).await;
         let answer = answer.map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error))?;
@@ -217,7 +233,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotAnswer, StreamingError<TypeConfig>> {
-        let (id, target) = (self.id, self.target);
+        let (id, target) = (self.peers.id, self.target);
         tokio::select! {
             closed = cancel => Err(closed.into()),
             sent = tokio::time::timeout(SNAPSHOT_LIMIT, self.send_snapshot(vote, snapshot)) => match sent {

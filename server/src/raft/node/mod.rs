@@ -30,8 +30,12 @@ pub use self::{
     settings::RaftSettings,
 };
 use super::{
-    MAX_PROPOSAL_BYTES, RaftService, ServerAddress, TypeConfig, log::LogReader, machine::Machine, network::Contact,
-    proposal::Proposal, snapshot::SnapshotStore,
+    MAX_PROPOSAL_BYTES, RaftService, ServerAddress, TypeConfig,
+    log::LogReader,
+    machine::Machine,
+    network::{Contact, Peers},
+    proposal::Proposal,
+    snapshot::SnapshotStore,
 };
 
 /// What may be on its way at once, in KiB of commands; who comes later waits within its time limit.
@@ -51,6 +55,7 @@ struct Inner {
     log: LogReader,
     snapshots: Arc<SnapshotStore>,
     contact: Arc<Contact>,
+    peers: Peers,
     /// A permit is one KiB.
     in_flight: Semaphore,
     leader: watch::Sender<Option<u64>>,
@@ -145,6 +150,12 @@ impl RaftNode {
         self.inner.raft.is_initialized().await.map_err(|error| ReadError::Stopped(errors::stopped(error)))
     }
 
+    /// Tells where servers are now, by Raft ID, `ip:port`: it counts more than what the membership has. Replaces what
+    /// was told before.
+    pub fn found(&self, addresses: BTreeMap<u64, String>) {
+        self.inner.peers.found(addresses);
+    }
+
     /// Waits until the view has everything that this server knew to be committed when it was started, and a leader
     /// has confirmed it: from then on reads are as fresh as those of any server. False when `limit` passed first.
     pub async fn wait_recovered(&self, limit: Duration) -> bool {
@@ -164,14 +175,6 @@ impl RaftNode {
     #[must_use]
     pub fn log_commits(&self) -> u64 {
         self.inner.log.commits()
-    }
-
-    /// Asks for a snapshot now; it is made in the background.
-    ///
-    /// # Errors
-    /// When this node is stopping, or its storage failed.
-    pub async fn trigger_snapshot(&self) -> Result<(), ReadError> {
-        self.inner.raft.trigger().snapshot().await.map_err(|error| ReadError::Stopped(errors::stopped(error)))
     }
 
     /// Stops the node: nothing is voted, written or applied afterwards, and the log's file is free to be opened

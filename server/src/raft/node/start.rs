@@ -38,7 +38,7 @@ impl RaftNode {
         let reader = log.reader();
         let machine = Machine::new(writer, sink, snapshots.clone());
         let peers = Peers::new(settings.raft_id, settings.append_limit());
-        let raft = Raft::new(settings.raft_id, Arc::new(config), peers, log, machine);
+        let raft = Raft::new(settings.raft_id, Arc::new(config), peers.clone(), log, machine);
         let raft = raft.await.map_err(|error| StartError::Storage(error.to_string()))?;
         let inner = Inner {
             settings,
@@ -46,6 +46,7 @@ impl RaftNode {
             log: reader,
             snapshots,
             contact: Arc::new(Contact::never()),
+            peers,
             in_flight: Semaphore::new(IN_FLIGHT_KIB),
             leader: watch::Sender::new(None),
         };
