@@ -1,7 +1,8 @@
 //! The command line: every command with its flags, and what is said when it is wrong.
 //!
 //! Flags may be written as Consul's are, `-flag` and `-flag=value`, or with two dashes. Nothing here runs a command:
-//! `main.rs` does. Exit codes are Consul's: 1 for a wrong flag, 127 where no command or an unknown one was named.
+//! `main.rs` does, and a command's own flags are in the command's file. Exit codes are Consul's: 1 for a wrong flag,
+//! 127 where no command or an unknown one was named.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,10 +11,26 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{
-    ArgAction::Set, Args, CommandFactory, Parser, Subcommand, builder::NonEmptyStringValueParser, error::ErrorKind,
+use clap::{ArgAction::Set, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use lictor_shared::config::AgentFlags;
+
+use crate::{
+    catalog::CatalogCommand,
+    completion::CompletionFlags,
+    event::EventFlags,
+    help,
+    info::InfoFlags,
+    maint::MaintFlags,
+    members::MembersFlags,
+    membership::{ForceLeaveFlags, JoinFlags},
+    monitor::MonitorFlags,
+    rtt::RttFlags,
+    services::ServicesCommand,
+    target::HttpFlags,
+    version::VersionFlags,
+    watch::WatchFlags,
+    words,
 };
-use lictor_shared::config::{AgentFlags, go_style_args};
 
 /// Exit code when no command or an unknown one is named.
 const NO_SUCH_COMMAND: u8 = 127;
@@ -26,93 +43,48 @@ struct CommandLine {
     command: Command,
 }
 
-/// The commands, in the order of the help.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run an agent: a server or a sidecar
     Agent(Box<AgentFlags>),
-    /// List the members of the cluster
-    Members(MembersFlags),
+    /// List datacenters, nodes and services
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Print what makes a shell complete lictor's commands and flags
+    Completion(CompletionFlags),
+    /// Send an event to all nodes, or some of them
+    Event(EventFlags),
+    /// Make a failed member a left one
+    ForceLeave(ForceLeaveFlags),
+    /// Print what an agent says about itself
+    Info(InfoFlags),
     /// Tell an agent to join a cluster
     Join(JoinFlags),
     /// Tell an agent to leave its cluster and stop
     Leave(HttpFlags),
-    /// Make a failed member a left one
-    ForceLeave(ForceLeaveFlags),
+    /// Take this host or one of its services out of the answers, and back
+    Maint(MaintFlags),
+    /// List the members of the cluster
+    Members(MembersFlags),
+    /// Follow an agent's log
+    Monitor(MonitorFlags),
     /// Tell an agent to read its files again
     Reload(HttpFlags),
-    /// Print what an agent says about itself
-    Info(HttpFlags),
+    /// Estimate the round-trip time between two nodes
+    Rtt(RttFlags),
+    /// Register and deregister services of this host
+    #[command(subcommand)]
+    Services(ServicesCommand),
     /// Print the version
-    Version,
+    Version(VersionFlags),
+    /// Print or run something at each change of services, nodes, checks or events
+    Watch(Box<WatchFlags>),
     /// Show all of it working on this machine: three servers, two sidecars, two instances of a service
     Demo(DemoFlags),
     /// The service of the demo: a line echo
     #[command(hide = true)]
     Hello(hello::Options),
-}
-
-/// Which agent to ask, and as whom. What is absent is taken from the environment: see `target.rs`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct HttpFlags {
-    /// HTTP address of the agent (else CONSUL_HTTP_ADDR, else 127.0.0.1:8500)
-    #[arg(long, value_name = "HOST:PORT")]
-    pub http_addr: Option<String>,
-    /// Token to ask with (else CONSUL_HTTP_TOKEN)
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
-    /// File with the token to ask with (else CONSUL_HTTP_TOKEN_FILE)
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<String>,
-}
-
-/// Flags of `members`.
-#[derive(Args, Debug)]
-pub struct MembersFlags {
-    /// Every tag of each member
-    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value = "false", hide_default_value = true)]
-    pub detailed: bool,
-    /// The servers of all datacenters instead
-    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value = "false", hide_default_value = true)]
-    pub wan: bool,
-    /// Only members whose status matches: alive, leaving, left, failed
-    #[arg(long, value_name = "REGEX", default_value = ".*", hide_default_value = true)]
-    pub status: String,
-    /// Only members of this segment
-    #[arg(long, value_name = "NAME", default_value = "_all", hide = true)]
-    pub segment: String,
-    #[command(flatten)]
-    pub http: HttpFlags,
-}
-
-/// Flags of `join`.
-#[derive(Args, Debug)]
-pub struct JoinFlags {
-    /// Join the servers of another datacenter
-    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value = "false", hide_default_value = true)]
-    pub wan: bool,
-    /// Addresses of members of that cluster
-    #[arg(value_name = "ADDRESS", required = true, value_parser = NonEmptyStringValueParser::new())]
-    pub addresses: Vec<String>,
-    #[command(flatten)]
-    pub http: HttpFlags,
-}
-
-/// Flags of `force-leave`.
-#[derive(Args, Debug)]
-pub struct ForceLeaveFlags {
-    /// Forget the member altogether
-    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value = "false", hide_default_value = true)]
-    pub prune: bool,
-    /// Name of the member
-    #[arg(value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
-    pub node: String,
-    #[command(flatten)]
-    pub http: HttpFlags,
 }
 
 /// Flags of `demo`.
@@ -125,11 +97,25 @@ pub struct DemoFlags {
 }
 
 /// The words Go's `flag` package takes for a boolean.
-fn go_bool(text: &str) -> Result<bool, &'static str> {
+///
+/// # Errors
+/// It is none of them.
+pub fn go_bool(text: &str) -> Result<bool, &'static str> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("neither true nor false"),
+    }
+}
+
+/// `KEY=VALUE`, split at the first `=`; the value may be empty.
+///
+/// # Errors
+/// There is no key.
+pub fn pair(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("not KEY=VALUE"),
     }
 }
 
@@ -139,7 +125,12 @@ pub enum Refusal {
     /// Help was asked for.
     Help(String),
     /// No command was named: the help, as an error.
-    NoCommand(String),
+    NoCommand {
+        /// The help.
+        help: String,
+        /// The exit code.
+        code: u8,
+    },
     /// One line that says what is wrong.
     Wrong {
         /// The line.
@@ -155,7 +146,7 @@ impl Refusal {
         // Nothing is left to do if the terminal is gone.
         let (_, code) = match self {
             Self::Help(text) => (write!(io::stdout(), "{text}"), 0),
-            Self::NoCommand(text) => (write!(io::stderr(), "{text}"), NO_SUCH_COMMAND),
+            Self::NoCommand { help, code } => (write!(io::stderr(), "{help}"), code),
             Self::Wrong { line, code } => (writeln!(io::stderr(), "{line}"), code),
         };
         ExitCode::from(code)
@@ -167,24 +158,24 @@ impl Refusal {
 /// # Errors
 /// There is no command to run: help was asked for, or the command line is wrong.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refusal> {
-    let words = with_version_command(go_style_args(words));
-    let called = called(&words);
-    CommandLine::try_parse_from(words).map(|line| line.command).map_err(|error| match error.kind() {
+    let mut line = command_line();
+    let words = words::translated(words, &line);
+    let (called, no_such_command) = called(&words, &line);
+    let matches = line.try_get_matches_from_mut(words);
+    let read = matches.and_then(|matches| CommandLine::from_arg_matches(&matches));
+    read.map(|line| line.command).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp => Refusal::Help(error.render().to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Refusal::NoCommand(error.render().to_string()),
-        ErrorKind::InvalidSubcommand => Refusal::Wrong { line: one_line(&error, &called), code: NO_SUCH_COMMAND },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Refusal::NoCommand { help: error.render().to_string(), code: no_such_command }
+        }
+        ErrorKind::InvalidSubcommand => Refusal::Wrong { line: one_line(&error, &called), code: no_such_command },
         _ => Refusal::Wrong { line: one_line(&error, &called), code: 1 },
     })
 }
 
-/// `lictor -v` and `lictor --version` are the command `version`.
-fn with_version_command(mut words: Vec<OsString>) -> Vec<OsString> {
-    if let Some(first) = words.get_mut(1)
-        && ["-v", "--version"].iter().any(|flag| first == flag)
-    {
-        *first = "version".into();
-    }
-    words
+/// The whole command line, for those who describe it.
+pub fn command_line() -> clap::Command {
+    help::grouped(CommandLine::command())
 }
 
 /// The first paragraph of clap's message as one line, and whose help to read.
@@ -195,14 +186,18 @@ fn one_line(error: &clap::Error, command: &str) -> String {
     format!("{} (see {command} --help)", message.strip_prefix("error: ").unwrap_or(&message))
 }
 
-/// The command as it was called: the program's name, and the command's if there is one of that name.
-fn called(words: &[OsString]) -> String {
+/// The command as it was called, its parents before it; and the exit code if it names no command of theirs.
+fn called(words: &[OsString], line: &clap::Command) -> (String, u8) {
     let program = words.first().and_then(|path| Path::new(path).file_name()).map(OsStr::to_string_lossy);
-    let program = program.unwrap_or("lictor".into());
-    match words.get(1).and_then(|word| word.to_str()) {
-        Some(word) if CommandLine::command().find_subcommand(word).is_some() => format!("{program} {word}"),
-        _ => program.into_owned(),
+    let mut called = program.unwrap_or("lictor".into()).into_owned();
+    let (mut command, mut code) = (line, NO_SUCH_COMMAND);
+    for word in words.iter().skip(1) {
+        let Some(found) = command.find_subcommand(word) else { break };
+        called.push(' ');
+        called.push_str(found.get_name());
+        (command, code) = (found, 1);
     }
+    (called, code)
 }
 
 #[cfg(test)]
@@ -233,7 +228,7 @@ mod tests {
         let Ok(Command::ForceLeave(flags)) = parse(words("lictor force-leave -prune web-1")) else { panic!() };
         assert_eq!((flags.prune, flags.node.as_str()), (true, "web-1"));
         for line in ["lictor version", "lictor -version", "lictor --version", "lictor -v"] {
-            assert!(matches!(parse(words(line)), Ok(Command::Version)), "{line}");
+            assert!(matches!(parse(words(line)), Ok(Command::Version(_))), "{line}");
         }
     }
 
@@ -245,13 +240,22 @@ mod tests {
             ("/usr/bin/consul agent -retry-max=many", 1, "(see consul agent --help)"),
             ("lictor join", 1, "not provided: <ADDRESS>... (see lictor join --help)"),
             ("lictor force-leave", 1, "<NODE>"),
+            ("lictor catalog nodes -near", 1, "(see lictor catalog nodes --help)"),
+            ("lictor catalog sevices", 1, "(see lictor catalog --help)"),
+            ("lictor services register -meta=x", 1, "not KEY=VALUE (see lictor services register --help)"),
             ("lictor memmbers", NO_SUCH_COMMAND, "unrecognized subcommand 'memmbers' (see lictor --help)"),
         ] {
             let Err(Refusal::Wrong { line: said, code: given }) = parse(words(line)) else { panic!("{line}") };
             assert_eq!((given, said.lines().count()), (code, 1), "{said}");
             assert!(said.contains(part), "{said}");
         }
-        assert!(matches!(parse(words("lictor")), Err(Refusal::NoCommand(help)) if help.contains("force-leave")));
+        assert!(
+            matches!(parse(words("lictor")), Err(Refusal::NoCommand { help, code: NO_SUCH_COMMAND }) if help.contains("force-leave"))
+        );
+        assert!(matches!(parse(words("lictor catalog")), Err(Refusal::NoCommand { code: 1, .. })));
+        assert!(
+            matches!(parse(words("lictor help catalog nodes")), Err(Refusal::Help(help)) if help.contains("--near"))
+        );
         assert!(matches!(parse(words("lictor members -help")), Err(Refusal::Help(help)) if help.contains("--status")));
         assert!(matches!(parse(words("lictor -h")), Err(Refusal::Help(help)) if !help.contains("hello")));
     }

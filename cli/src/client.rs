@@ -3,39 +3,33 @@
 //! It knows no endpoint and no command. Its errors read like those of Consul's own client, which scripts match on:
 //! `Get "http://127.0.0.1:8500/v1/agent/self": dial tcp 127.0.0.1:8500: connect: connection refused`.
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, StatusCode,
+    HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
     client::conn::http1,
-    header::{self, HeaderValue, InvalidHeaderValue},
-    http::uri::Authority,
+    header::{self, HeaderName, HeaderValue, InvalidHeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
-/// After this an attempt to connect to one address is given up.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+pub use crate::endpoint::AddressError;
+use crate::endpoint::{Endpoint, system_reason};
+
 /// After this a request is given up. Leaving gracefully is the longest that an agent works on one.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// Bytes in the body of an answer; a longer one is an error.
 const BODY_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Characters of a refusal's body that are printed.
 const REASON_MAX_CHARACTERS: usize = 1024;
-
-/// Why an address cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    /// A scheme other than http.
-    #[error("{0} is not spoken by lictor's commands; give an http address such as 127.0.0.1:8500")]
-    Scheme(String),
-    /// Not a host and a port.
-    #[error("not HOST:PORT (try 127.0.0.1:8500)")]
-    Form,
-}
+/// The header that carries a token.
+const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
+/// The header that carries the index of an answer.
+const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
 
 /// Why a request got no answer to use.
 #[derive(Debug, thiserror::Error)]
@@ -68,40 +62,46 @@ pub enum ClientError {
     },
 }
 
-/// An agent's HTTP interface.
+/// An agent's HTTP interface, or another server's.
 #[derive(Clone, Debug)]
 pub struct Agent {
-    authority: Authority,
-    token: Option<HeaderValue>,
+    endpoint: Endpoint,
+    headers: HeaderMap,
     limit: Duration,
 }
 
+/// An answer that was given with success.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its index, where it has one.
+    pub index: Option<u64>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
 impl Agent {
-    /// The agent at `HOST:PORT` or `http://HOST:PORT`. Nothing is sent yet.
+    /// The agent at `HOST:PORT`, `http://HOST:PORT` or `unix:///PATH`. Nothing is sent yet.
     ///
     /// # Errors
-    /// Another scheme than http, or not a host and a port.
+    /// Another scheme, or neither a host and a port nor a path.
     pub fn new(address: &str) -> Result<Self, AddressError> {
-        let authority = match address.split_once("://") {
-            None | Some(("http", _)) => address.trim_start_matches("http://").trim_end_matches('/'),
-            Some((scheme, _)) => return Err(AddressError::Scheme(scheme.into())),
-        };
-        let authority: Authority = authority.parse().map_err(|_| AddressError::Form)?;
-        if authority.host().is_empty() || authority.as_str().contains('@') {
-            return Err(AddressError::Form);
-        }
-        Ok(Self { authority, token: None, limit: REQUEST_LIMIT })
+        Ok(Self { endpoint: Endpoint::parse(address)?, headers: HeaderMap::new(), limit: REQUEST_LIMIT })
     }
 
     /// Asks with a token.
     ///
     /// # Errors
     /// The token cannot be in a header.
-    pub fn with_token(mut self, token: &str) -> Result<Self, InvalidHeaderValue> {
+    pub fn with_token(self, token: &str) -> Result<Self, InvalidHeaderValue> {
         let mut token = HeaderValue::from_str(token)?;
         token.set_sensitive(true);
-        self.token = Some(token);
-        Ok(self)
+        Ok(self.with_header(TOKEN, token))
+    }
+
+    /// Asks with a header.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
     }
 
     /// Gives requests up after `limit`.
@@ -112,7 +112,7 @@ impl Agent {
 
     /// The URL of a path that begins with `/`.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.authority)
+        format!("http://{}{path}", self.endpoint.host())
     }
 
     /// Gets a JSON document.
@@ -120,8 +120,16 @@ impl Agent {
     /// # Errors
     /// See [`ClientError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let body = self.request(Method::GET, path, Bytes::new()).await?;
-        serde_json::from_slice(&body).map_err(|source| ClientError::Json { url: self.url(path), source })
+        let answer = self.ask(path).await?;
+        self.decode(path, &answer.body)
+    }
+
+    /// Gets an answer as it is.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ask(&self, path: &str) -> Result<Answer, ClientError> {
+        self.request(Method::GET, path, Bytes::new()).await
     }
 
     /// Puts a body, which may be empty, and gives the answer's body.
@@ -129,91 +137,137 @@ impl Agent {
     /// # Errors
     /// See [`ClientError`].
     pub async fn put(&self, path: &str, body: impl Into<Bytes>) -> Result<Bytes, ClientError> {
-        self.request(Method::PUT, path, body.into()).await
+        Ok(self.request(Method::PUT, path, body.into()).await?.body)
     }
 
-    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
-        let verb = if method == Method::GET { "Get" } else { "Put" };
-        let no_answer = |reason: String| ClientError::NoAnswer { verb, url: self.url(path), reason };
+    /// Posts a body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn post(&self, path: &str, body: Bytes) -> Result<(), ClientError> {
+        self.request(Method::POST, path, body).await.map(|_| ())
+    }
+
+    /// Gets an answer that goes on; the limit is for its beginning.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn stream(&self, path: &str) -> Result<Exchange, ClientError> {
+        let began = timeout(self.limit, self.begin(Method::GET, path, Bytes::new())).await;
+        let exchange =
+            began.unwrap_or_else(|_| Err(self.late())).map_err(|reason| self.no_answer("Get", path, reason))?;
+        if exchange.status.is_success() {
+            return Ok(exchange);
+        }
+        let status = exchange.status;
+        let body = timeout(self.limit, exchange.whole()).await.unwrap_or_else(|_| Err(self.late()));
+        Err(refusal(status, &body.map_err(|reason| self.no_answer("Get", path, reason))?))
+    }
+
+    /// Reads what an endpoint said.
+    ///
+    /// # Errors
+    /// It is not what is expected.
+    pub fn decode<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|source| ClientError::Json { url: self.url(path), source })
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ClientError> {
+        let verb = match method {
+            Method::GET => "Get",
+            Method::PUT => "Put",
+            _ => "Post",
+        };
         let exchange = async {
-            let stream = self.connect().await?;
-            let (status, body) = self.exchange(stream, method, path, body).await.map_err(|error| reason_of(&*error))?;
-            Ok((status, body))
+            let exchange = self.begin(method, path, body).await?;
+            let (status, index) = (exchange.status, exchange.index);
+            Ok((status, Answer { index, body: exchange.whole().await? }))
         };
-        let answer = timeout(self.limit, exchange).await;
-        let (status, body) =
-            answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.limit))).map_err(no_answer)?;
-        if status != StatusCode::OK {
-            let reason = String::from_utf8_lossy(&body).trim().chars().take(REASON_MAX_CHARACTERS).collect();
-            return Err(ClientError::Status { status, reason });
-        }
-        Ok(body)
+        let answer = timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(self.late()));
+        let (status, answer) = answer.map_err(|reason| self.no_answer(verb, path, reason))?;
+        if status.is_success() { Ok(answer) } else { Err(refusal(status, &answer.body)) }
     }
 
-    /// A connection to the first address of the host that takes one; else the first failure.
-    async fn connect(&self) -> Result<TcpStream, String> {
-        let (host, port) = (self.authority.host(), self.authority.port_u16().unwrap_or(80));
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses = tokio::net::lookup_host((host, port)).await;
-        let addresses = addresses.map_err(|_| format!("dial tcp: lookup {host}: no such host"))?;
-        let mut first_failure = None;
-        for address in addresses {
-            let failure = match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => dial_error(address, format_args!("connect: {}", system_reason(&error))),
-                Err(_) => dial_error(address, format_args!("i/o timeout")),
-            };
-            first_failure.get_or_insert(failure);
-        }
-        Err(first_failure.unwrap_or_else(|| format!("dial tcp: lookup {host}: no such host")))
+    fn late(&self) -> String {
+        format!("no answer within {:?}", self.limit)
     }
 
-    async fn exchange(
-        &self,
-        stream: TcpStream,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), BoxError> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.authority.as_str());
-        if let Some(token) = &self.token {
-            request = request.header("X-Consul-Token", token);
-        }
-        let request = request.body(Full::new(body))?;
-        let answer = async {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), BODY_MAX_BYTES).collect().await?.to_bytes();
-            Ok((status, body))
-        };
-        // The connection does the input and output; the answer is whole before the connection ends.
-        tokio::select! {
+    fn no_answer(&self, verb: &'static str, path: &str, reason: String) -> ClientError {
+        ClientError::NoAnswer { verb, url: self.url(path), reason }
+    }
+
+    async fn begin(&self, method: Method, path: &str, body: Bytes) -> Result<Exchange, String> {
+        let stream = self.endpoint.connect().await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| reason_of(&e))?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().map_err(|error| format!("{path:?} is no path: {error}"))?;
+        *request.headers_mut() = self.headers.clone();
+        let host = HeaderValue::from_str(self.endpoint.host()).map_err(|error| error.to_string())?;
+        request.headers_mut().insert(header::HOST, host);
+        let mut connection: Connection = Box::pin(drive(connection));
+        let answer = tokio::select! {
             biased;
-            answer = answer => answer,
-            ended = drive(connection) => ended,
-        }
+            answer = sender.send_request(request) => answer.map_err(|error| reason_of(&error))?,
+            never = &mut connection => match never {},
+        };
+        let index = answer.headers().get(INDEX).and_then(|index| index.to_str().ok()?.parse().ok());
+        Ok(Exchange { status: answer.status(), index, body: answer.into_body(), connection })
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Connection = Pin<Box<dyn Future<Output = Infallible> + Send>>;
 
-/// Drives a connection. Its own end is told to the answer's future, which says what it means.
-async fn drive<T>(connection: impl Future<Output = hyper::Result<()>>) -> T {
+/// Drives a connection: it does the input and output. Its own end is told to the answer's future, which says what it means.
+async fn drive(connection: impl Future<Output = hyper::Result<()>>) -> Infallible {
     let _ = connection.await;
     std::future::pending().await
 }
 
-fn dial_error(address: SocketAddr, reason: fmt::Arguments<'_>) -> String {
-    format!("dial tcp {address}: {reason}")
+/// An answer whose body is still to come.
+pub struct Exchange {
+    status: StatusCode,
+    index: Option<u64>,
+    body: Incoming,
+    connection: Connection,
 }
 
-/// The system's words for an error as Go writes them: no number, no capital.
-fn system_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+impl Exchange {
+    /// The next piece of the body; nothing at its end.
+    ///
+    /// # Errors
+    /// The connection broke: the reason.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = self.body.frame() => frame,
+                never = &mut self.connection => match never {},
+            };
+            match frame {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => return Err(reason_of(&error)),
+            }
+        }
+    }
+
+    async fn whole(mut self) -> Result<Bytes, String> {
+        tokio::select! {
+            biased;
+            body = Limited::new(self.body, BODY_MAX_BYTES).collect() => Ok(body.map_err(|error| reason_of(&*error))?.to_bytes()),
+            never = &mut self.connection => match never {},
+        }
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
+    let reason = String::from_utf8_lossy(body).trim().chars().take(REASON_MAX_CHARACTERS).collect();
+    ClientError::Status { status, reason }
 }
 
 /// What went wrong in an exchange: the innermost reason says most. A connection closed before an answer is `EOF`.
@@ -226,18 +280,6 @@ fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
         Some(error) => system_reason(error),
         None => innermost.unwrap_or(error).to_string(),
     }
-}
-
-/// A path segment, percent-encoded.
-pub fn segment(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => encoded.push(byte.into()),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -287,7 +329,7 @@ mod tests {
         ] {
             let (agent, _asked) = agent_that_says(answer).await;
             let error = anyhow::Error::from(agent.get::<u32>("/v1/x").await.unwrap_err());
-            assert_eq!(format!("{error:#}"), expected.replace("ADDRESS", agent.authority.as_str()));
+            assert_eq!(format!("{error:#}"), expected.replace("ADDRESS", agent.endpoint.host()));
         }
     }
 
@@ -306,11 +348,5 @@ mod tests {
         let agent = Agent::new(&listener.local_addr().unwrap().to_string()).unwrap();
         let error = agent.with_limit(Duration::from_millis(50)).get::<u32>("/v1/x").await.unwrap_err();
         assert!(error.to_string().ends_with("no answer within 50ms"), "{error}");
-    }
-
-    #[test]
-    fn a_segment_can_be_in_a_path() {
-        assert_eq!(segment("10.0.0.1:8301"), "10.0.0.1:8301");
-        assert_eq!(segment("a/b c?"), "a%2Fb%20c%3F");
     }
 }

@@ -3,10 +3,23 @@
 use std::{collections::BTreeMap, io, process::ExitCode};
 
 use anyhow::Context;
+use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{arguments::HttpFlags, target};
+use crate::{
+    format::{FormatFlags, json},
+    target::{self, HttpFlags},
+};
+
+/// Flags of `info`.
+#[derive(Args, Debug)]
+pub struct InfoFlags {
+    #[command(flatten)]
+    pub format: FormatFlags,
+    #[command(flatten)]
+    pub http: HttpFlags,
+}
 
 /// The part of `/v1/agent/self` that is printed.
 #[derive(Deserialize)]
@@ -19,9 +32,10 @@ struct Answer {
 ///
 /// # Errors
 /// The agent could not be asked, or `out` cannot be written to.
-pub async fn run(flags: HttpFlags, out: &mut impl io::Write) -> anyhow::Result<ExitCode> {
-    let answer: Answer = target::agent(&flags)?.get("/v1/agent/self").await.context("Error querying agent")?;
-    write!(out, "{}", text(&answer.sections))?;
+pub async fn run(flags: InfoFlags, out: &mut impl io::Write) -> anyhow::Result<ExitCode> {
+    let answer: Answer = target::agent(&flags.http)?.get("/v1/agent/self").await.context("Error querying agent")?;
+    let text = if flags.format.is_json() { json(&answer.sections)? } else { text(&answer.sections) };
+    write!(out, "{text}")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,13 +6,27 @@
 
 mod agent;
 mod arguments;
+mod catalog;
 mod client;
+mod completion;
 mod demo;
+mod endpoint;
+mod event;
+mod format;
+mod help;
 mod info;
+mod maint;
 mod members;
 mod membership;
+mod monitor;
+mod query;
+mod rtt;
+mod services;
+mod table;
 mod target;
 mod version;
+mod watch;
+mod words;
 
 use std::{
     io::{self, Write},
@@ -42,13 +56,21 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout();
     match command {
         Command::Agent(flags) => agent::run(*flags).await,
-        Command::Members(flags) => members::run(flags, out).await,
+        Command::Catalog(command) => catalog::run(command, out).await,
+        Command::Completion(flags) => completion::run(&flags, out),
+        Command::Event(flags) => event::run(flags, out).await,
+        Command::ForceLeave(flags) => membership::force_leave(flags).await,
+        Command::Info(flags) => info::run(flags, out).await,
         Command::Join(flags) => membership::join(flags, out).await,
         Command::Leave(flags) => membership::leave(flags, out).await,
-        Command::ForceLeave(flags) => membership::force_leave(flags).await,
+        Command::Maint(flags) => maint::run(flags, out).await,
+        Command::Members(flags) => members::run(flags, out).await,
+        Command::Monitor(flags) => monitor::run(flags, out).await,
         Command::Reload(flags) => membership::reload(flags, out).await,
-        Command::Info(flags) => info::run(flags, out).await,
-        Command::Version => version::run(out),
+        Command::Rtt(flags) => rtt::run(flags, out).await,
+        Command::Services(command) => services::run(command, out).await,
+        Command::Version(flags) => version::run(&flags, out),
+        Command::Watch(flags) => watch::run(*flags, out).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Hello(options) => hello::run(options).await.map(|()| ExitCode::SUCCESS),
     }

@@ -8,18 +8,56 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::{ArgAction::Set, Args};
 use regex::Regex;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{arguments::MembersFlags, client::segment, target};
+use crate::{
+    arguments::go_bool,
+    format::{FormatFlags, json},
+    query::Query,
+    table::aligned,
+    target::{self, HttpFlags},
+};
 
 /// Exit code when no member matches: Consul's.
 const NO_MATCH: u8 = 2;
-/// Between two columns.
-const GAP: &str = "  ";
+
+const EXAMPLES: &str = "\
+Examples:
+  All members, as this host's agent sees them:
+    lictor members
+  Only those that failed; the exit code is 2 if there is none:
+    lictor members -status=failed
+  For a program:
+    lictor members -format=json";
+
+/// Flags of `members`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub struct MembersFlags {
+    /// Every tag of each member
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub detailed: bool,
+    /// The servers of all datacenters instead
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub wan: bool,
+    /// Only members whose status matches: alive, leaving, left, failed
+    #[arg(long, value_name = "REGEX", default_value = ".*", hide_default_value = true)]
+    pub status: String,
+    /// Only members of this segment
+    #[arg(long, value_name = "NAME", default_value = "_all", hide = true)]
+    pub segment: String,
+    #[command(flatten)]
+    pub format: FormatFlags,
+    #[command(flatten)]
+    pub http: HttpFlags,
+}
 
 /// A member as `/v1/agent/members` says it. Fields that no table shows are left out.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Member {
     /// Node name; with the datacenter in the WAN pool.
@@ -105,15 +143,20 @@ pub async fn run(flags: MembersFlags, out: &mut impl io::Write) -> anyhow::Resul
     let status = Regex::new(&flags.status)
         .map_err(|error| anyhow::anyhow!("Failed to compile status regexp: {}", last_line(&error.to_string())))?;
     let agent = target::agent(&flags.http)?;
-    let wan = if flags.wan { "&wan=1" } else { "" };
-    let path = format!("/v1/agent/members?segment={}{wan}", segment(&flags.segment));
-    let members: Option<Vec<Member>> = agent.get(&path).await.context("Error retrieving members")?;
+    let query = Query::new("/v1/agent/members").pair("segment", &flags.segment);
+    let query = query.maybe("wan", flags.wan.then_some("1"));
+    let members: Option<Vec<Member>> = agent.get(query.as_str()).await.context("Error retrieving members")?;
     let mut members = members.unwrap_or_default();
     members.retain(|member| status.is_match(member.status()));
     if members.is_empty() {
         return Ok(ExitCode::from(NO_MATCH));
     }
-    write!(out, "{}", if flags.detailed { detailed_table(members) } else { table(members) })?;
+    let text = match (flags.format.is_json(), flags.detailed) {
+        (true, _) => json(&sorted(members))?,
+        (false, true) => detailed_table(members),
+        (false, false) => table(members),
+    };
+    write!(out, "{text}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -135,26 +178,6 @@ fn detailed_table(members: Vec<Member>) -> String {
 fn sorted(mut members: Vec<Member>) -> Vec<Member> {
     members.sort_by(|one, other| (one.segment(), &one.name).cmp(&(other.segment(), &other.name)));
     members
-}
-
-/// Lines of columns as wide as their widest field; the last column is not padded.
-fn aligned(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> =
-        std::iter::once(header.iter().map(|name| (*name).to_string()).collect()).chain(rows).collect();
-    let width_of = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width_of).collect();
-    let mut text = String::new();
-    for row in &rows {
-        for (column, (field, width)) in row.iter().zip(&widths).enumerate() {
-            if column + 1 == widths.len() {
-                text.push_str(field);
-            } else {
-                text.push_str(&format!("{field:width$}{GAP}"));
-            }
-        }
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

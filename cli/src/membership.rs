@@ -6,12 +6,48 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::{ArgAction::Set, Args, builder::NonEmptyStringValueParser};
 
 use crate::{
-    arguments::{ForceLeaveFlags, HttpFlags, JoinFlags},
-    client::segment,
-    target,
+    arguments::go_bool,
+    query::Query,
+    target::{self, HttpFlags},
 };
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  Meet the cluster that 10.0.0.1 is in (its gossip port is 8301 unless you say another):
+    lictor join 10.0.0.1 10.0.0.2:8301
+  An agent that should always find its way is better started with -retry-join.";
+
+/// Flags of `join`.
+#[derive(Args, Debug)]
+#[command(after_long_help = JOIN_EXAMPLES)]
+pub struct JoinFlags {
+    /// Join the servers of another datacenter
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub wan: bool,
+    /// Addresses of members of that cluster
+    #[arg(value_name = "ADDRESS", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub addresses: Vec<String>,
+    #[command(flatten)]
+    pub http: HttpFlags,
+}
+
+/// Flags of `force-leave`.
+#[derive(Args, Debug)]
+pub struct ForceLeaveFlags {
+    /// Forget the member altogether
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub prune: bool,
+    /// Name of the member
+    #[arg(value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
+    pub node: String,
+    #[command(flatten)]
+    pub http: HttpFlags,
+}
 
 /// Tells the agent to join each address; succeeds when it reached one.
 ///
@@ -19,10 +55,10 @@ use crate::{
 /// No address could be joined: a line for each of them.
 pub async fn join(flags: JoinFlags, out: &mut impl io::Write) -> anyhow::Result<ExitCode> {
     let agent = target::agent(&flags.http)?;
-    let wan = if flags.wan { "?wan=1" } else { "" };
     let (mut joined, mut errors) = (0, Vec::new());
     for address in &flags.addresses {
-        match agent.put(&format!("/v1/agent/join/{}{wan}", segment(address)), "").await {
+        let query = Query::of("/v1/agent/join", address).maybe("wan", flags.wan.then_some("1"));
+        match agent.put(query.as_str(), "").await {
             Ok(_) => joined += 1,
             Err(error) => errors.push(format!("Error joining address '{address}': {error}")),
         }
@@ -53,9 +89,8 @@ pub async fn leave(flags: HttpFlags, out: &mut impl io::Write) -> anyhow::Result
 /// # Errors
 /// The agent could not be asked, or knows no such member.
 pub async fn force_leave(flags: ForceLeaveFlags) -> anyhow::Result<ExitCode> {
-    let prune = if flags.prune { "?prune=1" } else { "" };
-    let path = format!("/v1/agent/force-leave/{}{prune}", segment(&flags.node));
-    target::agent(&flags.http)?.put(&path, "").await.context("Error force leaving")?;
+    let query = Query::of("/v1/agent/force-leave", &flags.node).maybe("prune", flags.prune.then_some("1"));
+    target::agent(&flags.http)?.put(query.as_str(), "").await.context("Error force leaving")?;
     Ok(ExitCode::SUCCESS)
 }
 

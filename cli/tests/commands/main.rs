@@ -1,64 +1,15 @@
 //! The commands as a script sees them: what the program prints, where, and its exit code. The agent is a thread that
-//! gives one answer; real agents are in the whole-system tests.
+//! gives known answers; real agents are in the whole-system tests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener},
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Command, Output},
-    thread,
-};
+mod canned;
+mod discovery;
+mod watch;
 
-const LICTOR: &str = env!("CARGO_BIN_EXE_lictor");
+use std::{net::TcpListener, os::unix::fs::symlink};
 
-/// What a run printed and how it ended.
-#[derive(Debug, PartialEq)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn said(program: impl AsRef<Path>, arguments: &[&str], agent: SocketAddr) -> Said {
-    let mut command = Command::new(program.as_ref());
-    for variable in ["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_SSL"] {
-        command.env_remove(variable);
-    }
-    let output = command.args(arguments).env("CONSUL_HTTP_ADDR", agent.to_string()).output().unwrap();
-    let Output { status, stdout, stderr } = output;
-    let text = |bytes| String::from_utf8(bytes).unwrap().replace(&agent.to_string(), "AGENT");
-    Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
-}
-
-/// An agent that gives `answer` to every request, and says which it was asked.
-fn agent(answer: &str) -> (SocketAddr, thread::JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, answer) = (listener.local_addr().unwrap(), answer.to_string());
-    let asked = thread::spawn(move || {
-        let mut asked = Vec::new();
-        loop {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = vec![0; 4096];
-            let length = stream.read(&mut request).unwrap();
-            let line = String::from_utf8_lossy(&request[..length]).lines().next().unwrap_or_default().to_string();
-            if line == "END" {
-                return asked;
-            }
-            asked.push(line);
-            let (head, body) = answer.split_once('\n').unwrap();
-            write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-        }
-    });
-    (address, asked)
-}
-
-fn asked(address: SocketAddr, agent: thread::JoinHandle<Vec<String>>) -> Vec<String> {
-    std::net::TcpStream::connect(address).unwrap().write_all(b"END").unwrap();
-    agent.join().unwrap()
-}
+use canned::{Canned, LICTOR, Said, said};
 
 #[test]
 fn each_command_asks_its_endpoint_and_says_consuls_sentence() {
@@ -70,10 +21,9 @@ fn each_command_asks_its_endpoint_and_says_consuls_sentence() {
         ("join -wan 10.0.0.1", "", "PUT /v1/agent/join/10.0.0.1?wan=1", JOINED),
         ("info", stats, "GET /v1/agent/self", "agent:\n\tchecks = 1\n"),
     ] {
-        let (address, agent) = agent(&format!("200 OK\n{answer}"));
-        let arguments: Vec<&str> = line.split(' ').collect();
-        assert_eq!(said(LICTOR, &arguments, address), Said { code: 0, out: out.into(), err: String::new() }, "{line}");
-        assert_eq!(asked(address, agent), [format!("{request} HTTP/1.1")], "{line}");
+        let agent = Canned::new(&[("", answer)]);
+        assert_eq!(agent.said(line), Said { code: 0, out: out.into(), err: String::new() }, "{line}");
+        assert_eq!(agent.asked(), [request], "{line}");
     }
 }
 
@@ -107,10 +57,8 @@ fn members_without_a_match_is_exit_code_2() {
         (member, &["members", "-status", "failed"][..], 2, 0),
         ("null", &["members"][..], 2, 0),
     ] {
-        let (address, agent) = agent(&format!("200 OK\n{answer}"));
-        let said = said(LICTOR, arguments, address);
+        let said = said(LICTOR, arguments, Canned::new(&[("", answer)]).address);
         assert_eq!((said.code, said.out.lines().count()), (code, lines), "{said:?}");
-        asked(address, agent);
     }
 }
 
