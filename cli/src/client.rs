@@ -202,9 +202,9 @@ impl Agent {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(|error| format!("{path:?} is no path: {error}"))?;
-        *request.headers_mut() = self.headers.clone();
         let host = HeaderValue::from_str(self.endpoint.host()).map_err(|error| error.to_string())?;
         request.headers_mut().insert(header::HOST, host);
+        request.headers_mut().extend(self.headers.clone());
         let mut connection: Connection = Box::pin(drive(connection));
         let answer = tokio::select! {
             biased;

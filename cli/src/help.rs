@@ -12,7 +12,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Learn", &["demo", "completion", "version"]),
 ];
 
-const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{after-help}";
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}{after-help}";
 
 const MORE: &str = "\
 Begin with

@@ -104,7 +104,7 @@ pub fn reply(status: &str, body: &str) -> String {
 }
 
 /// Reads a request: `METHOD PATH BODY`.
-fn request(stream: &mut TcpStream) -> String {
+pub fn request(stream: &mut impl Read) -> String {
     let mut read = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&read);

@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::TcpListener, os::unix::net::UnixListener, thread};
 
-use crate::canned::{Canned, LICTOR, Said, command, reply, said};
+use crate::canned::{Canned, LICTOR, Said, command, reply, request, said};
 
 const NODES: &str = r#"[
     {"ID": "1b662d97-8b2f-4dd4-b2a2-0f4b6a4b2f4e", "Node": "web-1", "Address": "10.0.0.21", "Datacenter": "dc1",
@@ -202,11 +202,16 @@ fn a_unix_socket_is_asked_too() {
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("http.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let agent = thread::spawn(move || listener.accept().unwrap().0.write_all(reply("200 OK", r#"["dc1"]"#).as_bytes()));
+    let agent = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let asked = request(&mut stream);
+        stream.write_all(reply("200 OK", r#"["dc1"]"#).as_bytes()).unwrap();
+        asked
+    });
     let address = format!("unix://{}", path.display());
     let output = command(LICTOR, &["catalog", "datacenters"], &address).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "dc1\n", "{output:?}");
-    agent.join().unwrap().unwrap();
+    assert_eq!(agent.join().unwrap(), "GET /v1/catalog/datacenters");
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
