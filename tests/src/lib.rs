@@ -3,6 +3,7 @@
 //! - [`binary`] builds the binaries once per test process and says where they are;
 //! - [`turn`] lets one heavy test run at a time, across threads and test programs;
 //! - [`ports`] finds free ports, [`process`] owns one child, [`agent`] one `lictor agent`, [`cluster`] many;
+//! - [`upstream`] is the DNS server that an agent asks for names of the world;
 //! - [`http`] and [`dns`] ask them, [`wait`] waits for a condition with a deadline;
 //! - [`conformance`] replays recorded conversations and compares the answers.
 //!
@@ -22,4 +23,5 @@ pub mod http;
 pub mod ports;
 pub mod process;
 pub mod turn;
+pub mod upstream;
 pub mod wait;

@@ -67,7 +67,6 @@ const IGNORED: &[&str] = &[
     "readreplica",
     "reconnecttimeout",
     "reconnecttimeoutwan",
-    "recursors",
     "rejoinafterleave",
     "reporting",
     "retryintervalwan",
@@ -244,6 +243,7 @@ fn joining(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definit
 fn dns(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
     partial.domain = some_text(fields, "domain")?;
     partial.alt_domain = some_text(fields, "altdomain")?;
+    partial.recursors = fields.texts("recursors")?;
     let Some(mut dns) = fields.fields("dnsconfig")? else { return Ok(()) };
     partial.node_ttl = dns.optional_duration("nodettl")?;
     for (service, ttl) in dns.map("servicettl")? {
@@ -258,6 +258,8 @@ fn dns(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionE
     partial.a_record_limit = dns.number("arecordlimit")?;
     partial.disable_compression = dns.optional_flag("disablecompression")?;
     partial.node_meta_txt = dns.optional_flag("enableadditionalnodemetatxt")?;
+    partial.recursor_timeout = dns.optional_duration("recursortimeout")?;
+    partial.recursor_strategy = some_text(&mut dns, "recursorstrategy")?;
     if let Some(mut soa) = dns.fields("soa")? {
         partial.soa_refresh = soa.number("refresh")?;
         partial.soa_retry = soa.number("retry")?;
@@ -265,7 +267,7 @@ fn dns(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionE
         partial.soa_min_ttl = soa.number("minttl")?;
         soa.finish().map_err(|error| error.within("dns_config: soa"))?;
     }
-    let unused = ["allowstale", "maxstale", "recursortimeout", "recursorstrategy", "usecache", "cachemaxage"];
+    let unused = ["allowstale", "maxstale", "usecache", "cachemaxage"];
     partial.ignored.extend(dns.ignore(&unused).into_iter().map(|key| format!("dns_config.{key}")));
     dns.finish().map_err(|error| error.within("dns_config"))
 }

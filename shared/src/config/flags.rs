@@ -93,6 +93,9 @@ pub struct AgentFlags {
     /// A second DNS domain with the same content
     #[arg(long, value_name = "DOMAIN")]
     alt_domain: Option<SmolStr>,
+    /// Who is asked for names outside the DNS domain; may be given several times
+    #[arg(long, value_name = "IP[:PORT]", action = ArgAction::Append)]
+    recursor: Vec<SmolStr>,
     /// trace, debug, info, warn or err [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<SmolStr>,
@@ -160,6 +163,7 @@ impl AgentFlags {
             serf_wan_port: self.serf_wan_port,
             domain: self.domain.clone(),
             alt_domain: self.alt_domain.clone(),
+            recursors: self.recursor.clone(),
             log_level: self.log_level.clone(),
             log_json: self.log_json,
             ignored: accepted.iter().filter(|(given, _)| *given).map(|(_, flag)| (*flag).into()).collect(),

@@ -60,6 +60,8 @@ partial! {
         a_record_limit: usize,
         disable_compression: bool,
         node_meta_txt: bool,
+        recursor_timeout: Duration,
+        recursor_strategy: SmolStr,
         soa_refresh: u32,
         soa_retry: u32,
         soa_expire: u32,
@@ -77,6 +79,7 @@ partial! {
     many {
         node_meta: Meta,
         service_ttl: std::collections::BTreeMap<SmolStr, Duration>,
+        recursors: Vec<SmolStr>,
         start_join: Vec<String>,
         retry_join: Vec<String>,
         services: Vec<ServiceDefinition>,

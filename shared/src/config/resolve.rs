@@ -13,6 +13,7 @@ use crate::dns;
 
 const HTTP_PORT: u16 = 8500;
 const DNS_PORT: u16 = 8600;
+const RECURSOR_PORT: u16 = 53;
 const SERF_LAN_PORT: u16 = 8301;
 const SERF_WAN_PORT: u16 = 8302;
 const SERVER_PORT: u16 = 8300;
@@ -44,12 +45,13 @@ pub fn resolve(said: Partial) -> Resolved<Config> {
     };
     let node_name = node_name(&said)?;
     let datacenter = datacenter(&said)?;
+    let listen = listen(&said, bind)?;
     Ok(Config {
         node_id: node_id(&said)?,
         role,
         advertise: advertise(&said, bind)?,
-        listen: listen(&said, bind)?,
-        dns: dns_settings(&said, &datacenter)?,
+        dns: dns_settings(&said, &datacenter, &listen)?,
+        listen,
         log: log(&said)?,
         join: Join {
             start: said.start_join,
@@ -210,7 +212,45 @@ fn sockets(setting: &'static str, addresses: &str, port: Option<u16>) -> Resolve
     addresses.split_whitespace().map(|text| Ok(SocketAddr::new(ip(setting, text)?, port))).collect()
 }
 
-fn dns_settings(said: &Partial, datacenter: &str) -> Resolved<dns::Settings> {
+/// The recursors, each once: an address, with a port where it is not 53. One of our own addresses would have us ask
+/// ourselves for ever.
+fn recursors(said: &Partial, listen: &Listen) -> Resolved<Vec<SocketAddr>> {
+    let mut recursors: Vec<SocketAddr> = Vec::new();
+    for text in &said.recursors {
+        let problem = |why| ConfigError::setting("recursors", format!("{text:?} {why}"));
+        let address = match text.parse() {
+            Ok(address) => address,
+            Err(_) => {
+                text.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, RECURSOR_PORT)).map_err(
+                    |_| problem("is no IP address, with or without a port (such as 10.0.0.53 or 10.0.0.53:5353)"),
+                )?
+            }
+        };
+        if address.port() == 0 || address.ip().is_unspecified() {
+            return Err(problem("is nobody's address (give one that a DNS server listens on)"));
+        }
+        if listen.dns.contains(&address) {
+            return Err(problem("is this agent's own DNS interface (give another DNS server)"));
+        }
+        if !recursors.contains(&address) {
+            recursors.push(address);
+        }
+    }
+    Ok(recursors)
+}
+
+fn recursor_strategy(said: &Partial) -> Resolved<dns::RecursorStrategy> {
+    match said.recursor_strategy.as_deref() {
+        None | Some("sequential") => Ok(dns::RecursorStrategy::Sequential),
+        Some("random") => Ok(dns::RecursorStrategy::Random),
+        Some(other) => {
+            let problem = format!("{other:?} is no strategy (give \"sequential\" or \"random\")");
+            Err(ConfigError::setting("dns_config.recursor_strategy", problem))
+        }
+    }
+}
+
+fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen) -> Resolved<dns::Settings> {
     let default = dns::Settings::default();
     let domain = |setting, text: &Option<SmolStr>| match text {
         None => Ok(None),
@@ -228,6 +268,9 @@ fn dns_settings(said: &Partial, datacenter: &str) -> Resolved<dns::Settings> {
         only_passing: said.only_passing.unwrap_or(default.only_passing),
         node_meta_txt: said.node_meta_txt.unwrap_or(default.node_meta_txt),
         disable_compression: said.disable_compression.unwrap_or(default.disable_compression),
+        recursors: recursors(said, listen)?,
+        recursor_timeout: said.recursor_timeout.unwrap_or(default.recursor_timeout),
+        recursor_strategy: recursor_strategy(said)?,
         soa: dns::Soa {
             refresh: said.soa_refresh.unwrap_or(default.soa.refresh),
             retry: said.soa_retry.unwrap_or(default.soa.retry),

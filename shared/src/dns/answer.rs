@@ -24,6 +24,8 @@ use crate::{
 const MAX_ALIASES: usize = 3;
 /// How many name servers are named.
 const MAX_NAME_SERVERS: usize = 3;
+/// How many targets of services outside our domains are looked up for one answer.
+const MAX_OUTSIDE: usize = 8;
 
 /// What is said to a question.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,10 @@ pub struct Answer {
     pub authority: Vec<Record>,
     /// What the client will want next: addresses of targets, meta of nodes.
     pub additional: Vec<Record>,
+    /// Names outside our domains that the answer leads to: an alias's target, targets of services.
+    pub outside: Vec<Name>,
+    /// Nothing is known here: a name outside our domains, or the name of an address that is none of ours.
+    pub is_elsewhere: bool,
 }
 
 impl Answer {
@@ -51,10 +57,12 @@ impl Answer {
             answers: Vec::new(),
             authority: Vec::new(),
             additional: Vec::new(),
+            outside: Vec::new(),
+            is_elsewhere: false,
         }
     }
 
-    fn not_ours(code: ResponseCode) -> Self {
+    pub(super) fn not_ours(code: ResponseCode) -> Self {
         Self { authoritative: false, ..Self::with(code) }
     }
 }
@@ -85,7 +93,7 @@ fn find(
     let question = question::parse(name, record_type, settings);
     let mut search = Search { state, settings, name, record_type, domain: question.domain, aliases, random };
     match question.subject {
-        Subject::Elsewhere => Answer::not_ours(ResponseCode::Refused),
+        Subject::Elsewhere => Answer { is_elsewhere: true, ..Answer::not_ours(ResponseCode::Refused) },
         Subject::Reverse(ip) => search.reverse(ip),
         _ if record_type == RecordType::SOA => search.start_of_authority(),
         _ if record_type == RecordType::NS => search.name_servers(),
@@ -175,19 +183,22 @@ impl<'a, R: Rng> Search<'a, R> {
         }
     }
 
-    /// A CNAME and, where it leads to a name of ours, what is there.
+    /// A CNAME and, where it leads to a name of ours, what is there; a name outside is for the recursors.
     fn alias(&mut self, target: Name, ttl: u32) -> Answer {
         let mut answers = vec![records::alias(self.name.clone(), ttl, target.clone())];
+        let mut outside = Vec::new();
         if self.aliases > 0 && self.record_type != RecordType::CNAME {
             let next = find(self.state, self.settings, &target, self.record_type, self.aliases - 1, self.random);
             answers.extend(next.answers);
+            outside = if next.is_elsewhere { vec![target] } else { next.outside };
         }
-        self.found(answers, Vec::new())
+        Answer { outside, ..self.found(answers, Vec::new()) }
     }
 
     fn servers(&self, instances: &[&Arc<Instance>], ttl: u32) -> Answer {
         let (mut answers, mut additional) = (Vec::new(), Vec::new());
         let (mut seen, mut targets, mut nodes) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut outside = Vec::new();
         for instance in instances {
             let Some((target, ip)) = self.target(instance) else { continue };
             if !seen.insert((target.clone(), instance.service.port)) {
@@ -196,6 +207,10 @@ impl<'a, R: Rng> Search<'a, R> {
             if let Some(ip) = ip.filter(|_| targets.insert(target.clone())) {
                 additional.push(records::address(target.clone(), ttl, ip));
             }
+            if ip.is_none() && outside.len() < MAX_OUTSIDE && targets.insert(target.clone()) && self.is_outside(&target)
+            {
+                outside.push(target.clone());
+            }
             answers.push(records::server(self.name.clone(), ttl, instance, target));
             let tell_meta = self.settings.node_meta_txt && nodes.insert(&instance.node.name);
             let named = || records::node_name(&instance.node, self.settings, self.domain);
@@ -203,7 +218,11 @@ impl<'a, R: Rng> Search<'a, R> {
                 additional.extend(records::meta(&name, ttl, &instance.node));
             }
         }
-        self.found(answers, additional)
+        Answer { outside, ..self.found(answers, additional) }
+    }
+
+    fn is_outside(&self, name: &Name) -> bool {
+        question::parse(name, RecordType::A, self.settings).subject == Subject::Elsewhere
     }
 
     /// Where an SRV record points: the node's name while the instance is at its node's address, a name made of the
@@ -240,7 +259,7 @@ impl<'a, R: Rng> Search<'a, R> {
         } else if self.settings.node_meta_txt {
             answer.additional.extend(meta);
         }
-        self.found(answer.answers, answer.additional)
+        Answer { outside: answer.outside, ..self.found(answer.answers, answer.additional) }
     }
 
     fn address(&self, ip: IpAddr) -> Answer {
@@ -267,7 +286,9 @@ impl<'a, R: Rng> Search<'a, R> {
                 Answer { answers, ..Answer::with(ResponseCode::NoError) }
             }
             // Someone else's address: what a recursor would be asked.
-            None => Answer { recursion_available: true, ..Answer::not_ours(ResponseCode::ServFail) },
+            None => {
+                Answer { recursion_available: true, is_elsewhere: true, ..Answer::not_ours(ResponseCode::ServFail) }
+            }
         }
     }
 

@@ -4,9 +4,8 @@
 //! are never trusted before the records are read.
 
 use hickory_proto::{
-    op::Message,
-    op::{Edns, Header, MessageType, Metadata, OpCode, Query, ResponseCode},
-    rr::DNSClass,
+    op::{Edns, Header, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
+    rr::{DNSClass, RecordType},
     serialize::binary::{BinDecodable, BinDecoder},
 };
 use rand::Rng;
@@ -15,6 +14,7 @@ use super::{
     Settings,
     answer::{Answer, answer},
     limit::{Envelope, Limit, fit},
+    recursor::Asked,
 };
 use crate::catalog::State;
 
@@ -26,7 +26,7 @@ const MAX_UDP_BYTES: u16 = 65_507;
 pub(super) const QUESTION_BYTES: u16 = 4096;
 
 /// How a question came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
     /// As a datagram: the answer has the size the client takes.
     Udp,
@@ -34,7 +34,43 @@ pub enum Transport {
     Tcp,
 }
 
-/// Answers a packet. `None`: it must not be answered (it is an answer itself, or too short to be a message).
+/// What is to be done about a packet.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Send this.
+    Reply(Vec<u8>),
+    /// Ask the recursors first.
+    Wait(Wait),
+}
+
+/// What the recursors are to be asked.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// The question itself.
+    Forward(Box<Forward>),
+    /// The names that the answer leads to.
+    Follow(Box<Follow>),
+}
+
+/// A question for the recursors.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub asked: Asked,
+    /// How many bytes the client takes.
+    pub limit: u16,
+    envelope: Envelope,
+}
+
+/// An answer of ours that leads to names outside our domains.
+#[derive(Debug)]
+pub(super) struct Follow {
+    envelope: Envelope,
+    answer: Answer,
+    limit: Limit,
+}
+
+/// Answers a packet without recursors: what they would be asked fails, what they could add is left out. `None`: it
+/// must not be answered (it is an answer itself, or too short to be a message).
 #[must_use]
 pub fn respond(
     packet: &[u8],
@@ -43,20 +79,34 @@ pub fn respond(
     settings: &Settings,
     random: &mut impl Rng,
 ) -> Option<Vec<u8>> {
+    match consider(packet, transport, state, settings, random)? {
+        Step::Reply(message) => Some(message),
+        Step::Wait(wait) => wait.give_up(),
+    }
+}
+
+/// As [`respond`], but says what the recursors are to be asked.
+pub(super) fn consider(
+    packet: &[u8],
+    transport: Transport,
+    state: &State,
+    settings: &Settings,
+    random: &mut impl Rng,
+) -> Option<Step> {
     let mut decoder = BinDecoder::new(packet);
     let header = Header::read(&mut decoder).ok()?;
     if header.metadata.message_type == MessageType::Response {
         return None;
     }
-    let metadata = Metadata::response_from_request(&header.metadata);
-    let mut envelope =
-        Envelope { metadata, query: None, edns: None, compress: true, mark_cut: settings.enable_truncate };
-    envelope.compress = !settings.disable_compression;
+    let mut metadata = Metadata::response_from_request(&header.metadata);
+    metadata.recursion_available = !settings.recursors.is_empty();
+    let (compress, mark_cut) = (!settings.disable_compression, settings.enable_truncate);
+    let mut envelope = Envelope { metadata, query: None, edns: None, compress, mark_cut };
     if header.metadata.op_code != OpCode::Query {
-        return envelope.refuse(ResponseCode::NotImp);
+        return envelope.refuse(ResponseCode::NotImp).map(Step::Reply);
     }
     let Some((query, edns)) = read(&mut decoder, &header) else {
-        return envelope.refuse(ResponseCode::FormErr);
+        return envelope.refuse(ResponseCode::FormErr).map(Step::Reply);
     };
     let said = match &edns {
         Some(edns) if edns.version() > 0 => Err(ResponseCode::BADVERS),
@@ -71,8 +121,54 @@ pub fn respond(
         edns
     });
     match said {
-        Ok(answer) => envelope.send(&answer, limit),
-        Err(code) => envelope.refuse(code),
+        Ok(answer) if answer.is_elsewhere && envelope.metadata.recursion_available => {
+            match Asked::read(packet, &header.metadata, edns.as_ref()) {
+                Some(asked) => {
+                    Some(Step::Wait(Wait::Forward(Box::new(Forward { asked, limit: limit.bytes, envelope }))))
+                }
+                None => envelope.refuse(ResponseCode::FormErr).map(Step::Reply),
+            }
+        }
+        Ok(answer) if !answer.outside.is_empty() && envelope.metadata.recursion_available => {
+            Some(Step::Wait(Wait::Follow(Box::new(Follow { envelope, answer, limit }))))
+        }
+        Ok(answer) => envelope.send(&answer, limit).map(Step::Reply),
+        Err(code) => envelope.refuse(code).map(Step::Reply),
+    }
+}
+
+impl Wait {
+    /// The message without the recursors.
+    pub(super) fn give_up(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Forward(forward) => forward.fail(),
+            Self::Follow(follow) => follow.finish(&[]),
+        }
+    }
+}
+
+impl Forward {
+    /// The message that says that nobody could tell.
+    pub(super) fn fail(self) -> Option<Vec<u8>> {
+        self.envelope.refuse(ResponseCode::ServFail)
+    }
+}
+
+impl Follow {
+    /// What the recursors are to be asked, an address record type for clients that want any.
+    pub(super) fn questions(&self) -> Vec<Asked> {
+        let asked = self.envelope.query.as_ref().map_or(RecordType::A, |query| query.query_type);
+        let kind = if matches!(asked, RecordType::SRV | RecordType::ANY) { RecordType::A } else { asked };
+        self.answer.outside.iter().map(|name| Asked::ours(name, kind)).collect()
+    }
+
+    /// The message with what they said: after an alias in the answer, for a target beside it.
+    pub(super) fn finish(mut self, said: &[Vec<u8>]) -> Option<Vec<u8>> {
+        let is_service = self.envelope.query.as_ref().is_some_and(|query| query.query_type == RecordType::SRV);
+        let to = if is_service { &mut self.answer.additional } else { &mut self.answer.answers };
+        let messages = said.iter().filter_map(|message| Message::from_vec(message).ok());
+        to.extend(messages.flat_map(|message| message.answers).filter(|record| record.dns_class == DNSClass::IN));
+        self.envelope.send(&self.answer, self.limit)
     }
 }
 
@@ -104,7 +200,7 @@ impl Envelope {
     fn send(mut self, answer: &Answer, limit: Limit) -> Option<Vec<u8>> {
         self.metadata.response_code = answer.code;
         self.metadata.authoritative = answer.authoritative;
-        self.metadata.recursion_available = answer.recursion_available;
+        self.metadata.recursion_available |= answer.recursion_available;
         if answer.code == ResponseCode::Refused {
             // Who is refused is not told what we can do either.
             self.edns = None;
@@ -122,14 +218,6 @@ impl Envelope {
 
     fn refuse(mut self, code: ResponseCode) -> Option<Vec<u8>> {
         self.metadata.response_code = code;
-        let answer = Answer {
-            code,
-            authoritative: false,
-            recursion_available: false,
-            answers: Vec::new(),
-            authority: Vec::new(),
-            additional: Vec::new(),
-        };
-        fit(&self, &answer, Limit { answers: 0, bytes: UDP_BYTES }).ok()
+        fit(&self, &Answer::not_ours(code), Limit { answers: 0, bytes: UDP_BYTES }).ok()
     }
 }

@@ -24,6 +24,7 @@ pub(super) struct Limit {
 }
 
 /// All of a message but its records.
+#[derive(Debug)]
 pub(super) struct Envelope {
     pub metadata: Metadata,
     pub query: Option<Query>,

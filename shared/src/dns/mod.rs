@@ -8,13 +8,16 @@
 //! per packet, accepts any number of TCP connections, spins when descriptors run out, allocates by the packet's own
 //! question count before reading it, and logs two lines at info per question.
 //!
-//! Not here yet: recursors (names outside our domain are refused), prepared queries and other datacenters (NXDOMAIN).
+//! Names outside our domain are asked of the configured `recursor`s, or refused where there are none.
+//!
+//! Not here yet: prepared queries and other datacenters (NXDOMAIN).
 
 mod answer;
 mod handler;
 mod limit;
 mod question;
 mod records;
+mod recursor;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -60,6 +63,22 @@ pub struct Settings {
     pub disable_compression: bool,
     /// The times in SOA records.
     pub soa: Soa,
+    /// Who is asked for names outside our domain; none: they are refused.
+    pub recursors: Vec<SocketAddr>,
+    /// How long one of them may take.
+    pub recursor_timeout: Duration,
+    /// In which order they are asked.
+    pub recursor_strategy: RecursorStrategy,
+}
+
+/// In which order recursors are asked. One that did not answer lately comes after the others in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecursorStrategy {
+    /// As they are written, each time.
+    #[default]
+    Sequential,
+    /// In an order drawn anew each time.
+    Random,
 }
 
 /// The times in SOA records (RFC 1035, section 3.3.13), in seconds.
@@ -96,6 +115,9 @@ impl Default for Settings {
             node_meta_txt: true,
             disable_compression: false,
             soa: Soa::default(),
+            recursors: Vec::new(),
+            recursor_timeout: Duration::from_secs(2),
+            recursor_strategy: RecursorStrategy::default(),
         }
     }
 }

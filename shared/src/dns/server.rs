@@ -1,7 +1,8 @@
 //! The sockets: one UDP socket read by a few tasks, one TCP listener with a bounded number of connections.
 //!
-//! A UDP task answers a question before it takes the next, in the same buffer. A TCP connection (RFC 7766) is closed
-//! when it is idle or its client does not read.
+//! A UDP task answers a question before it takes the next, in the same buffer; what recursors have to be asked waits
+//! in a task of its own, also on a TCP connection, whose answers may so come in another order (RFC 7766, section
+//! 6.2.1.1). A connection is closed when it is idle or its client does not read.
 
 use std::{
     io::{self, ErrorKind},
@@ -11,16 +12,21 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UdpSocket},
-    sync::Semaphore,
+    net::{
+        TcpListener, TcpStream, UdpSocket,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Mutex, Semaphore},
     time::{sleep, timeout},
 };
 
 use super::{
     Error, Settings,
-    handler::{QUESTION_BYTES, Transport, respond},
+    handler::{QUESTION_BYTES, Step, Transport, Wait, consider},
+    recursor::Recursors,
 };
 use crate::{tasks::Tasks, view::Reader};
 
@@ -28,6 +34,8 @@ use crate::{tasks::Tasks, view::Reader};
 const MAX_UDP_TASKS: usize = 4;
 /// TCP connections at once; more are closed at once.
 const MAX_CONNECTIONS: usize = 512;
+/// Questions of one connection that wait for recursors at once; with more it is not read on.
+const MAX_WAITING: u32 = 32;
 /// How long a connection may be silent, and how long a client may take to read an answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when no more connections can be accepted (no free descriptor).
@@ -75,37 +83,95 @@ async fn bind_both(address: SocketAddr) -> Result<Bound, Error> {
 }
 
 /// Starts answering; returns at once. A socket that fails ends its task, and so the process (see [`Tasks::spawn`]).
-pub fn serve(bound: Bound, settings: Settings, reader: Reader, tasks: &Tasks) {
-    let Bound { udp, tcp, address } = bound;
-    let responder = Responder { settings: Arc::new(settings), reader };
-    let udp = Arc::new(udp);
-    for _ in 0..available_parallelism().map_or(1, usize::from).min(MAX_UDP_TASKS) {
-        let (udp, responder, stopping) = (udp.clone(), responder.clone(), tasks.stopping());
-        tasks.spawn("DNS by UDP", async move {
-            let ended = stopping.run_until_cancelled(responder.datagrams(&udp)).await;
-            let Some(Err(reason)) = ended else { return Ok(()) };
-            Err(Error::Socket { address, protocol: "UDP", reason })
-        });
+pub fn serve(sockets: Vec<Bound>, settings: Settings, reader: Reader, tasks: &Tasks) {
+    let recursors = Recursors::new(&settings, tasks);
+    let responder = Responder { settings: Arc::new(settings), reader, recursors, tasks: tasks.clone() };
+    for bound in sockets {
+        responder.serve(bound, tasks);
     }
-    let (short, stopping) = (tasks.clone(), tasks.stopping());
-    tasks.spawn("DNS by TCP", async move {
-        stopping.run_until_cancelled(responder.connections(&tcp, &short)).await;
-        Ok::<(), Error>(())
-    });
 }
-
 #[derive(Clone)]
 struct Responder {
     settings: Arc<Settings>,
     reader: Reader,
+    recursors: Option<Arc<Recursors>>,
+    tasks: Tasks,
+}
+
+/// A question that waits for recursors.
+struct Later {
+    recursors: Arc<Recursors>,
+    wait: Wait,
+    transport: Transport,
+}
+
+impl Later {
+    /// The message, in its time.
+    async fn reply(self) -> Option<Vec<u8>> {
+        let Self { recursors, wait, transport } = self;
+        let Some(_place) = recursors.place() else { return wait.give_up() };
+        match wait {
+            Wait::Forward(forward) => match recursors.resolve(&forward.asked, transport).await {
+                Some(kept) => Some(kept.reply(&forward.asked, forward.limit)),
+                None => forward.fail(),
+            },
+            Wait::Follow(follow) => {
+                let questions = follow.questions();
+                let said = questions.iter().map(async |asked| {
+                    let kept = recursors.resolve(asked, transport).await?;
+                    Some(kept.reply(asked, u16::MAX))
+                });
+                let said: Vec<Vec<u8>> = join_all(said).await.into_iter().flatten().collect();
+                follow.finish(&said)
+            }
+        }
+    }
+}
+
+/// What a client gets.
+enum Outcome {
+    /// This, or nothing.
+    Now(Option<Vec<u8>>),
+    /// What the recursors are asked for first.
+    Later(Later),
 }
 
 impl Responder {
-    fn respond(&self, packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        respond(packet, transport, &self.reader.load(), &self.settings, &mut rand::rng())
+    fn serve(&self, bound: Bound, tasks: &Tasks) {
+        let Bound { udp, tcp, address } = bound;
+        let udp = Arc::new(udp);
+        for _ in 0..available_parallelism().map_or(1, usize::from).min(MAX_UDP_TASKS) {
+            let (udp, responder, stopping) = (udp.clone(), self.clone(), tasks.stopping());
+            tasks.spawn("DNS by UDP", async move {
+                let ended = stopping.run_until_cancelled(responder.datagrams(&udp)).await;
+                let Some(Err(reason)) = ended else { return Ok(()) };
+                Err(Error::Socket { address, protocol: "UDP", reason })
+            });
+        }
+        let (responder, stopping) = (self.clone(), tasks.stopping());
+        tasks.spawn("DNS by TCP", async move {
+            stopping.run_until_cancelled(responder.connections(&tcp)).await;
+            Ok::<(), Error>(())
+        });
     }
 
-    async fn datagrams(&self, socket: &UdpSocket) -> io::Result<()> {
+    fn respond(&self, packet: &[u8], transport: Transport) -> Outcome {
+        let step = consider(packet, transport, &self.reader.load(), &self.settings, &mut rand::rng());
+        let wait = match step {
+            None => return Outcome::Now(None),
+            Some(Step::Reply(message)) => return Outcome::Now(Some(message)),
+            Some(Step::Wait(wait)) => wait,
+        };
+        let Some(recursors) = &self.recursors else { return Outcome::Now(wait.give_up()) };
+        if let Wait::Forward(forward) = &wait
+            && let Some(kept) = recursors.known(&forward.asked)
+        {
+            return Outcome::Now(Some(kept.reply(&forward.asked, forward.limit)));
+        }
+        Outcome::Later(Later { recursors: recursors.clone(), wait, transport })
+    }
+
+    async fn datagrams(&self, socket: &Arc<UdpSocket>) -> io::Result<()> {
         let mut buffer = vec![0; usize::from(QUESTION_BYTES)];
         loop {
             let (length, client) = match socket.recv_from(&mut buffer).await {
@@ -116,14 +182,22 @@ impl Responder {
                 }
                 Err(error) => return Err(error),
             };
-            let Some(answer) = self.respond(&buffer[..length], Transport::Udp) else { continue };
-            if let Err(error) = socket.send_to(&answer, client).await {
-                tracing::debug!(%client, %error, "DNS: an answer could not be sent");
+            match self.respond(&buffer[..length], Transport::Udp) {
+                Outcome::Now(None) => {}
+                Outcome::Now(Some(answer)) => send(socket, &answer, client).await,
+                Outcome::Later(later) => {
+                    let (socket, stopping) = (socket.clone(), self.tasks.stopping());
+                    self.tasks.spawn_short(async move {
+                        if let Some(Some(answer)) = stopping.run_until_cancelled(later.reply()).await {
+                            send(&socket, &answer, client).await;
+                        }
+                    });
+                }
             }
         }
     }
 
-    async fn connections(&self, listener: &TcpListener, tasks: &Tasks) {
+    async fn connections(&self, listener: &TcpListener) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let (stream, client) = match listener.accept().await {
@@ -138,8 +212,8 @@ impl Responder {
                 tracing::debug!(%client, "DNS: too many connections");
                 continue;
             };
-            let (responder, stopping) = (self.clone(), tasks.stopping());
-            tasks.spawn_short(async move {
+            let (responder, stopping) = (self.clone(), self.tasks.stopping());
+            self.tasks.spawn_short(async move {
                 if let Some(Err(error)) = stopping.run_until_cancelled(responder.connection(stream)).await {
                     tracing::debug!(%client, %error, "DNS: the connection ended");
                 }
@@ -148,22 +222,51 @@ impl Responder {
         }
     }
 
-    /// Questions and answers, each after its length (RFC 1035, section 4.2.2), one after the other.
-    async fn connection(&self, mut stream: TcpStream) -> io::Result<()> {
+    /// Questions and answers, each after its length (RFC 1035, section 4.2.2).
+    async fn connection(&self, stream: TcpStream) -> io::Result<()> {
+        let (mut from, to) = stream.into_split();
+        let to = Arc::new(Mutex::new(to));
+        let waiting = Arc::new(Semaphore::new(MAX_WAITING as usize));
         let mut question = Vec::new();
         loop {
-            if timeout(CONNECTION_TIMEOUT, read(&mut stream, &mut question)).await?.is_err() {
-                return Ok(());
+            if timeout(CONNECTION_TIMEOUT, read(&mut from, &mut question)).await?.is_err() {
+                // Nothing more is asked; what was is answered.
+                return waiting.acquire_many(MAX_WAITING).await.map(drop).map_err(io::Error::other);
             }
-            let Some(answer) = self.respond(&question, Transport::Tcp) else { return Ok(()) };
-            let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
-            let message = [&length.to_be_bytes()[..], &answer].concat();
-            timeout(CONNECTION_TIMEOUT, stream.write_all(&message)).await??;
+            match self.respond(&question, Transport::Tcp) {
+                Outcome::Now(None) => return Ok(()),
+                Outcome::Now(Some(answer)) => write(&to, &answer).await?,
+                Outcome::Later(later) => {
+                    let place = waiting.clone().acquire_owned().await.map_err(io::Error::other)?;
+                    let (to, stopping) = (to.clone(), self.tasks.stopping());
+                    self.tasks.spawn_short(async move {
+                        if let Some(Some(answer)) = stopping.run_until_cancelled(later.reply()).await
+                            && let Err(error) = write(&to, &answer).await
+                        {
+                            tracing::debug!(%error, "DNS: an answer could not be written");
+                        }
+                        drop(place);
+                    });
+                }
+            }
         }
     }
 }
 
-async fn read(stream: &mut TcpStream, question: &mut Vec<u8>) -> io::Result<()> {
+async fn send(socket: &UdpSocket, answer: &[u8], client: SocketAddr) {
+    if let Err(error) = socket.send_to(answer, client).await {
+        tracing::debug!(%client, %error, "DNS: an answer could not be sent");
+    }
+}
+
+async fn write(to: &Mutex<OwnedWriteHalf>, answer: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
+    let message = [&length.to_be_bytes()[..], answer].concat();
+    let mut to = to.lock().await;
+    timeout(CONNECTION_TIMEOUT, to.write_all(&message)).await?
+}
+
+async fn read(stream: &mut OwnedReadHalf, question: &mut Vec<u8>) -> io::Result<()> {
     let length = stream.read_u16().await?;
     if length > QUESTION_BYTES {
         return Err(io::Error::other(format!("a question of {length} bytes")));

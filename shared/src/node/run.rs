@@ -159,9 +159,7 @@ impl Sockets {
         for listener in self.http {
             tasks.spawn("HTTP", http::serve(context.clone(), listener, tasks.clone()));
         }
-        for bound in self.dns {
-            dns::serve(bound, config.dns.clone(), reader.clone(), tasks);
-        }
+        dns::serve(self.dns, config.dns.clone(), reader.clone(), tasks);
     }
 }
 

@@ -16,7 +16,7 @@ async fn started(state: State) -> (SocketAddr, Tasks) {
     writer.replace(state);
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, tasks) = (bound.address(), Tasks::new());
-    serve(bound, Settings::default(), reader, &tasks);
+    serve(vec![bound], Settings::default(), reader, &tasks);
     (address, tasks)
 }
 
