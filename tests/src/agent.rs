@@ -83,6 +83,15 @@ impl Agent {
         self
     }
 
+    /// Answers DNS on this port instead of a free one.
+    #[must_use]
+    pub fn with_dns_port(mut self, port: u16) -> Self {
+        let free = format!("-dns-port={}", self.ports.dns);
+        self.arguments.retain(|argument| *argument != free);
+        self.ports.dns = port;
+        self.argument(format!("-dns-port={port}"))
+    }
+
     /// Adds a `-retry-join` for each of `agents`.
     #[must_use]
     pub fn joining<'a>(mut self, agents: impl IntoIterator<Item = &'a Ports>) -> Self {

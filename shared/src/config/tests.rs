@@ -170,3 +170,35 @@ fn an_hcl_file_is_not_passed_over() {
     let error = load(&["-dev", &format!("-config-dir={}", dir.path().display())]).unwrap_err();
     assert!(error.contains("a.hcl: files in HCL cannot be read by this version (write the same in JSON)"), "{error}");
 }
+
+#[test]
+fn recursors_are_addresses_and_not_our_own() {
+    let config =
+        load(&["-dev", "-recursor=10.0.0.53", "-recursor=[::1]:5353", "-recursor=::1", "-recursor=10.0.0.53:53"]);
+    let expected = ["10.0.0.53:53", "[::1]:5353", "[::1]:53"].map(|address| address.parse().unwrap());
+    assert_eq!(config.unwrap().dns.recursors, expected);
+
+    let table = [
+        ("-recursor=dns.example.com", "no IP address"),
+        ("-recursor=127.0.0.1:8600", "own DNS interface"),
+        ("-recursor=0.0.0.0", "nobody's address"),
+    ];
+    for (flag, problem) in table {
+        let error = load(&["-dev", flag]).unwrap_err();
+        assert!(error.contains("recursors") && error.contains(problem), "{flag}: {error}");
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dns.json");
+    let flag = format!("-config-file={}", file.display());
+    let text =
+        r#"{"recursors": ["10.0.0.1"], "dns_config": {"recursor_timeout": "500ms", "recursor_strategy": "random"}}"#;
+    fs::write(&file, text).unwrap();
+    let dns = load(&["-dev", &flag]).unwrap().dns;
+    assert_eq!(dns.recursors.len(), 1);
+    assert_eq!(dns.recursor_timeout, Duration::from_millis(500));
+    assert_eq!(dns.recursor_strategy, dns::RecursorStrategy::Random);
+    fs::write(&file, r#"{"dns_config": {"recursor_strategy": "best"}}"#).unwrap();
+    let error = load(&["-dev", &flag]).unwrap_err();
+    assert!(error.contains("dns_config.recursor_strategy") && error.contains("\"best\""), "{error}");
+}
