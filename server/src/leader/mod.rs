@@ -6,6 +6,7 @@
 //! two leaders in a row may say the same.
 
 pub mod formation;
+pub mod reaper;
 pub mod reconcile;
 #[cfg(test)]
 mod testing;
@@ -21,6 +22,7 @@ use lictor_shared::{
     backend::Consistency,
     command::{Command, Outcome},
     gossip::{Member, MemberStatus, Pool},
+    model::Time,
     node::tags,
     tasks::Tasks,
     view::Reader,
@@ -218,7 +220,8 @@ impl Run {
         for _ in 0..2 {
             let state = duties.reader.load_full();
             let lost = self.unmet.look(&members, &state, Instant::now());
-            let commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
+            let mut commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
+            commands.extend(reaper::commands(&state, Time::now()));
             if commands.is_empty() {
                 break;
             }

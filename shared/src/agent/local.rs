@@ -15,7 +15,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     AgentError,
-    check::{self, Kind},
+    check::{self, Kind, ScriptChecks},
     definition::{CheckRegistration, ServiceDefinition},
     duration,
 };
@@ -44,6 +44,7 @@ pub(super) struct Local {
     to_start: BTreeSet<Key>,
     last_run: u64,
     output_delay: Duration,
+    script_checks: ScriptChecks,
 }
 
 /// A check with what is known only here.
@@ -104,7 +105,7 @@ pub(super) struct Ticked {
 }
 
 impl Local {
-    pub(super) fn new(node: Node, is_server: bool, output_delay: Duration) -> Self {
+    pub(super) fn new(node: Node, is_server: bool, output_delay: Duration, script_checks: ScriptChecks) -> Self {
         Self {
             node,
             is_server,
@@ -117,6 +118,7 @@ impl Local {
             to_start: BTreeSet::new(),
             last_run: 0,
             output_delay,
+            script_checks,
         }
     }
 
@@ -200,7 +202,7 @@ impl Local {
                 return;
             }
         }
-        let kind = check::kind(&registration.definition).ok();
+        let kind = check::kind(&registration.definition, origin, self.script_checks).ok();
         self.start(row, kind, known, now);
     }
 
@@ -244,7 +246,7 @@ impl Local {
             successes: 0,
             failures: 0,
         };
-        if matches!(kind, Some(Kind::Http | Kind::Tcp)) {
+        if kind.is_some_and(|kind| kind != Kind::Ttl) {
             self.to_start.insert(key.clone());
         }
         self.bound.insert((group_of(&check.row), key.clone()));
@@ -328,10 +330,11 @@ impl Local {
         Ok(())
     }
 
-    /// Takes the result of a run, counting successes and failures in a row as the definition asks.
-    pub(super) fn record(&mut self, key: &Key, run: u64, found: Status, output: &str, now: Instant) {
-        let Some(check) = self.checks.get_mut(key).filter(|check| check.run == run) else { return };
-        let Some(definition) = check.row.runs.as_deref() else { return };
+    /// Takes the result of a run, counting successes and failures in a row as the definition asks. Whether the registry
+    /// is to hear of it now.
+    pub(super) fn record(&mut self, key: &Key, run: u64, found: Status, output: &str, now: Instant) -> bool {
+        let Some(check) = self.checks.get_mut(key).filter(|check| check.run == run) else { return false };
+        let Some(definition) = check.row.runs.as_deref() else { return false };
         let (passing_after, critical_after) = (definition.success_before_passing, definition.failures_before_critical);
         let warning_after = match definition.failures_before_warning {
             0 => critical_after,
@@ -348,25 +351,27 @@ impl Local {
             (check.successes, check.failures) = (check.successes.saturating_add(1), 0);
             if check.successes >= passing_after { found } else { check.row.status }
         };
-        self.settle(key, status, output, now);
+        self.settle(key, status, output, now)
     }
 
-    fn settle(&mut self, key: &Key, status: Status, output: &str, now: Instant) {
-        let Some(check) = self.checks.get_mut(key) else { return };
-        let limit = match check.definition().map_or(0, |definition| definition.output_max_size) {
-            0 => OUTPUT_MAX,
-            limit => limit as usize,
-        };
+    fn settle(&mut self, key: &Key, status: Status, output: &str, now: Instant) -> bool {
+        let Some(check) = self.checks.get_mut(key) else { return false };
+        let limit = check::output::limit(check.definition());
         let limit = (0..=limit.min(output.len())).rev().find(|end| output.is_char_boundary(*end)).unwrap_or(0);
         let output = &output[..limit];
         let (new_status, new_output) = (status != check.row.status, output != check.row.output);
+        if !new_status && !new_output && check.known {
+            return false;
+        }
         check.set(status, output.into(), now);
         if new_output && check.output_due.is_none_or(|due| due <= now) {
             check.output_due = now.checked_add(self.output_delay);
         }
-        if new_status || (new_output && self.output_delay.is_zero()) {
+        let tells = new_status || (new_output && self.output_delay.is_zero());
+        if tells {
             self.dirty.insert(group_of(&check.row));
         }
+        tells
     }
 
     /// Does what is due: TTLs that ended, services critical for too long.
@@ -472,7 +477,8 @@ impl Local {
 
     fn adopt_check(&mut self, check: &Check, now: Instant) {
         let mut row = check.clone();
-        let kind = match row.runs.as_deref().map(check::kind) {
+        let runs = row.runs.as_deref().map(|runs| check::kind(runs, Origin::Agent, self.script_checks));
+        let kind = match runs {
             None => None,
             Some(Ok(kind)) => Some(kind),
             Some(Err(_)) => {

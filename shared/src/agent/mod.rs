@@ -5,7 +5,7 @@
 //! deregisters what was critical for too long; `maintenance` takes things out by hand. [`Agent`] is the one handle to all of it.
 //!
 //! Nothing here is kept on disk: after a restart the files are read again, and what came by HTTP is taken up from the
-//! registry. Commands read from the registry are never run.
+//! registry. Commands read from the registry are run only where any that come by HTTP are (`enable_script_checks`).
 
 pub mod check;
 mod clock;
@@ -31,9 +31,11 @@ use tokio::{
     time::Instant,
 };
 
+pub use self::check::ScriptChecks;
 pub use self::local::{LOCAL_ROWS_MAX, OUTPUT_MAX};
 pub use self::maintenance::is_maintenance;
 use self::{
+    check::Tls,
     definition::{CheckRegistration, ServiceDefinition},
     local::Local,
 };
@@ -47,8 +49,10 @@ use crate::{
 
 /// How long a registration waits until it is seen in the registry; after that it is still on its way.
 const REGISTRATION_WAIT: Duration = Duration::from_secs(1);
-/// Checks that run at the same moment; the others wait their turn.
-const RUNS_AT_ONCE: usize = 256;
+/// Checks that run at the same moment; the others wait their turn. Many, since most of them only wait for a peer.
+const RUNS_AT_ONCE: usize = 1024;
+/// The same for checks that start a process.
+const PROCESSES_AT_ONCE: usize = 64;
 
 /// How an agent is to behave.
 #[derive(Clone, Debug)]
@@ -61,6 +65,8 @@ pub struct AgentSettings {
     pub is_server: bool,
     /// How long a change of a check's output alone may wait; zero writes it at once. Consul's default: 5 minutes.
     pub check_update_interval: Duration,
+    /// Whose commands may be run as checks.
+    pub script_checks: ScriptChecks,
     /// The time between two full comparisons that nothing called for. Consul's default: 1 minute.
     pub sync_interval: Duration,
 }
@@ -104,7 +110,10 @@ struct Inner {
     deadlines: Notify,
     adopted: watch::Sender<bool>,
     tasks: OnceLock<Tasks>,
-    runs: Semaphore,
+    script_checks: ScriptChecks,
+    turns: Semaphore,
+    process_turns: Semaphore,
+    tls: Tls,
 }
 
 impl Inner {
@@ -118,8 +127,13 @@ impl Agent {
     /// An agent that takes registrations but does nothing yet; see [`Agent::start`].
     #[must_use]
     pub fn new(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>) -> Self {
+        Self::with_tls(settings, reader, backend, Tls::default())
+    }
+
+    fn with_tls(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>, tls: Tls) -> Self {
         let node = completed(settings.node);
-        let local = Local::new(node.clone(), settings.is_server, settings.check_update_interval);
+        let local =
+            Local::new(node.clone(), settings.is_server, settings.check_update_interval, settings.script_checks);
         Self {
             inner: Arc::new(Inner {
                 node,
@@ -132,7 +146,10 @@ impl Agent {
                 deadlines: Notify::new(),
                 adopted: watch::Sender::new(false),
                 tasks: OnceLock::new(),
-                runs: Semaphore::new(RUNS_AT_ONCE),
+                script_checks: settings.script_checks,
+                turns: Semaphore::new(RUNS_AT_ONCE),
+                process_turns: Semaphore::new(PROCESSES_AT_ONCE),
+                tls,
             }),
         }
     }
@@ -193,7 +210,7 @@ impl Agent {
         definition: ServiceDefinition,
         replace_existing_checks: bool,
     ) -> Result<(), AgentError> {
-        refuse_unsupported(&definition.checks)?;
+        self.refuse_unsupported(&definition.checks, Origin::Agent)?;
         let now = Instant::now();
         self.change(|local| local.put_service(&definition, Origin::Agent, replace_existing_checks, now))?;
         self.settled(&definition.service.id.key()).await;
@@ -216,7 +233,7 @@ impl Agent {
     /// # Errors
     /// When its service is not registered here, it cannot be run here, or the table is full.
     pub async fn register_check(&self, registration: CheckRegistration) -> Result<(), AgentError> {
-        refuse_unsupported([&registration])?;
+        self.refuse_unsupported([&registration], Origin::Agent)?;
         let now = Instant::now();
         self.change(|local| local.put_check(&registration, Origin::Agent, now))?;
         self.settled(&registration.service_id.key()).await;
@@ -250,8 +267,29 @@ impl Agent {
     /// When a check cannot be run here, names a service that is not there, or there are too many; then nothing is
     /// changed.
     pub fn load_files(&self, services: &[ServiceDefinition], checks: &[CheckRegistration]) -> Result<(), AgentError> {
-        refuse_unsupported(services.iter().flat_map(|definition| &definition.checks).chain(checks))?;
+        let nested = services.iter().flat_map(|definition| &definition.checks);
+        self.refuse_unsupported(nested.chain(checks), Origin::File)?;
         self.change(|local| local.replace_files(services, checks, Instant::now()))
+    }
+
+    fn refuse_unsupported<'a>(
+        &self,
+        checks: impl IntoIterator<Item = &'a CheckRegistration>,
+        origin: Origin,
+    ) -> Result<(), AgentError> {
+        let scripts = self.inner.script_checks;
+        checks.into_iter().try_for_each(|check| match check::kind(&check.definition, origin, scripts) {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(AgentError::Unsupported(reason)),
+        })
+    }
+
+    /// Takes the result of a run; wakes others only where it changes something for them.
+    fn record(&self, key: &Key, run: u64, status: Status, output: &str) {
+        if self.inner.local().record(key, run, status, output, Instant::now()) {
+            self.inner.changed.notify_one();
+            self.inner.deadlines.notify_one();
+        }
     }
 
     /// Changes the local table, starts the checks that came, and wakes those who act on it.
@@ -285,13 +323,6 @@ impl Agent {
         };
         let _ = tokio::time::timeout(REGISTRATION_WAIT, seen).await;
     }
-}
-
-fn refuse_unsupported<'a>(checks: impl IntoIterator<Item = &'a CheckRegistration>) -> Result<(), AgentError> {
-    checks.into_iter().try_for_each(|check| match check::kind(&check.definition) {
-        Ok(_) => Ok(()),
-        Err(reason) => Err(AgentError::Unsupported(reason)),
-    })
 }
 
 /// Adds the tagged addresses and the meta that every Consul node has.

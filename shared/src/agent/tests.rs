@@ -1,5 +1,7 @@
 //! The agent against a registry in memory.
 
+mod kinds;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -88,16 +90,19 @@ impl Backend for Registry {
     }
 }
 
-fn idle(registry: &Arc<Registry>, is_server: bool) -> Agent {
-    let node = Node { name: "here".into(), address: "127.0.0.1".into(), ..Node::default() };
-    let settings = AgentSettings {
-        node,
+fn settings(is_server: bool) -> AgentSettings {
+    AgentSettings {
+        node: Node { name: "here".into(), address: "127.0.0.1".into(), ..Node::default() },
         datacenter: "dc1".into(),
         is_server,
         check_update_interval: Duration::from_secs(300),
+        script_checks: ScriptChecks::Off,
         sync_interval: Duration::from_secs(60),
-    };
-    Agent::new(settings, registry.reader.clone(), registry.clone())
+    }
+}
+
+fn idle(registry: &Arc<Registry>, is_server: bool) -> Agent {
+    Agent::new(settings(is_server), registry.reader.clone(), registry.clone())
 }
 
 async fn started(registry: &Arc<Registry>) -> (Agent, Tasks) {
@@ -422,7 +427,7 @@ async fn files_replace_what_earlier_files_registered_and_nothing_else() {
     assert_eq!(agent.load_files(std::slice::from_ref(&a), &[orphan]), Err(AgentError::UnknownService("b".into())));
     let script = check(&json!({"Name": "x", "Args": ["true"], "Interval": "1s"}));
     let refused = agent.load_files(&[], &[script]).unwrap_err().to_string();
-    assert!(refused.contains("script checks"), "{refused}");
+    assert!(refused.contains("Scripts are disabled"), "{refused}");
     assert_eq!(ids(&agent), "a b by-http");
 
     let about_http = check(&json!({"Name": "x", "ServiceID": "by-http", "TTL": "1h"}));

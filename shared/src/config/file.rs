@@ -279,11 +279,8 @@ fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     partial.log_json = fields.optional_flag("logjson")?;
     partial.leave_on_terminate = fields.optional_flag("leaveonterminate")?;
     partial.skip_leave_on_interrupt = fields.optional_flag("skipleaveoninterrupt")?;
-    for key in ["enablescriptchecks", "enablelocalscriptchecks"] {
-        if fields.flag(key)? {
-            partial.ignored.push(key.into());
-        }
-    }
+    partial.enable_script_checks = fields.optional_flag("enablescriptchecks")?;
+    partial.enable_local_script_checks = fields.optional_flag("enablelocalscriptchecks")?;
     if let Some(mut limits) = fields.fields("limits")? {
         partial.http_max_conns_per_client = limits.number("httpmaxconnsperclient")?;
         let unused = ["rpcrate", "rpcmaxburst", "rpcmaxconnsperclient", "rpchandshaketimeout", "httpshandshaketimeout"];

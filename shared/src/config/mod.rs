@@ -24,7 +24,10 @@ use uuid::Uuid;
 
 pub use self::{arguments::go_style_args, error::ConfigError, flags::AgentFlags};
 use crate::{
-    agent::definition::{CheckRegistration, ServiceDefinition},
+    agent::{
+        ScriptChecks,
+        definition::{CheckRegistration, ServiceDefinition},
+    },
     dns,
     model::Meta,
 };
@@ -56,6 +59,8 @@ pub struct Config {
     pub discovery_max_stale: Duration,
     /// How long a change of a check's output alone may wait.
     pub check_update_interval: Duration,
+    /// Whose commands may be run as checks.
+    pub script_checks: ScriptChecks,
     /// Connections that one address may hold to the HTTP interface.
     pub http_max_conns_per_client: usize,
     /// Services from files.

@@ -68,6 +68,8 @@ partial! {
         soa_min_ttl: u32,
         discovery_max_stale: Duration,
         check_update_interval: Duration,
+        enable_script_checks: bool,
+        enable_local_script_checks: bool,
         http_max_conns_per_client: usize,
         retry_interval: Duration,
         retry_max: u32,

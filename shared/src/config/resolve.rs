@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{Config, Join, Listen, Log, RoleConfig, error::ConfigError, partial::Partial};
-use crate::dns;
+use crate::{agent::ScriptChecks, dns};
 
 const HTTP_PORT: u16 = 8500;
 const DNS_PORT: u16 = 8600;
@@ -53,6 +53,7 @@ pub fn resolve(said: Partial) -> Resolved<Config> {
         dns: dns_settings(&said, &datacenter, &listen)?,
         listen,
         log: log(&said)?,
+        script_checks: script_checks(&said),
         join: Join {
             start: said.start_join,
             retry: said.retry_join,
@@ -72,6 +73,14 @@ pub fn resolve(said: Partial) -> Resolved<Config> {
         skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
         ignored: said.ignored,
     })
+}
+
+fn script_checks(said: &Partial) -> ScriptChecks {
+    match (said.enable_script_checks.unwrap_or(false), said.enable_local_script_checks.unwrap_or(false)) {
+        (true, _) => ScriptChecks::Everywhere,
+        (false, true) => ScriptChecks::FromFiles,
+        (false, false) => ScriptChecks::Off,
+    }
 }
 
 fn role(said: &Partial, dev: bool) -> Resolved<RoleConfig> {

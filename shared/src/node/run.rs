@@ -185,6 +185,7 @@ fn agent_settings(config: &Config, id: Uuid) -> AgentSettings {
         datacenter: config.datacenter.as_str().into(),
         is_server: config.is_server(),
         check_update_interval: config.check_update_interval,
+        script_checks: config.script_checks,
         sync_interval: SYNC_INTERVAL,
     }
 }
@@ -298,6 +299,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("retry_join or start_join", old.join != new.join),
         ("log_json", old.log.json != new.log.json),
         ("discovery_max_stale", old.discovery_max_stale != new.discovery_max_stale),
+        ("enable_script_checks or enable_local_script_checks", old.script_checks != new.script_checks),
         ("check_update_interval", old.check_update_interval != new.check_update_interval),
         ("limits", old.http_max_conns_per_client != new.http_max_conns_per_client),
         ("dns_config", old.dns != new.dns),

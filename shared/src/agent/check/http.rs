@@ -11,30 +11,31 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
-use super::connect::connect;
-use crate::{
-    agent::local::OUTPUT_MAX,
-    model::{CheckDefinition, Status},
+use super::{
+    connect::open,
+    output,
+    tls::{Protocol, Tls},
 };
+use crate::model::{CheckDefinition, Status};
 
 /// Redirects followed in one run.
 const REDIRECTS_MAX: usize = 10;
 
 /// Sends the request of `definition`, follows redirects unless it says not to, and judges the answer.
-pub(super) async fn probe(definition: &CheckDefinition) -> (Status, String) {
-    match request(definition).await {
+pub(super) async fn probe(definition: &CheckDefinition, tls: &Tls) -> (Status, String) {
+    match request(definition, tls).await {
         Ok((status, output)) => (status, output),
         Err(failure) => (Status::Critical, failure),
     }
 }
 
-async fn request(definition: &CheckDefinition) -> Result<(Status, String), String> {
+async fn request(definition: &CheckDefinition, tls: &Tls) -> Result<(Status, String), String> {
     let mut method = method(definition)?;
     let headers = headers(definition)?;
     let mut body = Bytes::copy_from_slice(definition.body.as_bytes());
     let mut url = Uri::from_str(&definition.http).map_err(|error| format!("{:?}: {error}", definition.http))?;
     for _ in 0..=REDIRECTS_MAX {
-        let response = send(&url, &method, &headers, body.clone()).await?;
+        let response = send(&url, &method, &headers, body.clone(), definition, tls).await?;
         let Some(next) = redirection(&url, &response).filter(|_| !definition.disable_redirects) else {
             return Ok(judge(definition, &method, response).await);
         };
@@ -69,13 +70,23 @@ fn headers(definition: &CheckDefinition) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-async fn send(url: &Uri, method: &Method, headers: &HeaderMap, body: Bytes) -> Result<Response<Incoming>, String> {
-    if url.scheme_str().is_none_or(|scheme| scheme != "http") {
-        return Err(format!("{url}: only http:// can be checked"));
-    }
+async fn send(
+    url: &Uri,
+    method: &Method,
+    headers: &HeaderMap,
+    body: Bytes,
+    definition: &CheckDefinition,
+    tls: &Tls,
+) -> Result<Response<Incoming>, String> {
+    let (tls, default_port) = match url.scheme_str() {
+        Some("http") => (None, 80),
+        Some("https") => (Some((tls, Protocol::Http1)), 443),
+        _ => return Err(format!("{url}: only http:// and https:// can be checked")),
+    };
     let failed = |error: &dyn std::fmt::Display| format!("{method} {url}: {error}");
     let authority = url.authority().ok_or_else(|| format!("{url} names no host"))?;
-    let stream = connect(authority.host(), authority.port_u16().unwrap_or(80)).await.map_err(|error| failed(&error))?;
+    let port = authority.port_u16().unwrap_or(default_port);
+    let stream = open(authority.host(), port, tls, definition).await.map_err(|error| failed(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
     let target = url.path_and_query().map_or("/", |target| target.as_str());
@@ -95,16 +106,16 @@ fn redirection(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, 
     let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = response.headers().get(LOCATION).filter(|_| redirects)?;
     let next = || {
-        let location = location.to_str().ok()?;
+        let (location, scheme) = (location.to_str().ok()?, from.scheme_str()?);
         let absolute = if location.contains("://") {
             location.to_string()
         } else if let Some(rest) = location.strip_prefix("//") {
-            format!("http://{rest}")
+            format!("{scheme}://{rest}")
         } else if location.starts_with('/') {
-            format!("http://{}{location}", from.authority()?)
+            format!("{scheme}://{}{location}", from.authority()?)
         } else {
             let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-            format!("http://{}{folder}/{location}", from.authority()?)
+            format!("{scheme}://{}{folder}/{location}", from.authority()?)
         };
         Uri::from_str(&absolute).ok()
     };
@@ -118,11 +129,7 @@ async fn judge(definition: &CheckDefinition, method: &Method, response: Response
         StatusCode::TOO_MANY_REQUESTS => Status::Warning,
         _ => Status::Critical,
     };
-    let limit = match definition.output_max_size {
-        0 => OUTPUT_MAX,
-        limit => limit as usize,
-    };
-    let body = beginning(response.into_body(), limit).await;
+    let body = beginning(response.into_body(), output::limit(Some(definition))).await;
     (status, format!("HTTP {method} {}: {code} Output: {}", definition.http, String::from_utf8_lossy(&body)))
 }
 

@@ -1,29 +1,43 @@
 //! What a check can be, which kinds this agent runs, and the loop that runs one.
 //!
-//! A runner is a task of its own, from the registration of its check to its end. `http` and `tcp` do one run each;
-//! what a result means for the check's status is for the local table to say.
+//! A runner is a task of its own, from the registration of its check to its end. Each kind's module does one run of
+//! it (`alias` follows the view instead, and a TTL check is told); what a result means for the check's status is for
+//! the local table to say.
 
+mod alias;
 mod connect;
+mod docker;
+mod grpc;
+mod h2ping;
 mod http;
+mod os_service;
+pub(super) mod output;
+mod process;
+mod script;
 mod tcp;
+mod tls;
+mod udp;
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use tokio::time::{Instant, MissedTickBehavior};
+use futures_util::future::BoxFuture;
+use tokio::time::MissedTickBehavior;
 
+pub(super) use self::tls::Tls;
 use super::{Agent, duration, local::Local};
 use crate::{
-    model::{CheckDefinition, Key, Status},
+    model::{CheckDefinition, Key, Origin, Status},
     tasks::Tasks,
 };
 
 /// The longest a run may take where its definition says nothing, as in Consul.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for runs that start a process, as in Consul.
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
 /// The shortest time between two runs, whatever the definition says.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-/// A kind of check that can be run here.
+/// A kind of check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Waits to be told.
@@ -32,6 +46,58 @@ pub enum Kind {
     Http,
     /// Opens a connection.
     Tcp,
+    /// Sends a datagram.
+    Udp,
+    /// Asks gRPC's health service.
+    Grpc,
+    /// Sends an HTTP/2 ping.
+    H2Ping,
+    /// Runs a command.
+    Script,
+    /// Runs a command inside a container.
+    Docker,
+    /// Follows another service or node.
+    Alias,
+    /// Asks the init system.
+    OsService,
+}
+
+impl Kind {
+    /// Whether a run executes a command that its registrar chose.
+    #[must_use]
+    pub fn is_command(self) -> bool {
+        matches!(self, Self::Script | Self::Docker)
+    }
+
+    /// Whether a run starts a process on this host or in a container.
+    fn is_process(self) -> bool {
+        self.is_command() || self == Self::OsService
+    }
+}
+
+/// Whose commands this agent runs: `enable_script_checks` and `enable_local_script_checks`. Who may register a check
+/// with a command may run anything as the agent's user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScriptChecks {
+    /// Nobody's.
+    #[default]
+    Off,
+    /// Those in the agent's own files.
+    FromFiles,
+    /// Those, and what comes by HTTP.
+    Everywhere,
+}
+
+impl ScriptChecks {
+    /// Whether a command that came so is run.
+    #[must_use]
+    pub fn allows(self, origin: Origin) -> bool {
+        match self {
+            Self::Off => false,
+            Self::FromFiles => origin == Origin::File,
+            Self::Everywhere => true,
+        }
+    }
 }
 
 /// Consul's word for what the definition asks for; `ttl` where it asks for nothing else.
@@ -54,17 +120,29 @@ pub fn kind_name(definition: &CheckDefinition) -> &'static str {
 /// The kind to run, or why it cannot be run here.
 ///
 /// # Errors
-/// A sentence that names the kind.
-pub fn kind(definition: &CheckDefinition) -> Result<Kind, String> {
-    match kind_name(definition) {
-        "ttl" => Ok(Kind::Ttl),
-        "tcp" => Ok(Kind::Tcp),
-        "http" if definition.http.to_ascii_lowercase().starts_with("https:") => {
-            Err("Invalid check: https checks need TLS, which this version cannot do: check by http or tcp".into())
+/// A sentence that says what is wrong or not allowed.
+pub fn kind(definition: &CheckDefinition, origin: Origin, scripts: ScriptChecks) -> Result<Kind, String> {
+    let kind = match kind_name(definition) {
+        "http" => Kind::Http,
+        "tcp" => Kind::Tcp,
+        "udp" => Kind::Udp,
+        "grpc" => Kind::Grpc,
+        "h2ping" => Kind::H2Ping,
+        "script" => Kind::Script,
+        "docker" if definition.script_args.is_empty() => {
+            return Err("Invalid check: a check inside a container needs a command (args)".into());
         }
-        "http" => Ok(Kind::Http),
-        other => Err(format!("Invalid check: {other} checks cannot be run by this version: use http, tcp or ttl")),
+        "docker" => Kind::Docker,
+        "alias" => Kind::Alias,
+        "os_service" => Kind::OsService,
+        _ => Kind::Ttl,
+    };
+    if kind.is_command() && !scripts.allows(origin) {
+        return Err("Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or \
+                    'enable_local_script_checks' to true"
+            .into());
     }
+    Ok(kind)
 }
 
 /// Starts a runner for every check that needs one. A runner ends when its check is replaced or deregistered.
@@ -78,7 +156,7 @@ pub(super) fn start(agent: &Agent, tasks: &Tasks, local: &mut Local) {
         tasks.spawn_short(async move {
             tokio::select! {
                 () = cancelled.cancelled() => {}
-                () = runner.repeat() => {}
+                () = runner.run() => {}
             }
         });
     }
@@ -93,31 +171,52 @@ struct Runner {
 }
 
 impl Runner {
+    async fn run(self) {
+        match self.kind {
+            Kind::Ttl => {}
+            Kind::Alias => alias::follow(&self).await,
+            _ => self.repeat().await,
+        }
+    }
+
     /// Runs the check again and again; the first time at a random moment of its interval, so that checks that were
-    /// registered together do not all run together.
-    async fn repeat(self) {
+    /// registered together do not all run together. A run that takes longer than the interval leaves out those it
+    /// has overrun; the others stay where they were.
+    async fn repeat(&self) {
+        let inner = &self.agent.inner;
+        let turns = if self.kind.is_process() { &inner.process_turns } else { &inner.turns };
         let interval = self.definition.interval.max(INTERVAL_MIN);
         tokio::time::sleep(interval.mul_f64(rand::random_range(0.0..1.0))).await;
         let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            // The semaphore is never closed.
-            let Ok(turn) = self.agent.inner.runs.acquire().await else { return };
+            // The semaphores are never closed.
+            let Ok(turn) = turns.acquire().await else { return };
             let (status, output) = self.probe().await;
             drop(turn);
-            self.agent.change(|local| local.record(&self.key, self.run, status, &output, Instant::now()));
+            self.agent.record(&self.key, self.run, status, &output);
         }
     }
 
     async fn probe(&self) -> (Status, String) {
-        let definition = &self.definition;
-        let limit = if definition.timeout.is_zero() { TIMEOUT } else { definition.timeout };
-        let (what, probe) = match self.kind {
-            Kind::Http => (&definition.http, http::probe(definition).left_future()),
-            Kind::Tcp => (&definition.tcp, tcp::probe(&definition.tcp).right_future()),
-            // Not run, but told.
-            Kind::Ttl => return std::future::pending().await,
+        let (definition, tls) = (&self.definition, &self.agent.inner.tls);
+        let limit = match definition.timeout {
+            Duration::ZERO if self.kind.is_process() => PROCESS_TIMEOUT,
+            Duration::ZERO => TIMEOUT,
+            timeout => timeout,
+        };
+        let (what, probe): (&str, BoxFuture<'_, _>) = match self.kind {
+            Kind::Http => (&definition.http, Box::pin(http::probe(definition, tls))),
+            Kind::Tcp => (&definition.tcp, Box::pin(tcp::probe(&definition.tcp))),
+            Kind::Udp => (&definition.udp, Box::pin(udp::probe(&definition.udp, limit))),
+            Kind::Grpc => (&definition.grpc, Box::pin(grpc::probe(definition, tls))),
+            Kind::H2Ping => (&definition.h2ping, Box::pin(h2ping::probe(definition, tls))),
+            Kind::Script => (&definition.script_args[0], Box::pin(script::probe(definition))),
+            Kind::Docker => (&definition.docker_container_id, Box::pin(docker::probe(definition))),
+            Kind::OsService => (&definition.os_service, Box::pin(os_service::probe(definition))),
+            // Not run, but told or followed.
+            Kind::Ttl | Kind::Alias => return std::future::pending().await,
         };
         match tokio::time::timeout(limit, probe).await {
             Ok(result) => result,

@@ -66,7 +66,7 @@ async fn bodies_that_make_no_sense_are_refused_with_a_sentence() {
         ("agent/service/register", "[]"),
         ("agent/service/register", r#"{"Name": "x", "Port": 70000}"#),
         ("agent/service/register", r#"{"Name": "x", "Port": "80"}"#),
-        ("agent/service/register", r#"{"Name": "x", "Check": {"GRPC": "127.0.0.1:1", "Interval": "1s"}}"#),
+        ("agent/service/register", r#"{"Name": "x", "Check": {"Args": ["true"], "Interval": "1s"}}"#),
         ("agent/check/register", "null"),
         ("agent/check/update/x", "null"),
         ("catalog/register", "null"),

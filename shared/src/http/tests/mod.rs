@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    agent::{Agent, AgentSettings},
+    agent::{Agent, AgentSettings, ScriptChecks},
     backend::fake::Fake,
     command::{Command, Registration},
     control,
@@ -74,6 +74,7 @@ fn agent_of(backend: &Arc<Fake>) -> Agent {
         datacenter: "dc1".into(),
         is_server: true,
         check_update_interval: Duration::ZERO,
+        script_checks: ScriptChecks::Off,
         sync_interval: Duration::from_secs(60),
     };
     Agent::new(settings, backend.reader(), backend.clone())
