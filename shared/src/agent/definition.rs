@@ -68,15 +68,14 @@ impl ServiceDefinition {
 
     fn read(value: &Value, strictness: Strictness) -> Result<Self, DefinitionError> {
         let mut fields = Fields::of(value, strictness)?;
-        let one = fields.take("check").map(|(_, check)| check);
-        let many = fields.list("checks")?;
+        let given = fields.one_or_several("check", "checks")?;
         let mut service = read_service(&mut fields)?;
         fields.text("token")?;
         warn_of_ignored(fields.ignore(&MESH_KEYS), &service.name, strictness);
         fields.finish()?;
 
         let mut checks = Vec::new();
-        for (number, check) in one.into_iter().chain(many).enumerate() {
+        for (number, check) in given.into_iter().enumerate() {
             let place = format!("check {}", number + 1);
             let mut check = Fields::of(check, strictness).map_err(|error| error.within(&place))?;
             checks.push(

@@ -275,6 +275,28 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes what one key names alone and another in a list, such as `check` and `checks`. In a file either key may hold
+    /// one or several, as blocks of HCL do not tell which is meant.
+    ///
+    /// # Errors
+    /// When the second, or in a file either, is something else.
+    pub fn one_or_several(&mut self, one: &str, several: &str) -> Result<Vec<&'a Value>, DefinitionError> {
+        if self.strictness == Strictness::Body {
+            let one = self.take(one).map(|(_, value)| value);
+            return Ok(one.into_iter().chain(self.list(several)?).collect());
+        }
+        let mut found = Vec::new();
+        for name in [one, several] {
+            match self.take(name) {
+                None => {}
+                Some((_, Value::Array(list))) => found.extend(list),
+                Some((_, object @ Value::Object(_))) => found.push(object),
+                Some((key, other)) => return Err(shape(key, "an object or a list of them", other)),
+            }
+        }
+        Ok(found)
+    }
+
     /// Drops the fields of these names and says which were there, as written.
     pub fn ignore(&mut self, names: &[&str]) -> Vec<&'a str> {
         names.iter().filter_map(|name| self.left.remove(*name)).map(|(key, _)| key).collect()

@@ -1,4 +1,4 @@
-//! Go's flags in clap's form: `-flag`, `-flag=value` and `-flag value` become `--flag ...`.
+//! Go's flags in clap's form: `-flag`, `-flag=value` and `-flag value` become `--flag ...`; Go's truth values.
 
 use std::ffi::OsString;
 
@@ -21,4 +21,16 @@ fn is_go_flag(text: &str) -> bool {
     let name = name.split('=').next().unwrap_or_default();
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(allowed)
+}
+
+/// Reads a truth value in the words of Go's `flag` package.
+///
+/// # Errors
+/// Any other word.
+pub fn go_bool(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("neither true nor false"),
+    }
 }

@@ -21,6 +21,14 @@ pub enum ConfigError {
         /// The place in it and what is wrong there.
         problem: String,
     },
+    /// A file is not written in its language.
+    #[error("{}:{error}", path.display())]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// The place in it and what is wrong there.
+        error: super::hcl::SyntaxError,
+    },
     /// A setting, from a file or a flag, makes no sense.
     #[error("{setting}: {problem}")]
     Setting {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use smol_str::SmolStr;
 
-use super::{error::ConfigError, partial::Partial};
+use super::{arguments::go_bool, error::ConfigError, file::Format, keys, partial::Partial};
 use crate::agent::duration;
 
 /// How an agent is started. A flag wins over the same setting in a file.
@@ -13,13 +13,13 @@ use crate::agent::duration;
 #[command(next_help_heading = "Agent")]
 pub struct AgentFlags {
     /// One server that keeps nothing on disk, for trying things out
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     dev: Option<bool>,
     /// Be a server: take part in Raft (otherwise: a sidecar)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     server: Option<bool>,
     /// Form a cluster alone (a server)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     bootstrap: Option<bool>,
     /// Form a cluster as soon as this many servers have found each other
     #[arg(long, value_name = "N")]
@@ -39,21 +39,27 @@ pub struct AgentFlags {
     /// Where a server keeps its log and snapshots
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A file to read, .json; may be given several times
-    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    /// A file to read, .json or .hcl, or a directory whose files are read in name order; may be given several times
+    #[arg(long, value_name = "PATH", visible_alias = "config-dir", action = ArgAction::Append)]
     config_file: Vec<PathBuf>,
-    /// A directory whose .json files are read in name order; may be given several times
-    #[arg(long, value_name = "DIR", action = ArgAction::Append)]
-    config_dir: Vec<PathBuf>,
     /// The format of files whose name does not tell it
-    #[arg(long, value_name = "json", value_parser = ["json"])]
-    config_format: Option<String>,
+    #[arg(long, value_name = "json|hcl", value_parser = format)]
+    config_format: Option<Format>,
+    /// Settings as in a file, in HCL, read after the files; may be given several times
+    #[arg(long, value_name = "TEXT", action = ArgAction::Append)]
+    hcl: Vec<String>,
     /// The address for the cluster's own ports [default: 0.0.0.0; -dev: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     bind: Option<SmolStr>,
+    /// The address for LAN gossip, where it is not -bind
+    #[arg(long, value_name = "IP")]
+    serf_lan_bind: Option<SmolStr>,
     /// The address that others are told [default: the bind address, or the only private one]
     #[arg(long, value_name = "IP")]
     advertise: Option<SmolStr>,
+    /// The address that other datacenters are told [default: -advertise]
+    #[arg(long, value_name = "IP")]
+    advertise_wan: Option<SmolStr>,
     /// The address for HTTP and DNS; several separated by spaces [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     client: Option<SmolStr>,
@@ -75,9 +81,6 @@ pub struct AgentFlags {
     /// The port for DNS, UDP and TCP; -1: off [default: 8600]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     dns_port: Option<i32>,
-    /// The port for programs that watch by gRPC (not served yet)
-    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
-    grpc_port: Option<i32>,
     /// A server's port for Raft, writes and watch streams [default: 8300]
     #[arg(long, value_name = "PORT")]
     server_port: Option<i32>,
@@ -93,52 +96,172 @@ pub struct AgentFlags {
     /// A second DNS domain with the same content
     #[arg(long, value_name = "DOMAIN")]
     alt_domain: Option<SmolStr>,
-    /// Who is asked for names outside the DNS domain; may be given several times
+    /// A server for other DNS names; may be given several times
     #[arg(long, value_name = "IP[:PORT]", action = ArgAction::Append)]
     recursor: Vec<SmolStr>,
+    /// Run check scripts, whoever registers them
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_script_checks: Option<bool>,
+    /// Run check scripts that files on this host name
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_local_script_checks: Option<bool>,
+    /// The most that is kept of a check's output, in bytes [default: 4096]
+    #[arg(long = "check_output_max_size", value_name = "BYTES")]
+    check_output_max_size: Option<usize>,
     /// trace, debug, info, warn or err [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<SmolStr>,
     /// Log one JSON object a line
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     log_json: Option<bool>,
-    /// Accepted for Consul's sake: a node that left joins again by -join or -retry-join
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    rejoin: Option<bool>,
+    /// A file to log to as well, or a directory (ending in /) for one
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<SmolStr>,
+    /// Begin a new log file before it is larger than this [default: 0, no limit]
+    #[arg(long, value_name = "BYTES")]
+    log_rotate_bytes: Option<i64>,
+    /// Begin a new log file after this time [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    log_rotate_duration: Option<String>,
+    /// Old log files to keep; 0: all, -1: none [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    log_rotate_max_files: Option<i64>,
+    /// A file to write the process's ID to
+    #[arg(long, value_name = "PATH")]
+    pid_file: Option<PathBuf>,
     /// Accepted for Consul's sake: there is no page yet
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     ui: Option<bool>,
     /// Accepted for Consul's sake
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    rejoin: Option<bool>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     disable_host_node_id: Option<bool>,
-    /// Accepted for Consul's sake: there is one protocol
-    #[arg(long, value_name = "N")]
+    /// Accepted for Consul's sake
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    disable_keyring_file: Option<bool>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    syslog: Option<bool>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    read_replica: Option<bool>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    non_voting_server: Option<bool>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    auto_reload_config: Option<bool>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "N", hide = true)]
     protocol: Option<i32>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "N", hide = true)]
+    raft_protocol: Option<i32>,
+    /// Accepted for Consul's sake: not served
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
+    https_port: Option<i32>,
+    /// Accepted for Consul's sake: not served
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
+    grpc_port: Option<i32>,
+    /// Accepted for Consul's sake: not served
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
+    grpc_tls_port: Option<i32>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "TIME", hide = true)]
+    retry_interval_wan: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "N", hide = true)]
+    retry_max_wan: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "TIME", hide = true)]
+    default_query_time: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "TIME", hide = true)]
+    max_query_time: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "NAME", hide = true)]
+    segment: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "IP", hide = true)]
+    serf_wan_bind: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "DIR", hide = true)]
+    ui_dir: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "PATH", hide = true)]
+    ui_content_path: Option<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
+    join_wan: Vec<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
+    retry_join_wan: Vec<String>,
+    /// Accepted for Consul's sake
+    #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
+    primary_gateway: Vec<String>,
+    /// Refused where it is set: see `keys`
+    #[arg(long, value_name = "KEY", hide = true)]
+    encrypt: Option<SmolStr>,
+    /// Refused where it is set: see `keys`
+    #[arg(long, value_name = "CIDR", hide = true, action = ArgAction::Append)]
+    serf_lan_allowed_cidrs: Vec<String>,
+    /// Refused where it is set: see `keys`
+    #[arg(long, value_name = "CIDR", hide = true, action = ArgAction::Append)]
+    serf_wan_allowed_cidrs: Vec<String>,
+    /// Refused where it is set: see `keys`
+    #[arg(long, value_name = "CIDR", hide = true, action = ArgAction::Append)]
+    allow_write_http_from: Vec<String>,
+}
+
+fn format(word: &str) -> Result<Format, &'static str> {
+    Format::of(word).ok_or("neither json nor hcl")
+}
+
+fn time(setting: &'static str, text: Option<&String>) -> Result<Option<std::time::Duration>, ConfigError> {
+    let read = |text: &String| duration::parse(text).map_err(|error| ConfigError::setting(setting, error.explain()));
+    text.map(read).transpose()
 }
 
 impl AgentFlags {
+    /// Those that read `paths` (files and directories) and say nothing else, with the word for their format where
+    /// their names do not tell it.
+    ///
+    /// # Errors
+    /// The format is unknown.
+    pub fn of_files(paths: Vec<PathBuf>, format: Option<&str>) -> Result<Self, ConfigError> {
+        let format = format.map(|word| {
+            let problem = || ConfigError::setting("-config-format", format!("{word:?} is neither json nor hcl"));
+            Format::of(word).ok_or_else(problem)
+        });
+        Ok(Self { config_file: paths, config_format: format.transpose()?, ..Self::default() })
+    }
+
     /// The files and directories to read, in order.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.config_file.iter().chain(&self.config_dir).map(PathBuf::as_path)
+        self.config_file.iter().map(PathBuf::as_path)
+    }
+
+    /// How they are written, whatever their names say.
+    pub(super) fn format(&self) -> Option<Format> {
+        self.config_format
+    }
+
+    /// Settings in HCL, read after the files, in order.
+    pub(super) fn fragments(&self) -> impl Iterator<Item = &str> {
+        self.hcl.iter().map(String::as_str)
     }
 
     /// What the flags say.
     pub(super) fn partial(&self) -> Result<Partial, ConfigError> {
+        self.refuse()?;
         let pair = |text: &String| {
             let (key, value) = text.split_once(':').ok_or_else(|| {
                 ConfigError::setting("-node-meta", format!("{text:?} is no pair (write -node-meta=KEY:VALUE)"))
             })?;
             Ok((key.into(), value.into()))
         };
-        let interval = |text: &String| {
-            duration::parse(text).map_err(|error| ConfigError::setting("-retry-interval", error.explain()))
-        };
-        let accepted = [
-            (self.ui.is_some(), "-ui"),
-            (self.grpc_port.is_some_and(|port| port > 0), "-grpc-port"),
-            (self.rejoin.is_some(), "-rejoin"),
-            (self.protocol.is_some(), "-protocol"),
-        ];
         Ok(Partial {
             dev: self.dev,
             server: self.server,
@@ -150,11 +273,13 @@ impl AgentFlags {
             datacenter: self.datacenter.clone(),
             data_dir: self.data_dir.clone(),
             bind_addr: self.bind.clone(),
+            serf_lan_addr: self.serf_lan_bind.clone(),
             advertise_addr: self.advertise.clone(),
+            tagged_addresses: self.advertise_wan.iter().map(|address| ("wan".into(), address.clone())).collect(),
             client_addr: self.client.clone(),
             start_join: self.join.clone(),
             retry_join: self.retry_join.clone(),
-            retry_interval: self.retry_interval.as_ref().map(interval).transpose()?,
+            retry_interval: time("-retry-interval", self.retry_interval.as_ref())?,
             retry_max: self.retry_max,
             http_port: self.http_port,
             dns_port: self.dns_port,
@@ -164,10 +289,63 @@ impl AgentFlags {
             domain: self.domain.clone(),
             alt_domain: self.alt_domain.clone(),
             recursors: self.recursor.clone(),
+            enable_script_checks: self.enable_script_checks,
+            enable_local_script_checks: self.enable_local_script_checks,
+            check_output_max_size: self.check_output_max_size,
             log_level: self.log_level.clone(),
             log_json: self.log_json,
-            ignored: accepted.iter().filter(|(given, _)| *given).map(|(_, flag)| (*flag).into()).collect(),
+            log_file: self.log_file.clone(),
+            log_rotate_bytes: self.log_rotate_bytes,
+            log_rotate_duration: time("-log-rotate-duration", self.log_rotate_duration.as_ref())?,
+            log_rotate_max_files: self.log_rotate_max_files,
+            pid_file: self.pid_file.clone(),
+            ignored: self.ignored().map(String::from).collect(),
             ..Partial::default()
         })
+    }
+
+    /// The flags that are given and have no effect.
+    fn ignored(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            (self.ui.is_some(), "-ui"),
+            (self.rejoin.is_some(), "-rejoin"),
+            (self.disable_keyring_file.is_some(), "-disable-keyring-file"),
+            (self.syslog.is_some(), "-syslog"),
+            (self.read_replica.is_some(), "-read-replica"),
+            (self.non_voting_server.is_some(), "-non-voting-server"),
+            (self.auto_reload_config.is_some(), "-auto-reload-config"),
+            (self.protocol.is_some(), "-protocol"),
+            (self.raft_protocol.is_some(), "-raft-protocol"),
+            (self.retry_interval_wan.is_some(), "-retry-interval-wan"),
+            (self.retry_max_wan.is_some(), "-retry-max-wan"),
+            (self.default_query_time.is_some(), "-default-query-time"),
+            (self.max_query_time.is_some(), "-max-query-time"),
+            (self.segment.is_some(), "-segment"),
+            (self.serf_wan_bind.is_some(), "-serf-wan-bind"),
+            (self.ui_dir.is_some(), "-ui-dir"),
+            (self.ui_content_path.is_some(), "-ui-content-path"),
+            (self.https_port.is_some_and(|port| port > 0), "-https-port"),
+            (self.grpc_port.is_some_and(|port| port > 0), "-grpc-port"),
+            (self.grpc_tls_port.is_some_and(|port| port > 0), "-grpc-tls-port"),
+            (!self.join_wan.is_empty(), "-join-wan"),
+            (!self.retry_join_wan.is_empty(), "-retry-join-wan"),
+            (!self.primary_gateway.is_empty(), "-primary-gateway"),
+        ];
+        given.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag)
+    }
+
+    /// Refuses the flags that protect something.
+    fn refuse(&self) -> Result<(), ConfigError> {
+        let any = |list: &[String]| list.iter().any(|text| !text.is_empty());
+        let asked = [
+            (self.encrypt.as_ref().is_some_and(|key| !key.is_empty()), "-encrypt", keys::GOSSIP_ENCRYPTION),
+            (any(&self.serf_lan_allowed_cidrs), "-serf-lan-allowed-cidrs", keys::ALLOWED_NETWORKS),
+            (any(&self.serf_wan_allowed_cidrs), "-serf-wan-allowed-cidrs", keys::ALLOWED_NETWORKS),
+            (any(&self.allow_write_http_from), "-allow-write-http-from", keys::ALLOWED_WRITERS),
+        ];
+        match asked.into_iter().find(|(asked, ..)| *asked) {
+            Some((_, flag, reason)) => Err(ConfigError::setting(flag, format!("{reason} ({})", keys::REMEDY))),
+            None => Ok(()),
+        }
     }
 }

@@ -1,13 +1,20 @@
 //! The configuration of an agent: files and flags, merged into one immutable struct.
 //!
-//! `flags` is the command line, `file` reads the files, both into `partial`, where everything may be unset;
-//! later ones win, lists grow (files in the order given, a directory's in name order, flags last). `resolve` fills in
-//! the defaults, checks what belongs together and gives a [`Config`]. Nothing is started or written here.
+//! `flags` is the command line, `file` finds the files, `hcl` and `decode` read them, all into `partial`, where everything
+//! may be unset; later ones win, lists grow, maps are merged by key (files in the order given, a directory's in name
+//! order, then `-hcl`, the environment, flags). `keys` has what is accepted without effect or refused. `resolve` fills
+//! in the defaults and address templates, checks what belongs together and gives a [`Config`]. Nothing is started or
+//! written here.
 
+mod address;
 mod arguments;
+mod decode;
 mod error;
 mod file;
 mod flags;
+pub mod hcl;
+mod host;
+mod keys;
 mod partial;
 mod resolve;
 #[cfg(test)]
@@ -22,7 +29,12 @@ use std::{
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-pub use self::{arguments::go_style_args, error::ConfigError, flags::AgentFlags};
+pub use self::{
+    arguments::{go_bool, go_style_args},
+    error::ConfigError,
+    flags::AgentFlags,
+};
+use self::{host::Host, partial::Partial};
 use crate::{
     agent::{
         ScriptChecks,
@@ -51,6 +63,8 @@ pub struct Config {
     pub listen: Listen,
     /// The address that others are told.
     pub advertise: IpAddr,
+    /// The addresses that others are told in certain networks, such as `wan`.
+    pub tagged_addresses: Meta,
     /// Whom it joins.
     pub join: Join,
     /// How DNS questions are answered.
@@ -63,12 +77,18 @@ pub struct Config {
     pub script_checks: ScriptChecks,
     /// Connections that one address may hold to the HTTP interface.
     pub http_max_conns_per_client: usize,
+    /// How much of a check's output is kept, in bytes.
+    pub check_output_max_size: usize,
+    /// Whether answers about other datacenters name the WAN addresses.
+    pub translate_wan_addrs: bool,
     /// Services from files.
     pub services: Vec<ServiceDefinition>,
     /// Checks from files.
     pub checks: Vec<CheckRegistration>,
     /// How it speaks to the operator.
     pub log: Log,
+    /// Where it writes its process ID.
+    pub pid_file: Option<PathBuf>,
     /// Whether SIGTERM makes it leave.
     pub leave_on_terminate: bool,
     /// Whether SIGINT stops it without leaving.
@@ -96,6 +116,8 @@ pub enum RoleConfig {
 pub struct Listen {
     /// Where the cluster's own ports (gossip, RPC) are bound.
     pub bind: IpAddr,
+    /// Where the LAN pool is bound.
+    pub serf_lan_bind: IpAddr,
     /// The LAN pool, UDP and TCP.
     pub serf_lan: u16,
     /// The WAN pool of the servers, UDP and TCP.
@@ -128,6 +150,21 @@ pub struct Log {
     pub level: SmolStr,
     /// One JSON object a line.
     pub json: bool,
+    /// The file it writes to as well.
+    pub file: Option<LogFile>,
+}
+
+/// A log file and when a new one is begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// The file that is written to; older ones get a time in their names.
+    pub path: PathBuf,
+    /// It grows no larger than this, in bytes; 0: any size.
+    pub rotate_bytes: u64,
+    /// It is written to no longer than this.
+    pub rotate_after: Duration,
+    /// How many older ones are kept; none: all.
+    pub keep: Option<usize>,
 }
 
 impl Config {
@@ -136,13 +173,20 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] says which file or flag is wrong, and what would be right.
     pub fn load(flags: &AgentFlags) -> Result<Self, ConfigError> {
-        let mut merged = partial::Partial::default();
+        Self::load_on(flags, Host::THIS)
+    }
+
+    fn load_on(flags: &AgentFlags, host: Host) -> Result<Self, ConfigError> {
+        let mut merged = Partial::default();
         for path in flags.files() {
-            for read in file::read(path)? {
+            for read in file::read(path, flags.format())? {
                 merged = merged.then(read);
             }
         }
-        resolve::resolve(merged.then(flags.partial()?))
+        for fragment in flags.fragments() {
+            merged = merged.then(file::read_text("-hcl", fragment)?);
+        }
+        resolve::resolve(merged.then(host.partial()?).then(flags.partial()?), host)
     }
 
     /// Whether it is a server.

@@ -1,19 +1,20 @@
 //! Defaults, and what must fit together: from what was said to what is meant.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-use super::{Config, Join, Listen, Log, RoleConfig, error::ConfigError, partial::Partial};
-use crate::{agent::ScriptChecks, dns};
+use super::{Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, host::Host, partial::Partial};
+use crate::{agent::ScriptChecks, dns, model::Meta};
 
 const HTTP_PORT: u16 = 8500;
 const DNS_PORT: u16 = 8600;
-const RECURSOR_PORT: u16 = 53;
 const SERF_LAN_PORT: u16 = 8301;
 const SERF_WAN_PORT: u16 = 8302;
 const SERVER_PORT: u16 = 8300;
@@ -23,12 +24,17 @@ const DISCOVERY_MAX_STALE: Duration = Duration::from_secs(72 * 3600);
 const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// A name must fit into a DNS label (RFC 1035, section 2.3.4); longer nodes work but cannot be found by DNS.
 const NAME_BYTES_MAX: usize = 128;
+const RECURSOR_PORT: u16 = 53;
+const CHECK_OUTPUT_MAX_SIZE: usize = 4096;
+const LOG_ROTATE_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// The file that Consul's own tools look for in a directory of logs.
+const LOG_FILE_NAME: &str = "consul.log";
 const RAFT_MULTIPLIER_MAX: u32 = 10;
 
 type Resolved<T> = Result<T, ConfigError>;
 
 /// Makes a configuration of what was said.
-pub fn resolve(said: Partial) -> Resolved<Config> {
+pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
     let dev = said.dev.unwrap_or(false);
     let role = role(&said, dev)?;
     let is_server = role != RoleConfig::Sidecar;
@@ -39,27 +45,26 @@ pub fn resolve(said: Partial) -> Resolved<Config> {
         ));
     }
     let bind = match &said.bind_addr {
-        Some(text) => ip("-bind", text)?,
+        Some(text) => ip("-bind", text, host)?,
         None if dev => Ipv4Addr::LOCALHOST.into(),
         None => Ipv4Addr::UNSPECIFIED.into(),
     };
     let node_name = node_name(&said)?;
     let datacenter = datacenter(&said)?;
-    let listen = listen(&said, bind)?;
+    let listen = listen(&said, bind, host)?;
     Ok(Config {
         node_id: node_id(&said)?,
         role,
-        advertise: advertise(&said, bind)?,
-        dns: dns_settings(&said, &datacenter, &listen)?,
+        advertise: advertise(&said, bind, host)?,
+        tagged_addresses: tagged_addresses(&said, host)?,
+        script_checks: script_checks(&said),
+        check_output_max_size: check_output_max_size(&said)?,
+        translate_wan_addrs: said.translate_wan_addrs.unwrap_or(false),
+        dns: dns_settings(&said, &datacenter, &listen, host)?,
         listen,
         log: log(&said)?,
-        script_checks: script_checks(&said),
-        join: Join {
-            start: said.start_join,
-            retry: said.retry_join,
-            interval: said.retry_interval.unwrap_or(RETRY_INTERVAL).max(Duration::from_secs(1)),
-            max: said.retry_max.unwrap_or(0),
-        },
+        join: join(&said, host)?,
+        pid_file: said.pid_file,
         node_name,
         node_meta: said.node_meta,
         datacenter,
@@ -71,7 +76,7 @@ pub fn resolve(said: Partial) -> Resolved<Config> {
         checks: said.checks,
         leave_on_terminate: said.leave_on_terminate.unwrap_or(!is_server),
         skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
-        ignored: said.ignored,
+        ignored: once_each(said.ignored),
     })
 }
 
@@ -144,15 +149,20 @@ fn node_id(said: &Partial) -> Resolved<Option<Uuid>> {
     id.map(Some).map_err(|_| ConfigError::setting("-node-id", format!("{text:?} is no UUID (leave it out to get one)")))
 }
 
-fn ip(setting: &'static str, text: &str) -> Resolved<IpAddr> {
+fn ip(setting: &'static str, text: &str, host: Host) -> Resolved<IpAddr> {
+    let text = host.expand(setting, text)?;
+    parse_ip(setting, text.trim())
+}
+
+fn parse_ip(setting: &'static str, text: &str) -> Resolved<IpAddr> {
     let text = text.trim_matches(['[', ']']);
     text.parse().map_err(|_| ConfigError::setting(setting, format!("{text:?} is no IP address (such as 10.0.0.1)")))
 }
 
 /// The bind address or, where that is a wildcard, the host's only private address.
-fn advertise(said: &Partial, bind: IpAddr) -> Resolved<IpAddr> {
+fn advertise(said: &Partial, bind: IpAddr, host: Host) -> Resolved<IpAddr> {
     if let Some(text) = &said.advertise_addr {
-        let address = ip("-advertise", text)?;
+        let address = ip("-advertise", text, host)?;
         if address.is_unspecified() {
             return Err(ConfigError::setting("-advertise", format!("{text} is no address others can reach")));
         }
@@ -161,9 +171,8 @@ fn advertise(said: &Partial, bind: IpAddr) -> Resolved<IpAddr> {
     if !bind.is_unspecified() {
         return Ok(bind);
     }
-    let interfaces = if_addrs::get_if_addrs()
-        .map_err(|error| ConfigError::setting("-bind", format!("cannot list the host's addresses: {error}")))?;
-    let private = interfaces.into_iter().map(|interface| interface.ip()).filter(is_private);
+    let interfaces = host.interfaces("-bind")?;
+    let private = interfaces.into_iter().map(|interface| interface.address).filter(is_private);
     match private.collect::<Vec<_>>()[..] {
         [one] => Ok(one),
         [] => {
@@ -181,21 +190,29 @@ fn is_private(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.is_private())
 }
 
-fn listen(said: &Partial, bind: IpAddr) -> Resolved<Listen> {
+fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
     let client = said.client_addr.as_deref().unwrap_or("127.0.0.1");
-    let http = said.http_addr.as_deref().unwrap_or(client);
-    let dns = said.dns_addr.as_deref().unwrap_or(client);
     let needed = |setting, said: Option<i32>, default| {
         let port = port(setting, said, default)?;
         port.ok_or_else(|| ConfigError::setting(setting, "this port cannot be off (give 1 to 65535)"))
     };
+    let client = host.expand("-client", client)?;
+    let client = client.as_str();
+    let of = |setting, said: &Option<SmolStr>| said.as_deref().map(|text| host.expand(setting, text)).transpose();
+    let (http, dns) = (of("addresses.http", &said.http_addr)?, of("addresses.dns", &said.dns_addr)?);
+    let serf_lan_bind = said.serf_lan_addr.as_deref().map(|text| ip("-serf-lan-bind", text, host)).transpose()?;
     Ok(Listen {
         bind,
+        serf_lan_bind: serf_lan_bind.unwrap_or(bind),
         serf_lan: needed("-serf-lan-port", said.serf_lan_port, SERF_LAN_PORT)?,
         serf_wan: port("-serf-wan-port", said.serf_wan_port, SERF_WAN_PORT)?.unwrap_or(0),
         server: needed("-server-port", said.server_port, SERVER_PORT)?,
-        http: sockets("addresses.http", http, port("-http-port", said.http_port, HTTP_PORT)?)?,
-        dns: sockets("addresses.dns", dns, port("-dns-port", said.dns_port, DNS_PORT)?)?,
+        http: sockets(
+            "addresses.http",
+            http.as_deref().unwrap_or(client),
+            port("-http-port", said.http_port, HTTP_PORT)?,
+        )?,
+        dns: sockets("addresses.dns", dns.as_deref().unwrap_or(client), port("-dns-port", said.dns_port, DNS_PORT)?)?,
     })
 }
 
@@ -218,14 +235,25 @@ fn sockets(setting: &'static str, addresses: &str, port: Option<u16>) -> Resolve
             "unix sockets are not available in this version (give an IP address)",
         ));
     }
-    addresses.split_whitespace().map(|text| Ok(SocketAddr::new(ip(setting, text)?, port))).collect()
+    addresses.split_whitespace().map(|text| Ok(SocketAddr::new(parse_ip(setting, text)?, port))).collect()
+}
+
+/// The addresses for certain networks; a template stands for one.
+fn tagged_addresses(said: &Partial, host: Host) -> Resolved<Meta> {
+    let of = |(network, address): (&SmolStr, &SmolStr)| {
+        let setting = if network == "wan" { "-advertise-wan" } else { "tagged_addresses" };
+        Ok((network.clone(), ip(setting, address, host)?.to_string().into()))
+    };
+    said.tagged_addresses.iter().map(of).collect()
 }
 
 /// The recursors, each once: an address, with a port where it is not 53. One of our own addresses would have us ask
 /// ourselves for ever.
-fn recursors(said: &Partial, listen: &Listen) -> Resolved<Vec<SocketAddr>> {
+fn recursors(said: &Partial, listen: &Listen, host: Host) -> Resolved<Vec<SocketAddr>> {
     let mut recursors: Vec<SocketAddr> = Vec::new();
-    for text in &said.recursors {
+    let expanded = |text: &SmolStr| host.expand("recursors", text);
+    let written = said.recursors.iter().map(expanded).collect::<Resolved<Vec<String>>>()?;
+    for text in written.iter().flat_map(|text| text.split_whitespace()) {
         let problem = |why| ConfigError::setting("recursors", format!("{text:?} {why}"));
         let address = match text.parse() {
             Ok(address) => address,
@@ -259,7 +287,40 @@ fn recursor_strategy(said: &Partial) -> Resolved<dns::RecursorStrategy> {
     }
 }
 
-fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen) -> Resolved<dns::Settings> {
+fn check_output_max_size(said: &Partial) -> Resolved<usize> {
+    match said.check_output_max_size {
+        Some(0) => Err(ConfigError::setting("check_output_max_size", "0 would keep nothing (give 1 or more)")),
+        given => Ok(given.unwrap_or(CHECK_OUTPUT_MAX_SIZE)),
+    }
+}
+
+fn join(said: &Partial, host: Host) -> Resolved<Join> {
+    let targets = |setting: &'static str, given: &[String]| {
+        let mut targets = Vec::new();
+        for text in given {
+            if text.contains("provider=") {
+                let problem = format!("{text:?}: a cloud cannot be asked for its machines (give addresses or names)");
+                return Err(ConfigError::setting(setting, problem));
+            }
+            targets.extend(host.expand(setting, text)?.split_whitespace().map(String::from));
+        }
+        Ok(targets)
+    };
+    Ok(Join {
+        start: targets("-join", &said.start_join)?,
+        retry: targets("-retry-join", &said.retry_join)?,
+        interval: said.retry_interval.unwrap_or(RETRY_INTERVAL).max(Duration::from_secs(1)),
+        max: said.retry_max.unwrap_or(0),
+    })
+}
+
+/// Two files may name the same setting; the warning names it once.
+fn once_each(names: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen, host: Host) -> Resolved<dns::Settings> {
     let default = dns::Settings::default();
     let domain = |setting, text: &Option<SmolStr>| match text {
         None => Ok(None),
@@ -277,7 +338,7 @@ fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen) -> Resolved<d
         only_passing: said.only_passing.unwrap_or(default.only_passing),
         node_meta_txt: said.node_meta_txt.unwrap_or(default.node_meta_txt),
         disable_compression: said.disable_compression.unwrap_or(default.disable_compression),
-        recursors: recursors(said, listen)?,
+        recursors: recursors(said, listen, host)?,
         recursor_timeout: said.recursor_timeout.unwrap_or(default.recursor_timeout),
         recursor_strategy: recursor_strategy(said)?,
         soa: dns::Soa {
@@ -295,5 +356,25 @@ fn log(said: &Partial) -> Resolved<Log> {
         let problem = format!("{level:?} is no log level (give trace, debug, info, warn or err)");
         return Err(ConfigError::setting("-log-level", problem));
     }
-    Ok(Log { level: level.into(), json: said.log_json.unwrap_or(false) })
+    Ok(Log { level: level.into(), json: said.log_json.unwrap_or(false), file: log_file(said)? })
+}
+
+/// As in Consul: a directory (it ends in `/`) gets a file of a fixed name, a name without an ending gets `.log`.
+fn log_file(said: &Partial) -> Resolved<Option<LogFile>> {
+    let Some(written) = said.log_file.as_deref() else { return Ok(None) };
+    let mut path = PathBuf::from(written);
+    if written.ends_with('/') || path.is_dir() {
+        path.push(LOG_FILE_NAME);
+    } else if path.extension().is_none() {
+        path.set_extension("log");
+    }
+    let bytes = said.log_rotate_bytes.unwrap_or(0);
+    let rotate_bytes = u64::try_from(bytes)
+        .map_err(|_| ConfigError::setting("-log-rotate-bytes", format!("{bytes} is no size (0: any size)")))?;
+    let keep = match said.log_rotate_max_files.unwrap_or(0) {
+        0 => None,
+        count => Some(usize::try_from(count).unwrap_or(0)),
+    };
+    let rotate_after = said.log_rotate_duration.filter(|after| !after.is_zero()).unwrap_or(LOG_ROTATE_AFTER);
+    Ok(Some(LogFile { path, rotate_bytes, rotate_after, keep }))
 }

@@ -137,6 +137,14 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"dns_config": {"service_ttl": {"web": "1"}}}"#, "service_ttl: web:"),
         (r#"{"encrypt": "abc"}"#, "encrypt: gossip encryption is not available in this version"),
         (r#"{"acl": {"enabled": true}}"#, "acl: access control is not available in this version"),
+        (r#"{"tls": {"defaults": {"verify_incoming": true}}}"#, "tls: TLS is not available"),
+        (r#"{"http_config": {"block_endpoints": ["/v1/kv"]}}"#, "http_config: block_endpoints: closing endpoints"),
+        (r#"{"retry_join": ["provider=aws tag_key=x"]}"#, "a cloud cannot be asked for its machines"),
+        (r#"{"services": {"name": 1}}"#, "name: expected a string"),
+        (r#"{"checks": 1}"#, "checks: expected an object or a list of them, found 1"),
+        (r#"{"ports": [{}, {}]}"#, "ports: expected an object, found a list"),
+        (r#"{"recursors": ["here"]}"#, "recursors: \"here\" is no IP address"),
+        (r#"{"dns_config": {"recursor_strategy": "any"}}"#, "is no strategy (give"),
         (r#"{"verify_incoming": true}"#, "verify_incoming: TLS is not available"),
         (
             r#"{"services": [{"name": "hello", "check": {"tcp": "a:1", "interval": "10"}}]}"#,
@@ -149,7 +157,8 @@ fn files_that_are_wrong_are_named_with_the_key() {
         let file = dir.path().join("services.json");
         fs::write(&file, text).unwrap();
         let error = load(&["-dev", &format!("-config-file={}", file.display())]).unwrap_err();
-        assert!(error.starts_with(&file.display().to_string()) && error.contains(expected), "{text}: {error}");
+        let in_file = error.starts_with(&file.display().to_string()) || expected.starts_with(['-', 'a', 'i', 'r']);
+        assert!(in_file && error.contains(expected), "{text}: {error}");
         assert!(!error.contains('\n'), "{text}: {error}");
     }
 }
@@ -158,17 +167,221 @@ fn files_that_are_wrong_are_named_with_the_key() {
 fn protection_that_is_not_asked_for_is_not_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.json");
-    fs::write(&file, r#"{"acl": {"enabled": false}, "verify_incoming": false, "encrypt": "", "segments": null}"#)
+    fs::write(&file, r#"{"acl": {"enabled": false}, "verify_incoming": false, "encrypt": "", "segments": null,
+            "tls": {"defaults": {"verify_incoming": false}}, "auto_encrypt": {"tls": false}, "http_config": {"block_endpoints": []}}"#)
         .unwrap();
     load(&["-dev", &format!("-config-file={}", file.display())]).unwrap();
 }
 
 #[test]
-fn an_hcl_file_is_not_passed_over() {
+fn hcl_and_json_say_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("a.hcl"), "server = true").unwrap();
-    let error = load(&["-dev", &format!("-config-dir={}", dir.path().display())]).unwrap_err();
-    assert!(error.contains("a.hcl: files in HCL cannot be read by this version (write the same in JSON)"), "{error}");
+    fs::write(dir.path().join("a.hcl"), "ports { http = 1 } check { name = \"c\" ttl = \"1s\" }").unwrap();
+    fs::write(dir.path().join("b.json"), r#"{"ports": {"dns": 2}, "services": [{"name": "a"}]}"#).unwrap();
+    fs::write(
+        dir.path().join("c.hcl"),
+        "service { name = \"b\" check { ttl = \"1s\" } check { ttl = \"2s\" } }\nservice { name = \"c\" }",
+    )
+    .unwrap();
+    fs::write(dir.path().join("d.hcl"), "  \n").unwrap();
+    let config = load(&["-dev", &format!("-config-dir={}", dir.path().display())]).unwrap();
+    assert_eq!((config.listen.http[0].port(), config.listen.dns[0].port()), (1, 2));
+    assert_eq!(config.services.iter().map(|s| &*s.service.name).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!((config.services[1].checks.len(), config.checks.len()), (2, 1));
+}
+
+#[test]
+fn a_format_counts_more_than_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.conf");
+    fs::write(&file, "node_name = \"n\"").unwrap();
+    let named = format!("-config-file={}", file.display());
+    let error = load(&["-dev", &named]).unwrap_err();
+    assert!(
+        error.ends_with("its name ends neither in .json nor in .hcl (rename it, or give -config-format)"),
+        "{error}"
+    );
+    assert_eq!(load(&["-dev", &named, "-config-format=hcl"]).unwrap().node_name, "n");
+    let error = load(&["-dev", &named, "-config-format", "json"]).unwrap_err();
+    assert!(error.ends_with("agent.conf:1:2: not JSON: expected ident"), "{error}");
+    let directory = format!("-config-dir={}", dir.path().display());
+    assert_eq!(load(&["-dev", &directory, "-config-format=hcl"]).unwrap().node_name, "n");
+    assert_ne!(load(&["-dev", &directory]).unwrap().node_name, "n", "files with another ending are others'");
+}
+
+#[test]
+fn what_comes_later_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).display().to_string()
+    };
+    let first = file(
+        "z.hcl",
+        "datacenter = \"a\" node_name = \"a\" node_meta { k = \"a\" l = \"a\" } recursors = [\"10.0.0.1\"]",
+    );
+    let second = file("a.hcl", "datacenter = \"b\" node_meta { k = \"b\" } recursors = [\"10.0.0.2:5353\"]");
+    let hcl = "-hcl=datacenter = \"c\" log_level = \"warn\"";
+    let config = load(&["-dev", "-config-dir", &first, "-config-file", &second, hcl, "-recursor=10.0.0.1"]).unwrap();
+    assert_eq!((config.node_name.as_str(), config.datacenter.as_str(), config.log.level.as_str()), ("a", "c", "warn"));
+    assert_eq!(config.node_meta, Meta::from([("k".into(), "b".into()), ("l".into(), "a".into())]));
+    assert_eq!(config.dns.recursors, ["10.0.0.1:53".parse().unwrap(), "10.0.0.2:5353".parse().unwrap()]);
+    let error = load(&["-dev", "-hcl", "datacenter = x"]).unwrap_err();
+    assert!(error.starts_with("-hcl:1:14: \"x\" is neither"), "{error}");
+}
+
+/// Every flag of Consul's agent, with something that suits it.
+const EVERY_FLAG: &[(&str, &str)] = &[
+    ("advertise", "10.0.0.1"),
+    ("advertise-wan", "10.0.0.1"),
+    ("alt-domain", "alt"),
+    ("auto-reload-config", ""),
+    ("bind", "127.0.0.1"),
+    ("bootstrap", ""),
+    ("bootstrap-expect", "1"),
+    ("check_output_max_size", "10"),
+    ("client", "127.0.0.1"),
+    ("config-format", "hcl"),
+    ("data-dir", "/d"),
+    ("datacenter", "dc2"),
+    ("default-query-time", "1s"),
+    ("dev", ""),
+    ("disable-host-node-id", ""),
+    ("disable-keyring-file", ""),
+    ("dns-port", "-1"),
+    ("domain", "other"),
+    ("enable-local-script-checks", ""),
+    ("enable-script-checks", ""),
+    ("grpc-port", "-1"),
+    ("grpc-tls-port", "-1"),
+    ("hcl", "log_level=\"warn\""),
+    ("http-port", "8501"),
+    ("https-port", "8502"),
+    ("join", "a"),
+    ("join-wan", "a"),
+    ("log-file", "/l/"),
+    ("log-json", ""),
+    ("log-level", "debug"),
+    ("log-rotate-bytes", "10"),
+    ("log-rotate-duration", "1h"),
+    ("log-rotate-max-files", "-1"),
+    ("max-query-time", "1s"),
+    ("node", "n"),
+    ("node-id", "6a4bb5e8-0b0c-4a44-9c3c-000000000001"),
+    ("node-meta", "a:b"),
+    ("non-voting-server", ""),
+    ("pid-file", "/p"),
+    ("primary-gateway", "a"),
+    ("protocol", "3"),
+    ("raft-protocol", "3"),
+    ("read-replica", ""),
+    ("recursor", "10.0.0.1"),
+    ("rejoin", ""),
+    ("retry-interval", "1s"),
+    ("retry-interval-wan", "1s"),
+    ("retry-join", "a"),
+    ("retry-join-wan", "a"),
+    ("retry-max", "1"),
+    ("retry-max-wan", "1"),
+    ("segment", "s"),
+    ("serf-lan-bind", "127.0.0.1"),
+    ("serf-lan-port", "8301"),
+    ("serf-wan-bind", "127.0.0.1"),
+    ("serf-wan-port", "-1"),
+    ("server", ""),
+    ("server-port", "8300"),
+    ("syslog", ""),
+    ("ui", ""),
+    ("ui-content-path", "/ui/"),
+    ("ui-dir", "/d"),
+];
+
+#[test]
+fn every_flag_is_taken_in_every_form() {
+    for (flag, value) in EVERY_FLAG {
+        for dashes in ["-", "--"] {
+            let forms = if value.is_empty() {
+                ["", "=true", "=1", "=T", "=false"].map(|end| vec![format!("{dashes}{flag}{end}")]).to_vec()
+            } else {
+                vec![vec![format!("{dashes}{flag}={value}")], vec![format!("{dashes}{flag}"), (*value).into()]]
+            };
+            for form in forms {
+                let mut arguments: Vec<&str> = if *flag == "dev" { vec![] } else { vec!["-dev"] };
+                arguments.extend(form.iter().map(String::as_str));
+                load(&arguments).unwrap_or_else(|error| panic!("{form:?}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_that_protect_are_refused() {
+    for flag in ["-encrypt=a", "-serf-lan-allowed-cidrs=10.0.0.0/8", "-allow-write-http-from=127.0.0.0/8"] {
+        let error = load(&["-dev", flag]).unwrap_err();
+        let (name, _) = flag.split_once('=').unwrap();
+        assert!(error.starts_with(name) && error.contains("not available in this version"), "{error}");
+    }
+}
+
+#[test]
+fn a_log_file_is_named_as_consul_names_it() {
+    for (given, expected) in [("/l/", "/l/consul.log"), ("/l/agent", "/l/agent.log"), ("/l/agent.txt", "/l/agent.txt")]
+    {
+        let config = load(&["-dev", "-log-file", given]).unwrap();
+        let expected = LogFile {
+            path: expected.into(),
+            rotate_bytes: 0,
+            rotate_after: Duration::from_secs(24 * 3600),
+            keep: None,
+        };
+        assert_eq!(config.log.file, Some(expected));
+    }
+    let config = load(&["-dev", "-log-file=/l/", "-log-rotate-max-files=-1", "-log-rotate-duration=0s"]).unwrap();
+    assert_eq!(config.log.file.unwrap().keep, Some(0));
+}
+
+fn host(interfaces: fn() -> std::io::Result<Vec<host::Interface>>) -> Host {
+    Host { interfaces, variable: |_| None }
+}
+
+fn two_interfaces() -> std::io::Result<Vec<host::Interface>> {
+    let of = |name: &str, address: [u8; 4]| host::Interface { name: name.into(), address: address.into(), prefix: 24 };
+    Ok(vec![of("lo", [127, 0, 0, 1]), of("eth0", [10, 0, 0, 7]), of("eth1", [192, 168, 1, 7])])
+}
+
+fn load_on(host: Host, arguments: &[&str]) -> Result<Config, String> {
+    let arguments = std::iter::once(&"agent").chain(arguments).map(Into::into);
+    let command = Command::try_parse_from(go_style_args(arguments)).map_err(|error| error.to_string())?;
+    Config::load_on(&command.flags, host).map_err(|error| error.to_string())
+}
+
+#[test]
+fn addresses_may_be_templates_or_interfaces() {
+    let eth0 = "{{ GetInterfaceIP \"eth0\" }}";
+    let given = ["-bind", eth0, "-client", "127.0.0.1 {{ GetInterfaceIP \"eth1\" }}", "-retry-join", eth0];
+    let config = load_on(host(two_interfaces), &given).unwrap();
+    assert_eq!((config.listen.bind, config.advertise), ([10, 0, 0, 7].into(), [10, 0, 0, 7].into()));
+    assert_eq!(config.listen.http, [([127, 0, 0, 1], 8500).into(), ([192, 168, 1, 7], 8500).into()]);
+    assert_eq!(config.join.retry, ["10.0.0.7"]);
+    let error = load_on(host(two_interfaces), &["-bind={{ GetInterfaceIP \"eth9\" }}"]).unwrap_err();
+    assert!(error.starts_with("-bind: ") && error.contains("this host has no interface \"eth9\""), "{error}");
+    let error = load_on(host(two_interfaces), &[]).unwrap_err();
+    assert!(error.contains("several private addresses, 10.0.0.7 and 192.168.1.7"), "{error}");
+    let error = load_on(host(|| Err(std::io::Error::other("no"))), &["-bind={{ GetPrivateIP }}"]).unwrap_err();
+    assert_eq!(error, "-bind: cannot list the host's addresses: no");
+
+    let variable = |name: &str| match name {
+        "CONSUL_BIND_INTERFACE" => Some("eth1".into()),
+        "CONSUL_CLIENT_INTERFACE" => Some("lo".into()),
+        _ => None,
+    };
+    let docker = Host { interfaces: two_interfaces, variable };
+    let config = load_on(docker, &["-hcl=bind_addr = \"10.0.0.7\""]).unwrap();
+    assert_eq!(config.listen.bind, IpAddr::from([192, 168, 1, 7]), "the environment wins over files");
+    assert_eq!(config.listen.http, [([127, 0, 0, 1], 8500).into()]);
+    assert_eq!(load_on(docker, &["-bind=10.0.0.7"]).unwrap().listen.bind, IpAddr::from([10, 0, 0, 7]));
+    let error = load_on(Host { variable: |_| Some("eth9".into()), ..docker }, &[]).unwrap_err();
+    assert_eq!(error, "CONSUL_BIND_INTERFACE: no interface \"eth9\" with an address");
 }
 
 #[test]

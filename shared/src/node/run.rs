@@ -164,7 +164,7 @@ impl Sockets {
 }
 
 fn pool_config(config: &Config, tags: BTreeMap<String, String>) -> PoolConfig {
-    let bind = SocketAddr::new(config.listen.bind, config.listen.serf_lan);
+    let bind = SocketAddr::new(config.listen.serf_lan_bind, config.listen.serf_lan);
     PoolConfig {
         label: format!("lan {}", config.datacenter),
         advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_lan)),
@@ -179,6 +179,7 @@ fn agent_settings(config: &Config, id: Uuid) -> AgentSettings {
             name: config.node_name.as_str().into(),
             id: Some(id),
             address: config.advertise.to_string().into(),
+            tagged_addresses: config.tagged_addresses.clone(),
             meta: config.node_meta.clone(),
             ..Node::default()
         },
@@ -227,7 +228,7 @@ fn announce(config: &Config, id: Uuid) {
     let role = if config.is_server() { "server" } else { "sidecar" };
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, role, node = %config.node_name, %id, datacenter = %config.datacenter, "Lictor agent");
-    let lan = SocketAddr::new(config.listen.bind, config.listen.serf_lan);
+    let lan = SocketAddr::new(config.listen.serf_lan_bind, config.listen.serf_lan);
     tracing::info!(http = ?config.listen.http, dns = ?config.listen.dns, %lan, advertise = %config.advertise, "listening");
     if !config.ignored.is_empty() {
         tracing::warn!(settings = %config.ignored.join(", "), "these settings are accepted and have no effect");

@@ -1,0 +1,189 @@
+//! From the tree of a file to settings: every key that is carried out, in any letter case. A file may hold settings,
+//! `service`, `services`, `check` and `checks` in any mixture. A key that nobody knows is an error.
+//!
+//! `keys` has those that are accepted and ignored, or refused.
+
+use serde_json::Value;
+use smol_str::SmolStr;
+
+use super::{
+    keys::{self, IGNORED},
+    partial::Partial,
+};
+use crate::agent::{
+    definition::{CheckRegistration, DefinitionError, Fields, ServiceDefinition, Strictness},
+    duration,
+};
+
+/// Reads the settings of one file.
+///
+/// # Errors
+/// Names the key: it is unknown, of another shape, or promises what this version does not keep.
+pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
+    let mut owned = Fields::of(value, Strictness::File)?;
+    let fields = &mut owned;
+    keys::refuse(fields)?;
+    let mut partial = Partial::default();
+    node(fields, &mut partial)?;
+    addresses(fields, &mut partial)?;
+    ports(fields, &mut partial)?;
+    joining(fields, &mut partial)?;
+    dns(fields, &mut partial)?;
+    agent(fields, &mut partial)?;
+    limits(fields, &mut partial)?;
+    log(fields, &mut partial)?;
+    definitions(fields, &mut partial)?;
+    partial.ignored.extend(fields.ignore(IGNORED).into_iter().map(String::from));
+    owned.finish()?;
+    Ok(partial)
+}
+
+fn some_text(fields: &mut Fields<'_>, name: &str) -> Result<Option<SmolStr>, DefinitionError> {
+    fields.text(name).map(|text| (!text.is_empty()).then_some(text))
+}
+
+fn node(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    partial.node_name = some_text(fields, "nodename")?;
+    partial.node_id = some_text(fields, "nodeid")?;
+    partial.node_meta = fields.map("nodemeta")?;
+    partial.datacenter = some_text(fields, "datacenter")?;
+    partial.data_dir = some_text(fields, "datadir")?.map(|dir| dir.as_str().into());
+    partial.server = fields.optional_flag("server")?;
+    partial.bootstrap = fields.optional_flag("bootstrap")?;
+    partial.bootstrap_expect = fields.number("bootstrapexpect")?;
+    if let Some(mut performance) = fields.fields("performance")? {
+        partial.raft_multiplier = performance.number("raftmultiplier")?;
+        performance.ignore(&["grpckeepaliveinterval", "grpckeepalivetimeout", "leavedraintime", "rpcholdtimeout"]);
+        performance.finish().map_err(|error| error.within("performance"))?;
+    }
+    Ok(())
+}
+
+fn addresses(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    partial.bind_addr = some_text(fields, "bindaddr")?;
+    partial.advertise_addr = some_text(fields, "advertiseaddr")?;
+    partial.client_addr = some_text(fields, "clientaddr")?;
+    partial.serf_lan_addr = some_text(fields, "serflan")?;
+    partial.tagged_addresses = fields.map("taggedaddresses")?;
+    for (key, network) in [
+        ("advertiseaddrwan", "wan"),
+        ("advertiseaddripv4", "lan_ipv4"),
+        ("advertiseaddripv6", "lan_ipv6"),
+        ("advertiseaddrwanipv4", "wan_ipv4"),
+        ("advertiseaddrwanipv6", "wan_ipv6"),
+    ] {
+        partial.tagged_addresses.extend(some_text(fields, key)?.map(|address| (network.into(), address)));
+    }
+    partial.translate_wan_addrs = fields.optional_flag("translatewanaddrs")?;
+    if let Some(mut addresses) = fields.fields("addresses")? {
+        partial.http_addr = some_text(&mut addresses, "http")?;
+        partial.dns_addr = some_text(&mut addresses, "dns")?;
+        partial
+            .ignored
+            .extend(addresses.ignore(&["https", "grpc", "grpctls"]).into_iter().map(|key| format!("addresses.{key}")));
+        addresses.finish().map_err(|error| error.within("addresses"))?;
+    }
+    Ok(())
+}
+
+fn ports(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    let Some(mut ports) = fields.fields("ports")? else { return Ok(()) };
+    partial.http_port = ports.number("http")?;
+    partial.dns_port = ports.number("dns")?;
+    partial.serf_lan_port = ports.number("serflan")?;
+    partial.serf_wan_port = ports.number("serfwan")?;
+    partial.server_port = ports.number("server")?;
+    let unused = ["https", "grpc", "grpctls", "sidecarminport", "sidecarmaxport", "exposeminport", "exposemaxport"];
+    partial.ignored.extend(ports.ignore(&unused).into_iter().map(|key| format!("ports.{key}")));
+    ports.finish().map_err(|error| error.within("ports"))
+}
+
+fn joining(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    let texts = |list: Vec<SmolStr>| list.into_iter().map(String::from).collect();
+    partial.start_join = texts(fields.texts("startjoin")?);
+    partial.retry_join = texts(fields.texts("retryjoin")?);
+    partial.retry_interval = fields.optional_duration("retryinterval")?;
+    partial.retry_max = fields.number("retrymax")?;
+    Ok(())
+}
+
+fn dns(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    partial.domain = some_text(fields, "domain")?;
+    partial.alt_domain = some_text(fields, "altdomain")?;
+    partial.recursors = fields.texts("recursors")?.into_iter().chain(some_text(fields, "recursor")?).collect();
+    let Some(mut dns) = fields.fields("dnsconfig")? else { return Ok(()) };
+    partial.node_ttl = dns.optional_duration("nodettl")?;
+    for (service, ttl) in dns.map("servicettl")? {
+        let ttl = duration::parse(&ttl).map_err(|error| {
+            DefinitionError::invalid(format!("dns_config: service_ttl: {service}: {}", error.explain()))
+        })?;
+        partial.service_ttl.insert(service.to_lowercase().into(), ttl);
+    }
+    partial.only_passing = dns.optional_flag("onlypassing")?;
+    partial.enable_truncate = dns.optional_flag("enabletruncate")?;
+    partial.udp_answer_limit = dns.number("udpanswerlimit")?;
+    partial.a_record_limit = dns.number("arecordlimit")?;
+    partial.disable_compression = dns.optional_flag("disablecompression")?;
+    partial.node_meta_txt = dns.optional_flag("enableadditionalnodemetatxt")?;
+    if let Some(mut soa) = dns.fields("soa")? {
+        partial.soa_refresh = soa.number("refresh")?;
+        partial.soa_retry = soa.number("retry")?;
+        partial.soa_expire = soa.number("expire")?;
+        partial.soa_min_ttl = soa.number("minttl")?;
+        soa.finish().map_err(|error| error.within("dns_config: soa"))?;
+    }
+    partial.recursor_timeout = dns.optional_duration("recursortimeout")?;
+    partial.recursor_strategy = some_text(&mut dns, "recursorstrategy")?;
+    let unused = ["allowstale", "maxstale", "usecache", "cachemaxage", "prefernamespace"];
+    partial.ignored.extend(dns.ignore(&unused).into_iter().map(|key| format!("dns_config.{key}")));
+    dns.finish().map_err(|error| error.within("dns_config"))
+}
+
+fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    partial.discovery_max_stale = fields.optional_duration("discoverymaxstale")?;
+    partial.check_update_interval = fields.optional_duration("checkupdateinterval")?;
+    partial.leave_on_terminate = fields.optional_flag("leaveonterminate")?;
+    partial.skip_leave_on_interrupt = fields.optional_flag("skipleaveoninterrupt")?;
+    partial.enable_script_checks = fields.optional_flag("enablescriptchecks")?;
+    partial.enable_local_script_checks = fields.optional_flag("enablelocalscriptchecks")?;
+    partial.check_output_max_size = fields.number("checkoutputmaxsize")?;
+    partial.pid_file = some_text(fields, "pidfile")?.map(|path| path.as_str().into());
+    Ok(())
+}
+
+fn limits(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    let Some(mut limits) = fields.fields("limits")? else { return Ok(()) };
+    partial.http_max_conns_per_client = limits.number("httpmaxconnsperclient")?;
+    let unused = [
+        "httpshandshaketimeout",
+        "requestlimits",
+        "rpcclienttimeout",
+        "rpchandshaketimeout",
+        "rpcmaxburst",
+        "rpcmaxconnsperclient",
+        "rpcrate",
+    ];
+    partial.ignored.extend(limits.ignore(&unused).into_iter().map(|key| format!("limits.{key}")));
+    limits.ignore(&["kvmaxvaluesize", "txnmaxreqlen", "txnmaxops"]);
+    limits.finish().map_err(|error| error.within("limits"))
+}
+
+fn log(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    partial.log_level = some_text(fields, "loglevel")?;
+    partial.log_json = fields.optional_flag("logjson")?;
+    partial.log_file = some_text(fields, "logfile")?;
+    partial.log_rotate_bytes = fields.number("logrotatebytes")?;
+    partial.log_rotate_duration = fields.optional_duration("logrotateduration")?;
+    partial.log_rotate_max_files = fields.number("logrotatemaxfiles")?;
+    Ok(())
+}
+
+fn definitions(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    for service in fields.one_or_several("service", "services")? {
+        partial.services.push(ServiceDefinition::from_file(service)?);
+    }
+    for check in fields.one_or_several("check", "checks")? {
+        partial.checks.push(CheckRegistration::from_file(check)?);
+    }
+    Ok(())
+}

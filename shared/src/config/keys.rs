@@ -1,0 +1,172 @@
+//! Consul's keys that this program does not carry out: those it can do without, and those it must not run without.
+//!
+//! Keys are folded (lower case, no underscores). What is carried out stands in `decode`.
+
+use serde_json::Value;
+
+use crate::agent::definition::{DefinitionError, Fields};
+
+/// Keys that have no meaning here (service mesh, enterprise, Consul's own housekeeping): accepted, said in one warning.
+pub const IGNORED: &[&str] = &[
+    "acldownpolicy",
+    "aclenablekeylistpolicy",
+    "aclttl",
+    "advertisereconnecttimeout",
+    "audit",
+    "autopilot",
+    "autoreloadconfig",
+    "cache",
+    "cloud",
+    "configentries",
+    "connect",
+    "defaultintentionpolicy",
+    "defaultquerytime",
+    "disableanonymoussignature",
+    "disablecoordinates",
+    "disablehostnodeid",
+    "disablehttpunprintablecharfilter",
+    "disablekeyringfile",
+    "disableremoteexec",
+    "disableupdatecheck",
+    "discardcheckoutput",
+    "dogstatsdaddr",
+    "dogstatsdtags",
+    "enablecentralserviceconfig",
+    "enabledebug",
+    "enablesyslog",
+    "encryptverifyincoming",
+    "encryptverifyoutgoing",
+    "experiments",
+    "gossiplan",
+    "gossipwan",
+    "license",
+    "licensepath",
+    "locality",
+    "maxquerytime",
+    "nonvotingserver",
+    "partition",
+    "peering",
+    "primarydatacenter",
+    "primarygateways",
+    "primarygatewaysinterval",
+    "protocol",
+    "raftboltdb",
+    "raftlogstore",
+    "raftprevotedisabled",
+    "raftprotocol",
+    "raftsnapshotinterval",
+    "raftsnapshotthreshold",
+    "rafttrailinglogs",
+    "readreplica",
+    "reconnecttimeout",
+    "reconnecttimeoutwan",
+    "rejoinafterleave",
+    "reporting",
+    "retryintervalwan",
+    "retryjoinwan",
+    "retrymaxwan",
+    "rpc",
+    "segment",
+    "segments",
+    "serfwan",
+    "serverrejoinagemax",
+    "sessionttlmin",
+    "startjoinwan",
+    "statsdaddr",
+    "statsiteaddr",
+    "statsiteprefix",
+    "syslogfacility",
+    "telemetry",
+    "tlsciphersuites",
+    "tlsminversion",
+    "tlsprefserverciphersuites",
+    "tlspreferserverciphersuites",
+    "ui",
+    "uiconfig",
+    "uicontentpath",
+    "uidir",
+    "usestreamingbackend",
+    "xds",
+];
+
+pub const ACL: &str = "access control is not available in this version";
+pub const TLS: &str = "TLS is not available in this version";
+pub const GOSSIP_ENCRYPTION: &str = "gossip encryption is not available in this version";
+pub const ALLOWED_NETWORKS: &str = "keeping members out by their network is not available in this version";
+pub const ALLOWED_WRITERS: &str = "refusing writes by the caller's network is not available in this version";
+const BLOCKED_ENDPOINTS: &str = "closing endpoints is not available in this version";
+
+/// Keys that an operator relies on: to run without what they promise would be worse than not to run.
+const REFUSED: &[(&str, &str)] = &[
+    ("acl", ACL),
+    ("aclagentmastertoken", ACL),
+    ("aclagenttoken", ACL),
+    ("acldatacenter", ACL),
+    ("acldefaultpolicy", ACL),
+    ("aclmastertoken", ACL),
+    ("aclreplicationtoken", ACL),
+    ("acltoken", ACL),
+    ("enableaclreplication", ACL),
+    ("autoconfig", "getting tokens and keys from the servers is not available in this version"),
+    ("autoencrypt", TLS),
+    ("cafile", TLS),
+    ("capath", TLS),
+    ("certfile", TLS),
+    ("keyfile", TLS),
+    ("servername", TLS),
+    ("tls", TLS),
+    ("verifyincoming", TLS),
+    ("verifyincominghttps", TLS),
+    ("verifyincomingrpc", TLS),
+    ("verifyoutgoing", TLS),
+    ("verifyserverhostname", TLS),
+    ("encrypt", GOSSIP_ENCRYPTION),
+    ("serflanallowedcidrs", ALLOWED_NETWORKS),
+    ("serfwanallowedcidrs", ALLOWED_NETWORKS),
+    ("unixsockets", "setting the owner and mode of unix sockets is not available in this version"),
+    ("watches", "running handlers on changes is not available in this version (run `lictor watch` beside the agent)"),
+];
+
+/// The same inside `http_config`.
+const REFUSED_OF_HTTP: &[(&str, &str)] =
+    &[("allowwritehttpfrom", ALLOWED_WRITERS), ("blockendpoints", BLOCKED_ENDPOINTS)];
+
+/// What to do about a setting that is refused.
+pub const REMEDY: &str = "remove it, or do not use this version";
+
+/// Refuses the keys that protect something.
+///
+/// # Errors
+/// Names the first one.
+pub fn refuse(fields: &mut Fields<'_>) -> Result<(), DefinitionError> {
+    refuse_all(fields, REFUSED)?;
+    if let Some(mut http) = fields.fields("httpconfig")? {
+        refuse_all(&mut http, REFUSED_OF_HTTP).map_err(|error| error.within("http_config"))?;
+        http.ignore(&["maxheaderbytes", "responseheaders", "usecache"]);
+        http.finish().map_err(|error| error.within("http_config"))?;
+    }
+    Ok(())
+}
+
+fn refuse_all(fields: &mut Fields<'_>, refused: &[(&str, &str)]) -> Result<(), DefinitionError> {
+    for (key, reason) in refused {
+        if let Some((written, value)) = fields.take(key)
+            && protects(value)
+        {
+            return Err(DefinitionError::invalid(format!("{written}: {reason} ({REMEDY})")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a protecting key asks for protection at all: `false`, `""`, `{}` and `{"enabled": false, ...}` do not.
+fn protects(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(on) => *on,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => list.iter().any(protects),
+        Value::Object(map) => map.get("enabled") != Some(&Value::Bool(false)) && map.values().any(protects),
+    }
+}
