@@ -11,7 +11,7 @@ use std::{
 };
 
 use lictor_shared::{
-    backend::Consistency,
+    backend::{Consistency, ServersReport},
     command::{Command, Written},
     forward::AskError,
     model::Index,
@@ -24,8 +24,8 @@ use tonic::{
 use crate::{
     DecodeError,
     internal::{
-        self, BarrierRequest, WatchEvent, WatchRequest, WriteRequest, barrier_reply, registry_client::RegistryClient,
-        write_reply,
+        self, BarrierRequest, ServersRequest, WatchEvent, WatchRequest, WriteRequest, barrier_reply,
+        registry_client::RegistryClient, servers_reply, write_reply,
     },
 };
 
@@ -82,6 +82,19 @@ impl Client {
             Some(barrier_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
             Some(barrier_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
             None => Err(unknown(DecodeError::Missing { field: "BarrierReply.reply" })),
+        }
+    }
+
+    /// Asks `server` for the set of servers.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
+        let reply = self.registry(server)?.servers(ServersRequest {}).await.map_err(|status| ask_error(&status))?;
+        match reply.into_inner().reply {
+            Some(servers_reply::Reply::Report(report)) => report.try_into().map_err(unknown),
+            Some(servers_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
+            None => Err(unknown(DecodeError::Missing { field: "ServersReply.reply" })),
         }
     }
 

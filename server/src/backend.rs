@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    backend::{Consistency, Contact},
+    backend::{Consistency, Contact, ServersReport},
     command::{Command, Written},
     forward::{AskError, Forward, Servers},
     model::Index,
@@ -69,5 +69,12 @@ impl Servers for FellowServers {
             return self.consensus.read_index(consistency).await;
         }
         self.client.barrier(server, consistency).await
+    }
+
+    async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
+        if server == self.own {
+            return self.consensus.report();
+        }
+        self.client.servers(server).await
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lictor_shared::{
-    backend::Consistency,
+    backend::{Consistency, ServersReport},
     command::{Command, Written},
     forward::AskError,
     model::Index,
@@ -40,6 +40,12 @@ pub trait Consensus: Send + Sync + 'static {
 
     /// How long ago the leader was last heard from; zero at the leader, `None` where it never was.
     fn last_contact(&self) -> Option<Duration>;
+
+    /// The set of servers as the leader sees it.
+    ///
+    /// # Errors
+    /// `NotLeader` where this server does not lead.
+    fn report(&self) -> Result<ServersReport, AskError>;
 }
 
 #[async_trait]
@@ -68,6 +74,10 @@ impl Consensus for RaftNode {
 
     fn last_contact(&self) -> Option<Duration> {
         Some(RaftNode::last_contact(self)).filter(|age| *age < Duration::MAX)
+    }
+
+    fn report(&self) -> Result<ServersReport, AskError> {
+        RaftNode::report(self).ok_or_else(|| AskError::NotLeader { leader: Consensus::leader(self) })
     }
 }
 

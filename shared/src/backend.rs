@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use uuid::Uuid;
+
 use crate::{
     command::{Command, Written},
-    model::Index,
+    model::{Index, NodeName, Time},
 };
 
 /// How fresh a read must be.
@@ -31,6 +33,38 @@ pub struct Contact {
     pub known_leader: bool,
     /// The age of the last word from the leader (at a sidecar: from a server that has one).
     pub last: Duration,
+}
+
+/// The set of servers as their leader sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServersReport {
+    /// All of them, voting or not.
+    pub servers: Vec<ServerReport>,
+    /// The last entry of the leader's log.
+    pub last_index: Index,
+}
+
+/// One server as the leader sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerReport {
+    /// Its node's name.
+    pub name: NodeName,
+    /// Its node's ID.
+    pub node_id: Uuid,
+    /// Its RPC address, `ip:port`.
+    pub address: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether it is the leader.
+    pub leader: bool,
+    /// How long ago it answered the leader last; none where it never did. Zero for the leader.
+    pub last_contact: Option<Duration>,
+    /// The term of the last entry that it is known to have.
+    pub last_term: u64,
+    /// The index of that entry.
+    pub last_index: Index,
+    /// Since when it answers, or does not, without a break.
+    pub stable_since: Time,
 }
 
 /// Why the servers could not be asked.
@@ -65,6 +99,12 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// [`BackendError`] when there is no leader to ask.
     async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError>;
+
+    /// The set of servers as the leader sees it.
+    ///
+    /// # Errors
+    /// [`BackendError`] when there is no leader to ask.
+    async fn servers(&self) -> Result<ServersReport, BackendError>;
 
     /// How fresh this node's view is known to be.
     fn contact(&self) -> Contact;

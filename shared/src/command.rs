@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Check, CheckId, Index, Node, NodeName, Service, ServiceId};
+use crate::model::{Autopilot, Check, CheckId, Index, Node, NodeCoordinate, NodeName, Service, ServiceId};
 
 /// A write to the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,15 @@ pub enum Command {
     Register(Box<Registration>),
     /// Remove a node, a service or a check; one that is not there is no error.
     Deregister(Deregistration),
+    /// Put the coordinates of nodes; those of nodes that are not there are passed over.
+    UpdateCoordinates(Vec<NodeCoordinate>),
+    /// Put the autopilot configuration.
+    SetAutopilot {
+        /// The new one; its indexes do not matter.
+        autopilot: Box<Autopilot>,
+        /// Only if the present one has this modify index (0: there is none).
+        expected: Option<Index>,
+    },
 }
 
 /// What [`Command::Register`] puts.
@@ -46,7 +55,9 @@ impl Command {
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
         match self {
-            Self::Register(_) | Self::Deregister(_) => true,
+            Self::Register(_) | Self::Deregister(_) | Self::UpdateCoordinates(_) => true,
+            // The second time would find what the first has written.
+            Self::SetAutopilot { expected, .. } => expected.is_none(),
         }
     }
 }
@@ -56,6 +67,8 @@ impl Command {
 pub enum Outcome {
     /// It is done, or there was nothing to do.
     Done,
+    /// What was to be there first was not: nothing was changed.
+    Mismatch,
     /// Nothing was changed, and why.
     Refused(Refusal),
 }

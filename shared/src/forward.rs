@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use crate::{
-    backend::{Backend, BackendError, Consistency, Contact},
+    backend::{Backend, BackendError, Consistency, Contact, ServersReport},
     coalesce::{Coalesce, Question},
     command::{Command, Written},
     model::Index,
@@ -98,6 +98,12 @@ pub trait Servers: Send + Sync + 'static {
     /// # Errors
     /// [`AskError`].
     async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError>;
+
+    /// Asks `server` for the set of servers.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    async fn servers(&self, server: &str) -> Result<ServersReport, AskError>;
 }
 
 /// A backend that takes everything to the leader.
@@ -145,6 +151,11 @@ impl<S: Servers> Backend for Forward<S> {
             Consistency::Quorum => &self.quorum_barrier,
         };
         barrier.ask().await.unwrap_or_else(|| Err(BackendError::Failed("this node is stopping".into())))
+    }
+
+    async fn servers(&self) -> Result<ServersReport, BackendError> {
+        let route = &self.route;
+        route.ask(|server| async move { route.servers.servers(&server).await }).await
     }
 
     fn contact(&self) -> Contact {
@@ -254,6 +265,14 @@ impl<S: Servers> Route<S> {
     }
 
     async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError> {
+        self.ask(|server| async move { self.servers.barrier(&server, consistency).await }).await
+    }
+
+    /// Asks the leader something that changes nothing.
+    async fn ask<T, F>(&self, question: impl Fn(String) -> F) -> Result<T, BackendError>
+    where
+        F: Future<Output = Result<T, AskError>>,
+    {
         let deadline = Instant::now() + self.limits.barrier_hold;
         let mut tried = Tried::default();
         loop {
@@ -261,11 +280,11 @@ impl<S: Servers> Route<S> {
                 pause(deadline).await.ok_or_else(|| self.no_one(&tried))?;
                 continue;
             };
-            let asked = timeout_at(deadline, self.servers.barrier(&server, consistency)).await;
+            let asked = timeout_at(deadline, question(server.clone())).await;
             let error = match asked.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into()))) {
-                Ok(index) => {
+                Ok(answer) => {
                     self.remember(Some(server));
-                    return Ok(index);
+                    return Ok(answer);
                 }
                 Err(AskError::Rejected(reason)) => return Err(BackendError::Failed(reason)),
                 Err(error) => error,
@@ -404,6 +423,10 @@ mod tests {
 
         async fn barrier(&self, server: &str, _: Consistency) -> Result<Index, AskError> {
             self.answer(server)
+        }
+
+        async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
+            self.answer(server).map(|last_index| ServersReport { last_index, ..ServersReport::default() })
         }
     }
 

@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod dns;
+pub mod events;
 pub mod filter;
 pub mod forward;
 pub mod gossip;

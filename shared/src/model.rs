@@ -357,6 +357,127 @@ pub struct Check {
     pub modify_index: Index,
 }
 
+/// The dimensions of the space that coordinates are in.
+pub const COORDINATE_DIMENSIONS: usize = 8;
+/// The least height of a coordinate, in seconds.
+pub const COORDINATE_HEIGHT_MIN_S: f64 = 1e-5;
+/// The error of a coordinate that nothing is known of.
+pub const COORDINATE_ERROR_MAX: f64 = 1.5;
+
+/// Where a node is in the network, so that the round trip between two nodes can be told without asking them (Vivaldi:
+/// Dabek, Cox, Kaashoek, Morris 2004). All lengths are in seconds. Moved by `gossip::coordinate`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Coordinate {
+    /// The Euclidean part.
+    pub position: [f64; COORDINATE_DIMENSIONS],
+    /// How far the estimates are off, as a share of the round trip: 0 is sure, 1.5 knows nothing.
+    pub error: f64,
+    /// Added to every estimate that this node takes part in; may be negative.
+    pub adjustment: f64,
+    /// The way from the node to the network's core, which is part of every trip.
+    pub height: f64,
+}
+
+impl Default for Coordinate {
+    /// The origin, with nothing known.
+    fn default() -> Self {
+        Self {
+            position: [0.0; COORDINATE_DIMENSIONS],
+            error: COORDINATE_ERROR_MAX,
+            adjustment: 0.0,
+            height: COORDINATE_HEIGHT_MIN_S,
+        }
+    }
+}
+
+/// By the bits of its numbers, so that it is equal to itself whatever they are.
+impl PartialEq for Coordinate {
+    fn eq(&self, other: &Self) -> bool {
+        self.numbers().map(f64::to_bits).eq(other.numbers().map(f64::to_bits))
+    }
+}
+
+impl Eq for Coordinate {}
+
+impl Coordinate {
+    fn numbers(&self) -> impl Iterator<Item = f64> {
+        self.position.into_iter().chain([self.error, self.adjustment, self.height])
+    }
+
+    /// Whether it can be calculated with: no number in it is infinite or none.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.numbers().all(f64::is_finite)
+    }
+
+    /// The round trip to `other` without the adjustments.
+    #[must_use]
+    pub fn raw_distance_s(&self, other: &Self) -> f64 {
+        let squares = self.position.iter().zip(&other.position).map(|(a, b)| (a - b) * (a - b));
+        squares.sum::<f64>().sqrt() + self.height + other.height
+    }
+
+    /// The estimated round trip to `other`.
+    #[must_use]
+    pub fn distance_s(&self, other: &Self) -> f64 {
+        let raw = self.raw_distance_s(other);
+        let adjusted = raw + self.adjustment + other.adjustment;
+        if adjusted > 0.0 { adjusted } else { raw }
+    }
+}
+
+/// The coordinate of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeCoordinate {
+    /// Whose it is.
+    pub node: NodeName,
+    /// Where it is.
+    pub coordinate: Coordinate,
+}
+
+/// How the set of servers is looked after: Consul's autopilot configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Autopilot {
+    /// Take servers that failed out of the set when others have taken their place.
+    pub cleanup_dead_servers: bool,
+    /// A server not heard of for longer is not healthy.
+    pub last_contact_threshold: Duration,
+    /// A server whose log is more entries behind is not healthy.
+    pub max_trailing_logs: u64,
+    /// Servers that are never removed below this number.
+    pub min_quorum: u32,
+    /// How long a new server must be healthy before it votes.
+    pub server_stabilization_time: Duration,
+    /// Kept and shown.
+    pub redundancy_zone_tag: SmolStr,
+    /// Kept and shown.
+    pub disable_upgrade_migration: bool,
+    /// Kept and shown.
+    pub upgrade_version_tag: SmolStr,
+    /// When it was first written.
+    pub create_index: Index,
+    /// When it last changed.
+    pub modify_index: Index,
+}
+
+impl Default for Autopilot {
+    /// Consul's defaults, never written.
+    fn default() -> Self {
+        Self {
+            cleanup_dead_servers: true,
+            last_contact_threshold: Duration::from_millis(200),
+            max_trailing_logs: 250,
+            min_quorum: 0,
+            server_stabilization_time: Duration::from_secs(10),
+            redundancy_zone_tag: SmolStr::default(),
+            disable_upgrade_migration: false,
+            upgrade_version_tag: SmolStr::default(),
+            create_index: Index(0),
+            modify_index: Index(0),
+        }
+    }
+}
+
 /// The check that says whether a node is alive, kept by the leader from gossip.
 pub const SERF_HEALTH: &str = "serfHealth";
 /// The service under which the servers are found.

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    backend::{Consistency, Contact},
+    backend::{Consistency, Contact, ServersReport},
     command::{Command, Written},
     forward::{AskError, Servers},
     model::Index,
@@ -57,5 +57,9 @@ impl Servers for KnownServers {
 
     async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
         self.client.barrier(server, consistency).await
+    }
+
+    async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
+        self.client.servers(server).await
     }
 }

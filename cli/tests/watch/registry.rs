@@ -17,7 +17,7 @@ use lictor_server::{
     grpc::{self, RegistryService, Watchers},
 };
 use lictor_shared::{
-    backend::Consistency,
+    backend::{Consistency, ServersReport},
     catalog::{Record, State},
     command::{Command, Outcome, Written},
     forward::AskError,
@@ -152,6 +152,10 @@ impl Consensus for Store {
 
     fn last_contact(&self) -> Option<Duration> {
         Some(Duration::ZERO)
+    }
+
+    fn report(&self) -> Result<ServersReport, AskError> {
+        Err(AskError::NotLeader { leader: self.leader() })
     }
 }
 

@@ -34,6 +34,9 @@ impl From<&Row> for internal::Row {
             Row::ServiceGone(node, id) => row::Row::ServiceGone(on_node(node, id)),
             Row::Check(check) => row::Row::Check((&**check).into()),
             Row::CheckGone(node, id) => row::Row::CheckGone(on_node(node, id)),
+            Row::Coordinate(coordinate) => row::Row::Coordinate((&**coordinate).into()),
+            Row::CoordinateGone(node) => row::Row::CoordinateGone(node.to_string()),
+            Row::Autopilot(autopilot) => row::Row::Autopilot((&**autopilot).into()),
         };
         Self { row: Some(row) }
     }
@@ -50,6 +53,9 @@ impl TryFrom<internal::Row> for Row {
             row::Row::ServiceGone(gone) => Self::ServiceGone(gone.node.into(), gone.id.into()),
             row::Row::Check(check) => Self::Check(Arc::new(check.try_into()?)),
             row::Row::CheckGone(gone) => Self::CheckGone(gone.node.into(), gone.id.into()),
+            row::Row::Coordinate(coordinate) => Self::Coordinate(Arc::new(coordinate.try_into()?)),
+            row::Row::CoordinateGone(node) => Self::CoordinateGone(node.into()),
+            row::Row::Autopilot(autopilot) => Self::Autopilot(Arc::new(autopilot.into())),
         })
     }
 }
@@ -65,6 +71,8 @@ impl From<&Record> for internal::Record {
             Record::ServiceIndex(name, index) => {
                 record::Record::ServiceIndex(internal::ServiceIndex { name: name.to_string(), index: index.0 })
             }
+            Record::Coordinate(coordinate) => record::Record::Coordinate((&**coordinate).into()),
+            Record::Autopilot(autopilot) => record::Record::Autopilot((&**autopilot).into()),
             Record::Indexes(indexes) => record::Record::Indexes((*indexes).into()),
         };
         Self { record: Some(record) }
@@ -83,6 +91,8 @@ impl TryFrom<internal::Record> for Record {
             record::Record::Service(service) => Self::Service(Arc::new(service.try_into()?)),
             record::Record::Check(check) => Self::Check(Arc::new(check.try_into()?)),
             record::Record::ServiceIndex(record) => Self::ServiceIndex(record.name.into(), Index(record.index)),
+            record::Record::Coordinate(coordinate) => Self::Coordinate(Arc::new(coordinate.try_into()?)),
+            record::Record::Autopilot(autopilot) => Self::Autopilot(Arc::new(autopilot.into())),
             record::Record::Indexes(indexes) => Self::Indexes(indexes.into()),
         })
     }
@@ -100,6 +110,7 @@ impl From<Indexes> for internal::Indexes {
             passing: passing.0,
             warning: warning.0,
             critical: critical.0,
+            coordinates: indexes.coordinates.0,
         }
     }
 }
@@ -113,6 +124,7 @@ impl From<internal::Indexes> for Indexes {
             services_gone: Index(indexes.services_gone),
             checks: Index(indexes.checks),
             by_status: [Index(indexes.passing), Index(indexes.warning), Index(indexes.critical)],
+            coordinates: Index(indexes.coordinates),
         }
     }
 }

@@ -3,7 +3,7 @@
 use lictor_shared::{
     backend::Consistency,
     command::{Command, Deregistration, Outcome, Refusal, Registration, Written},
-    model::{Check, Index, NodeName, Service},
+    model::{Check, Index, NodeCoordinate, NodeName, Service},
 };
 
 use super::{DecodeError, required};
@@ -14,6 +14,14 @@ impl From<&Command> for internal::Command {
         let command = match command {
             Command::Register(registration) => command::Command::Register((&**registration).into()),
             Command::Deregister(what) => command::Command::Deregister(what.into()),
+            Command::UpdateCoordinates(updates) => {
+                let updates = updates.iter().map(Into::into).collect();
+                command::Command::UpdateCoordinates(internal::UpdateCoordinates { updates })
+            }
+            Command::SetAutopilot { autopilot, expected } => {
+                let (autopilot, expected) = (Some((&**autopilot).into()), expected.map(|index| index.0));
+                command::Command::SetAutopilot(internal::SetAutopilot { autopilot, expected })
+            }
         };
         Self { command: Some(command) }
     }
@@ -26,6 +34,14 @@ impl TryFrom<internal::Command> for Command {
         Ok(match required(command.command, "Command.command")? {
             command::Command::Register(registration) => Self::Register(Box::new(registration.try_into()?)),
             command::Command::Deregister(what) => Self::Deregister(what.try_into()?),
+            command::Command::UpdateCoordinates(what) => {
+                let updates = what.updates.into_iter().map(NodeCoordinate::try_from);
+                Self::UpdateCoordinates(updates.collect::<Result<_, DecodeError>>()?)
+            }
+            command::Command::SetAutopilot(what) => {
+                let autopilot = required(what.autopilot, "SetAutopilot.autopilot")?;
+                Self::SetAutopilot { autopilot: Box::new(autopilot.into()), expected: what.expected.map(Index) }
+            }
         })
     }
 }
@@ -86,6 +102,7 @@ impl From<&Outcome> for internal::Outcome {
     fn from(outcome: &Outcome) -> Self {
         let outcome = match outcome {
             Outcome::Done => outcome::Outcome::Done(internal::Done {}),
+            Outcome::Mismatch => outcome::Outcome::Mismatch(internal::Mismatch {}),
             Outcome::Refused(refusal) => outcome::Outcome::Refused(refusal.into()),
         };
         Self { outcome: Some(outcome) }
@@ -98,6 +115,7 @@ impl TryFrom<internal::Outcome> for Outcome {
     fn try_from(outcome: internal::Outcome) -> Result<Self, DecodeError> {
         Ok(match required(outcome.outcome, "Outcome.outcome")? {
             outcome::Outcome::Done(internal::Done {}) => Self::Done,
+            outcome::Outcome::Mismatch(internal::Mismatch {}) => Self::Mismatch,
             outcome::Outcome::Refused(refusal) => Self::Refused(refusal.try_into()?),
         })
     }

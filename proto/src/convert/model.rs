@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use lictor_shared::model::{
-    Check, CheckDefinition, Index, Node, Origin, Service, ServiceAddress, Status, Time, Weights,
+    Autopilot, COORDINATE_DIMENSIONS, Check, CheckDefinition, Coordinate, Index, Node, NodeCoordinate, Origin, Service,
+    ServiceAddress, Status, Time, Weights,
 };
 use smol_str::SmolStr;
 use uuid::Uuid;
@@ -283,5 +284,61 @@ impl TryFrom<internal::Check> for Check {
             create_index: Index(check.create_index),
             modify_index: Index(check.modify_index),
         })
+    }
+}
+
+impl From<&NodeCoordinate> for internal::NodeCoordinate {
+    fn from(of_node: &NodeCoordinate) -> Self {
+        let Coordinate { position, error, adjustment, height } = of_node.coordinate;
+        let coordinate = internal::Coordinate { position: position.into(), error, adjustment, height };
+        Self { node: of_node.node.to_string(), coordinate: Some(coordinate) }
+    }
+}
+
+impl TryFrom<internal::NodeCoordinate> for NodeCoordinate {
+    type Error = DecodeError;
+
+    fn try_from(of_node: internal::NodeCoordinate) -> Result<Self, DecodeError> {
+        let internal::Coordinate { position, error, adjustment, height } =
+            required(of_node.coordinate, "NodeCoordinate.coordinate")?;
+        let dimensions = i64::try_from(position.len()).unwrap_or(i64::MAX);
+        let position: [f64; COORDINATE_DIMENSIONS] = position
+            .try_into()
+            .map_err(|_| DecodeError::OutOfRange { field: "Coordinate.position: length", value: dimensions })?;
+        Ok(Self { node: of_node.node.into(), coordinate: Coordinate { position, error, adjustment, height } })
+    }
+}
+
+impl From<&Autopilot> for internal::Autopilot {
+    fn from(autopilot: &Autopilot) -> Self {
+        Self {
+            cleanup_dead_servers: autopilot.cleanup_dead_servers,
+            last_contact_threshold_ns: nanoseconds(autopilot.last_contact_threshold),
+            max_trailing_logs: autopilot.max_trailing_logs,
+            min_quorum: autopilot.min_quorum,
+            server_stabilization_time_ns: nanoseconds(autopilot.server_stabilization_time),
+            redundancy_zone_tag: autopilot.redundancy_zone_tag.to_string(),
+            disable_upgrade_migration: autopilot.disable_upgrade_migration,
+            upgrade_version_tag: autopilot.upgrade_version_tag.to_string(),
+            create_index: autopilot.create_index.0,
+            modify_index: autopilot.modify_index.0,
+        }
+    }
+}
+
+impl From<internal::Autopilot> for Autopilot {
+    fn from(autopilot: internal::Autopilot) -> Self {
+        Self {
+            cleanup_dead_servers: autopilot.cleanup_dead_servers,
+            last_contact_threshold: Duration::from_nanos(autopilot.last_contact_threshold_ns),
+            max_trailing_logs: autopilot.max_trailing_logs,
+            min_quorum: autopilot.min_quorum,
+            server_stabilization_time: Duration::from_nanos(autopilot.server_stabilization_time_ns),
+            redundancy_zone_tag: autopilot.redundancy_zone_tag.into(),
+            disable_upgrade_migration: autopilot.disable_upgrade_migration,
+            upgrade_version_tag: autopilot.upgrade_version_tag.into(),
+            create_index: Index(autopilot.create_index),
+            modify_index: Index(autopilot.modify_index),
+        }
     }
 }

@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use lictor_shared::{
+    backend::{ServerReport, ServersReport},
     catalog::{Indexes, Row},
     command::{Deregistration, Outcome, Refusal, Registration, Written},
-    model::{Check, CheckDefinition, Index, Node, Origin, Service, ServiceAddress, Status, Time, Weights},
+    model::{
+        Autopilot, Check, CheckDefinition, Coordinate, Index, Node, NodeCoordinate, Origin, Service, ServiceAddress,
+        Status, Time, Weights,
+    },
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -150,6 +154,34 @@ fn check() -> BoxedStrategy<Check> {
         .boxed()
 }
 
+fn coordinate() -> BoxedStrategy<NodeCoordinate> {
+    let number = || prop::num::f64::NORMAL | prop::num::f64::ZERO;
+    (text(), prop::array::uniform8(number()), number(), number(), number())
+        .prop_map(|(node, position, error, adjustment, height)| NodeCoordinate {
+            node: node.into(),
+            coordinate: Coordinate { position, error, adjustment, height },
+        })
+        .boxed()
+}
+
+fn autopilot() -> BoxedStrategy<Autopilot> {
+    let time = || any::<u64>().prop_map(Duration::from_nanos);
+    (any::<bool>(), time(), any::<u64>(), any::<u32>(), time(), text(), index(), index())
+        .prop_map(|(flag, contact, trailing, quorum, stable, tag, create_index, modify_index)| Autopilot {
+            cleanup_dead_servers: flag,
+            last_contact_threshold: contact,
+            max_trailing_logs: trailing,
+            min_quorum: quorum,
+            server_stabilization_time: stable,
+            redundancy_zone_tag: tag.clone(),
+            disable_upgrade_migration: !flag,
+            upgrade_version_tag: tag,
+            create_index,
+            modify_index,
+        })
+        .boxed()
+}
+
 fn command() -> BoxedStrategy<Command> {
     let registration = (node(), any::<bool>(), option::of(service()), vec(check(), 0..3)).prop_map(
         |(node, skip_node_update, service, checks)| {
@@ -163,7 +195,10 @@ fn command() -> BoxedStrategy<Command> {
             _ => Deregistration::Check(node.into(), id.into()),
         })
     });
-    prop_oneof![registration, gone].boxed()
+    let coordinates = vec(coordinate(), 0..3).prop_map(Command::UpdateCoordinates);
+    let autopilot = (autopilot(), option::of(index()))
+        .prop_map(|(autopilot, expected)| Command::SetAutopilot { autopilot: Box::new(autopilot), expected });
+    prop_oneof![registration, gone, coordinates, autopilot].boxed()
 }
 
 fn row() -> BoxedStrategy<Row> {
@@ -174,15 +209,18 @@ fn row() -> BoxedStrategy<Row> {
         (text(), text()).prop_map(|(node, id)| Row::ServiceGone(node.into(), id.into())),
         check().prop_map(|check| Row::Check(Arc::new(check))),
         (text(), text()).prop_map(|(node, id)| Row::CheckGone(node.into(), id.into())),
+        coordinate().prop_map(|coordinate| Row::Coordinate(Arc::new(coordinate))),
+        text().prop_map(|node| Row::CoordinateGone(node.into())),
+        autopilot().prop_map(|autopilot| Row::Autopilot(Arc::new(autopilot))),
     ]
     .boxed()
 }
 
 fn record() -> BoxedStrategy<Record> {
-    let indexes = prop::array::uniform8(index()).prop_map(
-        |[nodes, nodes_gone, services, services_gone, checks, passing, warning, critical]| {
+    let indexes = prop::array::uniform9(index()).prop_map(
+        |[nodes, nodes_gone, services, services_gone, checks, passing, warning, critical, coordinates]| {
             let by_status = [passing, warning, critical];
-            Record::Indexes(Indexes { nodes, nodes_gone, services, services_gone, checks, by_status })
+            Record::Indexes(Indexes { nodes, nodes_gone, services, services_gone, checks, by_status, coordinates })
         },
     );
     prop_oneof![
@@ -190,6 +228,8 @@ fn record() -> BoxedStrategy<Record> {
         service().prop_map(|service| Record::Service(Arc::new(service))),
         check().prop_map(|check| Record::Check(Arc::new(check))),
         (text(), index()).prop_map(|(name, index)| Record::ServiceIndex(name.into(), index)),
+        coordinate().prop_map(|coordinate| Record::Coordinate(Arc::new(coordinate))),
+        autopilot().prop_map(|autopilot| Record::Autopilot(Arc::new(autopilot))),
         indexes,
     ]
     .boxed()
@@ -225,10 +265,30 @@ proptest! {
 #[test]
 fn an_outcome_comes_back() {
     let taken = Refusal::NameTaken { name: "n".into(), holder: "id".into(), address: "10.0.0.1".into() };
+    let written = Written { index: Index(8), outcome: Outcome::Mismatch };
+    assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
     for refusal in [None, Some(Refusal::MissingService), Some(Refusal::MissingNode), Some(taken)] {
         let written = Written { index: Index(7), outcome: refusal.map_or(Outcome::Done, Outcome::Refused) };
         assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
     }
+}
+
+#[test]
+fn a_report_of_the_servers_comes_back() {
+    let server = ServerReport {
+        name: "n1".into(),
+        node_id: Uuid::from_u128(7),
+        address: "10.0.0.1:8300".into(),
+        voter: true,
+        leader: false,
+        last_contact: Some(Duration::from_millis(12)),
+        last_term: 3,
+        last_index: Index(40),
+        stable_since: Time(5),
+    };
+    let silent = ServerReport { last_contact: None, leader: true, ..server.clone() };
+    let report = ServersReport { servers: vec![server, silent], last_index: Index(41) };
+    assert_eq!(ServersReport::try_from(internal::ServersReport::from(&report)), Ok(report));
 }
 
 #[test]

@@ -185,6 +185,51 @@ pub struct Check {
     #[prost(uint64, tag = "17")]
     pub modify_index: u64,
 }
+/// Where a node is in the network. Lengths are seconds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Coordinate {
+    /// Eight.
+    #[prost(double, repeated, tag = "1")]
+    pub position: ::prost::alloc::vec::Vec<f64>,
+    #[prost(double, tag = "2")]
+    pub error: f64,
+    #[prost(double, tag = "3")]
+    pub adjustment: f64,
+    #[prost(double, tag = "4")]
+    pub height: f64,
+}
+/// The coordinate of a node.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeCoordinate {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub coordinate: ::core::option::Option<Coordinate>,
+}
+/// How the set of servers is looked after.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Autopilot {
+    #[prost(bool, tag = "1")]
+    pub cleanup_dead_servers: bool,
+    #[prost(uint64, tag = "2")]
+    pub last_contact_threshold_ns: u64,
+    #[prost(uint64, tag = "3")]
+    pub max_trailing_logs: u64,
+    #[prost(uint32, tag = "4")]
+    pub min_quorum: u32,
+    #[prost(uint64, tag = "5")]
+    pub server_stabilization_time_ns: u64,
+    #[prost(string, tag = "6")]
+    pub redundancy_zone_tag: ::prost::alloc::string::String,
+    #[prost(bool, tag = "7")]
+    pub disable_upgrade_migration: bool,
+    #[prost(string, tag = "8")]
+    pub upgrade_version_tag: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "9")]
+    pub create_index: u64,
+    #[prost(uint64, tag = "10")]
+    pub modify_index: u64,
+}
 /// Who put a row into the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -254,7 +299,7 @@ impl Status {
 /// A write.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
-    #[prost(oneof = "command::Command", tags = "1, 2")]
+    #[prost(oneof = "command::Command", tags = "1, 2, 3, 4")]
     pub command: ::core::option::Option<command::Command>,
 }
 /// Nested message and enum types in `Command`.
@@ -265,7 +310,26 @@ pub mod command {
         Register(super::Registration),
         #[prost(message, tag = "2")]
         Deregister(super::Deregistration),
+        #[prost(message, tag = "3")]
+        UpdateCoordinates(super::UpdateCoordinates),
+        #[prost(message, tag = "4")]
+        SetAutopilot(super::SetAutopilot),
     }
+}
+/// Coordinates of nodes; those of nodes that are not there are passed over.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateCoordinates {
+    #[prost(message, repeated, tag = "1")]
+    pub updates: ::prost::alloc::vec::Vec<NodeCoordinate>,
+}
+/// The autopilot configuration.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetAutopilot {
+    #[prost(message, optional, tag = "1")]
+    pub autopilot: ::core::option::Option<Autopilot>,
+    /// Only if the present one has this modify index (0: there is none).
+    #[prost(uint64, optional, tag = "2")]
+    pub expected: ::core::option::Option<u64>,
 }
 /// A node and, with it, a service and checks: all or nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -308,7 +372,7 @@ pub struct OnNode {
 /// What came of a command: the same on every server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::Outcome", tags = "1, 2")]
+    #[prost(oneof = "outcome::Outcome", tags = "1, 2, 3")]
     pub outcome: ::core::option::Option<outcome::Outcome>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -319,8 +383,13 @@ pub mod outcome {
         Done(super::Done),
         #[prost(message, tag = "2")]
         Refused(super::Refusal),
+        #[prost(message, tag = "3")]
+        Mismatch(super::Mismatch),
     }
 }
+/// What was to be there first was not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mismatch {}
 /// It is done, or there was nothing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Done {}
@@ -369,7 +438,7 @@ pub struct Change {
 /// One row as it is now, or its removal.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
-    #[prost(oneof = "row::Row", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "row::Row", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub row: ::core::option::Option<row::Row>,
 }
 /// Nested message and enum types in `Row`.
@@ -388,12 +457,18 @@ pub mod row {
         Check(super::Check),
         #[prost(message, tag = "6")]
         CheckGone(super::OnNode),
+        #[prost(message, tag = "7")]
+        Coordinate(super::NodeCoordinate),
+        #[prost(string, tag = "8")]
+        CoordinateGone(::prost::alloc::string::String),
+        #[prost(message, tag = "9")]
+        Autopilot(super::Autopilot),
     }
 }
 /// One piece of a whole state. A node comes before its services, a service before its checks.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
-    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub record: ::core::option::Option<record::Record>,
 }
 /// Nested message and enum types in `Record`.
@@ -410,6 +485,10 @@ pub mod record {
         ServiceIndex(super::ServiceIndex),
         #[prost(message, tag = "5")]
         Indexes(super::Indexes),
+        #[prost(message, tag = "6")]
+        Coordinate(super::NodeCoordinate),
+        #[prost(message, tag = "7")]
+        Autopilot(super::Autopilot),
     }
 }
 /// A node and the index of the last change on it.
@@ -447,6 +526,8 @@ pub struct Indexes {
     pub warning: u64,
     #[prost(uint64, tag = "8")]
     pub critical: u64,
+    #[prost(uint64, tag = "9")]
+    pub coordinates: u64,
 }
 /// A write to propose.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -528,6 +609,61 @@ pub mod barrier_reply {
         #[prost(message, tag = "3")]
         Unknown(super::Unknown),
     }
+}
+/// Asks for the set of servers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServersRequest {}
+/// The set of servers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServersReply {
+    #[prost(oneof = "servers_reply::Reply", tags = "1, 2")]
+    pub reply: ::core::option::Option<servers_reply::Reply>,
+}
+/// Nested message and enum types in `ServersReply`.
+pub mod servers_reply {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Reply {
+        #[prost(message, tag = "1")]
+        Report(super::ServersReport),
+        #[prost(message, tag = "2")]
+        NotLeader(super::NotLeader),
+    }
+}
+/// The servers as their leader sees them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServersReport {
+    #[prost(message, repeated, tag = "1")]
+    pub servers: ::prost::alloc::vec::Vec<ServerReport>,
+    /// The last entry of the leader's log.
+    #[prost(uint64, tag = "2")]
+    pub last_index: u64,
+}
+/// One server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServerReport {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub node_id: ::prost::bytes::Bytes,
+    /// The RPC address, `ip:port`.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub voter: bool,
+    #[prost(bool, tag = "5")]
+    pub leader: bool,
+    /// How long ago the leader last heard from it; absent where it never did.
+    #[prost(uint64, optional, tag = "6")]
+    pub last_contact_ms: ::core::option::Option<u64>,
+    /// The last entry that it is known to have.
+    #[prost(uint64, tag = "7")]
+    pub last_term: u64,
+    #[prost(uint64, tag = "8")]
+    pub last_index: u64,
+    /// Since when it answers, or does not, without a break.
+    #[prost(uint64, tag = "9")]
+    pub stable_since_ms: u64,
 }
 /// Opens a watch stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -785,6 +921,28 @@ pub mod registry_client {
                 .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Barrier"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the leader knows of each server.
+        pub async fn servers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ServersRequest>,
+        ) -> std::result::Result<tonic::Response<super::ServersReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lictor.internal.v1.Registry/Servers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Servers"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The state, or the changes since an index, then every change as it comes. Never ends by itself.
         pub async fn watch(
             &mut self,
@@ -835,6 +993,11 @@ pub mod registry_server {
             &self,
             request: tonic::Request<super::BarrierRequest>,
         ) -> std::result::Result<tonic::Response<super::BarrierReply>, tonic::Status>;
+        /// What the leader knows of each server.
+        async fn servers(
+            &self,
+            request: tonic::Request<super::ServersRequest>,
+        ) -> std::result::Result<tonic::Response<super::ServersReply>, tonic::Status>;
         /// Server streaming response type for the Watch method.
         type WatchStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::WatchEvent, tonic::Status>,
@@ -995,6 +1158,49 @@ pub mod registry_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BarrierSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/lictor.internal.v1.Registry/Servers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ServersSvc<T: Registry>(pub Arc<T>);
+                    impl<T: Registry> tonic::server::UnaryService<super::ServersRequest>
+                    for ServersSvc<T> {
+                        type Response = super::ServersReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ServersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Registry>::servers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ServersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -15,10 +15,10 @@ use std::{sync::Arc, time::Duration};
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
-        self, BarrierReply, BarrierRequest, NotLeader, Rejected, Unknown, WatchRequest, WriteReply, WriteRequest,
-        barrier_reply,
+        self, BarrierReply, BarrierRequest, NotLeader, Rejected, ServersReply, ServersRequest, Unknown, WatchRequest,
+        WriteReply, WriteRequest, barrier_reply,
         registry_server::{Registry, RegistryServer},
-        write_reply,
+        servers_reply, write_reply,
     },
 };
 use lictor_shared::{backend::Consistency, command::Command, forward::AskError, tasks::Tasks, view::Reader};
@@ -165,6 +165,15 @@ impl Registry for RegistryService {
             Err(AskError::Unknown(reason)) => barrier_reply::Reply::Unknown(Unknown { reason }),
         };
         Ok(Response::new(BarrierReply { reply: Some(reply) }))
+    }
+
+    async fn servers(&self, _: Request<ServersRequest>) -> Result<Response<ServersReply>, Status> {
+        let reply = match self.inner.consensus.report() {
+            Ok(report) => servers_reply::Reply::Report((&report).into()),
+            Err(AskError::NotLeader { leader }) => servers_reply::Reply::NotLeader(not_leader(leader)),
+            Err(error) => return Err(Status::unavailable(error.to_string())),
+        };
+        Ok(Response::new(ServersReply { reply: Some(reply) }))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {

@@ -22,7 +22,7 @@ use lictor_shared::{
     backend::Consistency,
     command::{Command, Outcome},
     gossip::{Member, MemberStatus, Pool},
-    model::Time,
+    model::{Autopilot, Index, Time},
     node::tags,
     tasks::Tasks,
     view::Reader,
@@ -222,6 +222,10 @@ impl Run {
             let lost = self.unmet.look(&members, &state, Instant::now());
             let mut commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
             commands.extend(reaper::commands(&state, Time::now()));
+            if state.autopilot().is_none() {
+                let autopilot = Box::new(Autopilot::default());
+                commands.push(Command::SetAutopilot { autopilot, expected: Some(Index(0)) });
+            }
             if commands.is_empty() {
                 break;
             }

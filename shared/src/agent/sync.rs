@@ -255,7 +255,7 @@ async fn write(agent: Agent, group: Key, commands: Vec<Command>) -> (Key, Result
     let mut last = Index(0);
     for command in commands {
         match agent.inner.backend.write(command).await {
-            Ok(Written { index, outcome: Outcome::Done }) => last = last.max(index),
+            Ok(Written { index, outcome: Outcome::Done | Outcome::Mismatch }) => last = last.max(index),
             Ok(Written { outcome: Outcome::Refused(refusal), .. }) => {
                 return (group, Err(WriteError::Refused(refusal)));
             }

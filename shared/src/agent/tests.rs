@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    backend::{BackendError, Consistency, Contact},
+    backend::{BackendError, Consistency, Contact, ServersReport},
     catalog::State,
     command::{Command, Deregistration, Registration, Written},
     model::{Index, Time},
@@ -75,6 +75,10 @@ impl Backend for Registry {
 
     async fn barrier(&self, _: Consistency) -> Result<Index, BackendError> {
         if self.leads.load(Ordering::SeqCst) { Ok(self.index()) } else { Err(BackendError::NoLeader) }
+    }
+
+    async fn servers(&self) -> Result<ServersReport, BackendError> {
+        Err(BackendError::NoLeader)
     }
 
     fn contact(&self) -> Contact {

@@ -7,7 +7,9 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Backend, BackendError, Consistency, Contact};
+use uuid::Uuid;
+
+use super::{Backend, BackendError, Consistency, Contact, ServerReport, ServersReport};
 use crate::{
     catalog::State,
     command::{Command, Written},
@@ -79,6 +81,26 @@ impl Backend for Fake {
     async fn barrier(&self, _: Consistency) -> Result<Index, BackendError> {
         self.inner.lock().unwrap().barriers += 1;
         if self.contact().known_leader { Ok(self.reader.load().index()) } else { Err(BackendError::NoLeader) }
+    }
+
+    async fn servers(&self) -> Result<ServersReport, BackendError> {
+        let server = ServerReport {
+            name: "node-a".into(),
+            node_id: Uuid::from_u128(1),
+            address: "127.0.0.1:8300".into(),
+            voter: true,
+            leader: true,
+            last_contact: Some(Duration::ZERO),
+            last_term: 2,
+            last_index: self.reader.load().index(),
+            stable_since: Time(1_700_000_000_000),
+        };
+        let last_index = server.last_index;
+        if self.contact().known_leader {
+            Ok(ServersReport { servers: vec![server], last_index })
+        } else {
+            Err(BackendError::NoLeader)
+        }
     }
 
     fn contact(&self) -> Contact {

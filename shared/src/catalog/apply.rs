@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Change, Row, State, Touched};
 use crate::{
     command::{Command, Deregistration, Outcome, Refusal, Registration},
-    model::{Check, Index, Key, Node, NodeName, Service, Time},
+    model::{Autopilot, Check, Index, Key, Node, NodeCoordinate, NodeName, Service, Time},
 };
 
 /// What [`State::apply`] did.
@@ -35,6 +35,11 @@ impl State {
                 self.deregister(what, &mut changes);
                 Outcome::Done
             }
+            Command::UpdateCoordinates(updates) => {
+                self.update_coordinates(updates, &mut changes);
+                Outcome::Done
+            }
+            Command::SetAutopilot { autopilot, expected } => self.set_autopilot(autopilot, *expected, &mut changes),
         };
         Applied { change: Change { index, rows: changes.rows }, touched: changes.touched, outcome }
     }
@@ -171,6 +176,9 @@ impl State {
         for check in checks {
             self.change(Row::CheckGone(check.node.clone(), check.id.clone()), changes);
         }
+        if self.coordinates.contains_key(&node.key()) {
+            self.change(Row::CoordinateGone(name.clone()), changes);
+        }
         self.change(Row::NodeGone(name), changes);
     }
 
@@ -180,6 +188,32 @@ impl State {
             self.change(Row::CheckGone(check.node.clone(), check.id.clone()), changes);
         }
         self.change(Row::ServiceGone(service.node.clone(), service.id.clone()), changes);
+    }
+
+    fn update_coordinates(&mut self, updates: &[NodeCoordinate], changes: &mut Changes) {
+        for update in updates.iter().filter(|update| update.coordinate.is_valid()) {
+            // The node as it is registered: letter case included.
+            let Some(node) = self.node(&update.node).map(|node| node.name.clone()) else { continue };
+            let row = NodeCoordinate { node, coordinate: update.coordinate };
+            if self.coordinate(&row.node).is_none_or(|old| **old != row) {
+                self.change(Row::Coordinate(Arc::new(row)), changes);
+            }
+        }
+    }
+
+    fn set_autopilot(&mut self, new: &Autopilot, expected: Option<Index>, changes: &mut Changes) -> Outcome {
+        let old = self.autopilot.clone();
+        let present = old.as_ref().map_or(Index(0), |old| old.modify_index);
+        if expected.is_some_and(|expected| expected != present) {
+            return Outcome::Mismatch;
+        }
+        let create_index = old.as_ref().map_or(self.index, |old| old.create_index);
+        let row = Autopilot { create_index, modify_index: self.index, ..new.clone() };
+        let unchanged = old.is_some_and(|old| Autopilot { modify_index: old.modify_index, ..row.clone() } == *old);
+        if !unchanged {
+            self.change(Row::Autopilot(Arc::new(row)), changes);
+        }
+        Outcome::Done
     }
 
     fn change(&mut self, row: Row, changes: &mut Changes) {

@@ -12,7 +12,10 @@
 //! | `checks` | node, check ID | the check |
 //! | `bound` | node, service ID (empty: the node's own), check ID | the same check, by what it is about |
 //! | `names` | service name | its number of instances and the index of its last change |
+//! | `coordinates` | node | where the node is in the network |
 //! | `instances` | service name, node, service ID | node, service and checks together: what answers are made of |
+//!
+//! Beside them, once: the autopilot configuration.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
 //! what a reader can wait for, `view` for how a state reaches its readers.
@@ -33,7 +36,7 @@ pub use self::{
     rows::{Change, Loader, Record, Row},
     topic::{Indexes, Topic, Touched},
 };
-use crate::model::{Check, Index, Key, Node, NodeName, Service, ServiceName, Status};
+use crate::model::{Autopilot, Check, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceName, Status};
 
 /// Everything the registry knows, as of one index.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +49,8 @@ pub struct State {
     bound: OrdMap<(Key, Key, Key), Arc<Check>>,
     names: OrdMap<Key, ServiceEntry>,
     instances: OrdMap<(Key, Key, Key), Arc<Instance>>,
+    coordinates: OrdMap<Key, Arc<NodeCoordinate>>,
+    autopilot: Option<Arc<Autopilot>>,
     indexes: Indexes,
 }
 
@@ -188,6 +193,23 @@ impl State {
         self.instances.values()
     }
 
+    /// All coordinates, by node.
+    pub fn coordinates(&self) -> impl Iterator<Item = &Arc<NodeCoordinate>> {
+        self.coordinates.values()
+    }
+
+    /// The coordinate of the node of that name, in any letter case.
+    #[must_use]
+    pub fn coordinate(&self, node: &str) -> Option<&Arc<NodeCoordinate>> {
+        self.coordinates.get(&Key::new(node))
+    }
+
+    /// The autopilot configuration; none until the first leader has written it.
+    #[must_use]
+    pub fn autopilot(&self) -> Option<&Arc<Autopilot>> {
+        self.autopilot.as_ref()
+    }
+
     /// When what the topic names last changed. Never 0, so that a client can wait from it.
     #[must_use]
     pub fn index_of(&self, topic: &Topic) -> Index {
@@ -198,6 +220,7 @@ impl State {
             Topic::Service(key) => self.names.get(key).map_or(self.indexes.services_gone, |entry| entry.index),
             Topic::Checks => self.indexes.checks,
             Topic::Status(status) => self.indexes.by_status[*status as usize],
+            Topic::Coordinates => self.indexes.coordinates,
         };
         index.max(Index(1))
     }

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Indexes, Instance, NodeEntry, ServiceEntry, State, Topic, Touched};
-use crate::model::{Check, CheckId, Index, Key, Node, NodeName, Service, ServiceId, ServiceName};
+use crate::model::{
+    Autopilot, Check, CheckId, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceId, ServiceName,
+};
 
 /// One row of a change. `...Gone` removes it; rows that depend on it come before it in the same change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,12 @@ pub enum Row {
     Check(Arc<Check>),
     /// A check is gone.
     CheckGone(NodeName, CheckId),
+    /// A node's coordinate as it is now.
+    Coordinate(Arc<NodeCoordinate>),
+    /// A node has no coordinate any more.
+    CoordinateGone(NodeName),
+    /// The autopilot configuration as it is now.
+    Autopilot(Arc<Autopilot>),
 }
 
 /// What one command did to the state: enough to do the same elsewhere.
@@ -45,6 +53,10 @@ pub enum Record {
     Check(Arc<Check>),
     /// The index of a service's last change.
     ServiceIndex(ServiceName, Index),
+    /// A node's coordinate.
+    Coordinate(Arc<NodeCoordinate>),
+    /// The autopilot configuration.
+    Autopilot(Arc<Autopilot>),
     /// The rest of the books.
     Indexes(Indexes),
 }
@@ -66,7 +78,10 @@ impl State {
         let services = self.services.values().map(|service| Record::Service(service.clone()));
         let checks = self.checks.values().map(|check| Record::Check(check.clone()));
         let indexes = self.names.values().map(|entry| Record::ServiceIndex(entry.name.clone(), entry.index));
-        nodes.chain(services).chain(checks).chain(indexes).chain([Record::Indexes(self.indexes)])
+        let coordinates = self.coordinates.values().map(|coordinate| Record::Coordinate(coordinate.clone()));
+        let autopilot = self.autopilot.iter().map(|autopilot| Record::Autopilot(autopilot.clone()));
+        let books = indexes.chain(coordinates).chain(autopilot).chain([Record::Indexes(self.indexes)]);
+        nodes.chain(services).chain(checks).chain(books)
     }
 
     /// Puts one row into the tables (or takes it out) at the state's present index.
@@ -78,6 +93,15 @@ impl State {
             Row::ServiceGone(node, id) => self.remove_service(node.key(), id.key(), touched),
             Row::Check(check) => self.put_check(check, touched),
             Row::CheckGone(node, id) => self.remove_check(node.key(), id.key(), touched),
+            Row::Coordinate(coordinate) => {
+                self.coordinates.insert(coordinate.node.key(), coordinate.clone());
+                self.touch_coordinates(touched);
+            }
+            Row::CoordinateGone(node) => {
+                self.coordinates.remove(&node.key());
+                self.touch_coordinates(touched);
+            }
+            Row::Autopilot(autopilot) => self.autopilot = Some(autopilot.clone()),
         }
     }
 
@@ -184,6 +208,11 @@ impl State {
         self.touch_node(&check.node.key(), touched);
     }
 
+    fn touch_coordinates(&mut self, touched: &mut Touched) {
+        self.indexes.coordinates = self.index;
+        touched.insert(Topic::Coordinates);
+    }
+
     fn touch_node(&mut self, node: &Key, touched: &mut Touched) {
         if let Some(entry) = self.nodes.get_mut(node) {
             entry.index = self.index;
@@ -242,6 +271,8 @@ impl Loader {
             }
             Record::Service(service) => self.state.put(&Row::Service(service), &mut self.touched),
             Record::Check(check) => self.state.put(&Row::Check(check), &mut self.touched),
+            Record::Coordinate(coordinate) => self.state.put(&Row::Coordinate(coordinate), &mut self.touched),
+            Record::Autopilot(autopilot) => self.state.put(&Row::Autopilot(autopilot), &mut self.touched),
             Record::ServiceIndex(name, index) => self.service_indexes.push((name, index)),
             Record::Indexes(indexes) => self.indexes = indexes,
         }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     command::{Command, Deregistration, Outcome, Refusal, Registration},
-    model::{CheckId, ServiceId, Time},
+    model::{CheckId, Coordinate, ServiceId, Time},
 };
 
 fn node(name: &str) -> Node {
@@ -152,10 +152,45 @@ fn refused_commands_change_nothing() {
     assert!(log.state.node("n9").is_none());
 }
 
+fn coordinate(node: &str, height: f64) -> NodeCoordinate {
+    NodeCoordinate { node: node.into(), coordinate: Coordinate { height, ..Coordinate::default() } }
+}
+
+#[test]
+fn a_coordinate_lives_as_long_as_its_node_and_wakes_nobody_else() {
+    let mut log = Log::new();
+    log.apply(&register(node("N1"), None, vec![]));
+    let put = Command::UpdateCoordinates(vec![coordinate("n1", 1.0), coordinate("absent", 1.0)]);
+    let applied = log.apply(&put);
+    assert_eq!(applied.touched, [Topic::Coordinates].into());
+    assert_eq!(log.state.coordinates().map(|c| c.node.to_string()).collect::<Vec<_>>(), ["N1"]);
+    assert!(log.apply(&put).change.rows.is_empty(), "unchanged");
+    assert!(log.apply(&Command::UpdateCoordinates(vec![coordinate("n1", f64::NAN)])).change.rows.is_empty());
+    log.apply(&Command::Deregister(Deregistration::Node("n1".into())));
+    assert_eq!(log.state.coordinates().count(), 0);
+    assert_eq!(log.state.index_of(&Topic::Coordinates), Index(15));
+}
+
+#[test]
+fn autopilot_is_set_only_over_what_was_expected() {
+    let mut log = Log::new();
+    let mut set = |quorum, expected: Option<u64>| {
+        let autopilot = Box::new(Autopilot { min_quorum: quorum, ..Autopilot::default() });
+        log.apply(&Command::SetAutopilot { autopilot, expected: expected.map(Index) }).outcome
+    };
+    assert_eq!(set(1, Some(7)), Outcome::Mismatch);
+    assert_eq!(set(1, Some(0)), Outcome::Done);
+    assert_eq!(set(2, Some(0)), Outcome::Mismatch);
+    assert_eq!(set(2, Some(12)), Outcome::Done);
+    assert_eq!(set(3, None), Outcome::Done);
+    let autopilot = log.state.autopilot().unwrap();
+    assert_eq!((autopilot.min_quorum, autopilot.create_index, autopilot.modify_index), (3, Index(12), Index(15)));
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let (n, s, c) = (0..3_u8, 0..4_u8, 0..4_u8);
     let status = prop::sample::select(&Status::ALL[..]);
-    (n, s, c, status, 0..8_u8).prop_map(|(n, s, c, status, kind)| {
+    (n, s, c, status, 0..10_u8).prop_map(|(n, s, c, status, kind)| {
         let name: NodeName = format!("n{n}").into();
         let id: ServiceId = format!("S{s}").into();
         let check_id: CheckId = format!("c{c}").into();
@@ -167,6 +202,11 @@ fn any_command() -> impl Strategy<Value = Command> {
             2 => Command::Deregister(Deregistration::Check(name, check_id)),
             3 => register(host, None, vec![check(&check_id, &about, status)]),
             4 => register(host, Some(service(&id, &format!("web{c}"))), vec![]),
+            5 => Command::UpdateCoordinates(vec![coordinate(&name, f64::from(s)), coordinate("n1", f64::from(c))]),
+            6 => Command::SetAutopilot {
+                autopilot: Box::new(Autopilot { min_quorum: s.into(), ..Autopilot::default() }),
+                expected: (c > 0).then_some(Index(10 + u64::from(c))),
+            },
             _ => register(host, Some(service(&id, "web")), vec![check(&check_id, &about, status)]),
         }
     })
@@ -180,7 +220,7 @@ proptest! {
         for command in &commands {
             let before: Vec<_> = log.state.records().collect();
             let applied = log.apply(command);
-            if matches!(applied.outcome, Outcome::Refused(_)) {
+            if matches!(applied.outcome, Outcome::Refused(_) | Outcome::Mismatch) {
                 prop_assert_eq!(&before, &log.state.records().collect::<Vec<_>>());
             }
             let touched = copy.absorb(&applied.change);

@@ -21,6 +21,8 @@ pub enum Topic {
     Checks,
     /// The set of checks in one status.
     Status(Status),
+    /// Any node's coordinate.
+    Coordinates,
 }
 
 /// The topics that a change has touched.
@@ -41,4 +43,6 @@ pub struct Indexes {
     pub checks: Index,
     /// The last change of a check that had, or got, each [`Status`].
     pub by_status: [Index; 3],
+    /// The last change of a coordinate.
+    pub coordinates: Index,
 }

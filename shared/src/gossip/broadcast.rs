@@ -1,18 +1,21 @@
-//! What rides on foca's packets besides its own updates: descriptions, notices and intents to leave.
+//! What rides on foca's packets besides its own updates: descriptions, notices, intents to leave,
+//! user events.
 //!
 //! [`Relay`] is foca's handler: it decides nothing, but hands each received item to the protocol, which merges it and
-//! gives it back to foca to be spread on when it was news. A new kind of item (user events) is a new variant; nodes
-//! that do not know it drop it.
+//! gives it back to foca to be spread on when it was news. A new kind of item is a new variant; nodes that do not know
+//! it drop it.
 
 use std::{convert::Infallible, net::SocketAddr, sync::mpsc};
 
 use foca::{BroadcastHandler, Invalidates};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     identity::Identity,
     limits::MAX_BROADCAST_BYTES,
     member::{Facts, Record},
+    user_event::UserEvent,
 };
 
 /// One item of the dissemination queue.
@@ -24,6 +27,8 @@ pub(super) enum Broadcast {
     Notice { identity: Identity, revision: u64 },
     /// An identity leaves, or was forced out; the facts join those that are known.
     Departure { identity: Identity, facts: Facts },
+    /// A message to the nodes.
+    Event(UserEvent),
 }
 
 impl Broadcast {
@@ -47,24 +52,27 @@ impl Broadcast {
         let good = match &item {
             Self::Description(record) => record.check().is_ok(),
             Self::Notice { identity, .. } | Self::Departure { identity, .. } => identity.is_plausible(),
+            Self::Event(event) => event.is_plausible(),
         };
         good.then_some(item)
     }
 
     fn key(&self) -> Key {
         match self {
-            Self::Description(record) => Key { address: record.identity.address, departs: false },
-            Self::Notice { identity, .. } => Key { address: identity.address, departs: false },
-            Self::Departure { identity, .. } => Key { address: identity.address, departs: true },
+            Self::Description(record) => Key::Member { address: record.identity.address, departs: false },
+            Self::Notice { identity, .. } => Key::Member { address: identity.address, departs: false },
+            Self::Departure { identity, .. } => Key::Member { address: identity.address, departs: true },
+            Self::Event(event) => Key::Event(event.id),
         }
     }
 }
 
-/// Items with the same key replace each other in the queue, so it holds at most two per address.
+/// Items with the same key replace each other in the queue, so it holds at most two per address; of events, it holds
+/// as many as the protocol lets in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    address: SocketAddr,
-    departs: bool,
+pub(super) enum Key {
+    Member { address: SocketAddr, departs: bool },
+    Event(Uuid),
 }
 
 impl Invalidates for Key {

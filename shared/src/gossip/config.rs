@@ -88,6 +88,19 @@ impl Timing {
         }
     }
 
+    /// For the servers of all datacenters: round trips are longer and losses more frequent.
+    #[must_use]
+    pub const fn wan() -> Self {
+        Self {
+            probe_period: Duration::from_secs(2),
+            probe_rtt: Duration::from_secs(1),
+            suspicion: Duration::from_secs(10),
+            gossip: Duration::from_millis(500),
+            push_pull: Duration::from_secs(60),
+            ..Self::lan()
+        }
+    }
+
     /// For processes on one host (tests, `lictor demo`): a killed process is failed after about 1.5 seconds.
     #[must_use]
     pub const fn local() -> Self {

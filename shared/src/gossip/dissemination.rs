@@ -2,7 +2,7 @@
 //!
 //! An item that was news is queued again, so it reaches everyone; one that was not, ends here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use foca::Member as Update;
 
@@ -10,9 +10,11 @@ use super::{
     broadcast::Broadcast,
     error::UnknownMember,
     identity::Identity,
+    limits::MAX_BACKLOG,
     member::{Facts, MemberStatus, Record, RecordError, check_tags},
     protocol::{Presence, Protocol},
     table::Merge,
+    user_event::{EventError, UserEvent},
 };
 
 impl Protocol {
@@ -42,6 +44,14 @@ impl Protocol {
                     self.broadcast(&item);
                 }
             }
+            Broadcast::Event(event) => {
+                if let Some(event) = self.user_events.take(event.clone()) {
+                    self.output.events.push(event);
+                    if self.foca.custom_broadcast_backlog() < MAX_BACKLOG {
+                        self.broadcast(&item);
+                    }
+                }
+            }
             Broadcast::Departure { identity, facts } if *identity == *self.foca.identity() => self.refute(*facts),
             Broadcast::Departure { identity, facts } => {
                 if self.table.observe(*identity, *facts, now) {
@@ -52,6 +62,21 @@ impl Protocol {
                 }
             }
         }
+    }
+
+    /// Sends an event to every node, this one too. Its time is given here.
+    pub fn fire(&mut self, now: Duration, event: UserEvent) -> Result<Arc<UserEvent>, EventError> {
+        event.check()?;
+        if self.presence != Presence::Present {
+            return Err(EventError::Left);
+        }
+        let event = self.user_events.stamp(event);
+        self.output.events.push(event.clone());
+        if self.foca.custom_broadcast_backlog() < MAX_BACKLOG {
+            self.broadcast(&Broadcast::Event(UserEvent::clone(&event)));
+        }
+        self.settle(now);
+        Ok(event)
     }
 
     /// Passes on that a member leaves or has left. Foca's update that it is down travels in the same packets then, so

@@ -30,3 +30,15 @@ pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const FIRST_BYTES_LIMIT: Duration = Duration::from_secs(3);
 /// How long one exchange on a stream may take in all.
 pub(super) const STREAM_LIMIT: Duration = Duration::from_secs(20);
+/// User events kept and exchanged.
+pub(super) const MAX_EVENTS: usize = 256;
+/// Bytes of one user event: name, payload and filters together.
+pub(super) const MAX_EVENT_BYTES: usize = 512;
+/// Bytes of one user event on the wire, at most.
+pub(super) const MAX_SEALED_EVENT_BYTES: usize = MAX_EVENT_BYTES + 64;
+/// The greatest Lamport time that is believed: following a greater one would leave no room for the next event.
+pub(super) const MAX_EVENT_TIME: u64 = 1 << 48;
+/// While more items than this wait to be spread, events of others are left to the exchange of tables.
+pub(super) const MAX_BACKLOG: usize = 512;
+/// Events that wait for this node's agent; when it falls behind, the oldest are lost to it.
+pub(super) const MAX_WAITING_EVENTS: usize = 256;

@@ -7,8 +7,8 @@
 //! So records can be merged in any order with the same result.
 //!
 //! **Protocol.** `foca` runs SWIM (Das, Gupta, Motivala 2002) over UDP: probes, indirect probes, suspicion, updates that
-//! ride on packets. On the same packets ride descriptions (name and tags), departures, and notices of descriptions too
-//! large for a packet. Over TCP, on the same port, whole tables are exchanged both ways: at a join, about every 30 s with
+//! ride on packets. On the same packets ride descriptions (name and tags), departures, user events, and notices of
+//! descriptions too large for a packet. Over TCP, on the same port, whole tables are exchanged both ways: at a join, about every 30 s with
 //! a random member, and about every 30 s with a failed one, so that a healed partition merges. A restarted process has a
 //! later generation (the wall clock) and wins its address at once; a process wrongly declared down takes the next renewal.
 //! *Leaving is not failing*: a leaver's intent is spread before it stops, and who heard it shows `left`, not `failed`.
@@ -21,11 +21,14 @@
 //! | `config`, `error` | what a pool is started with, and what can go wrong |
 //! | `member`, `table`, `identity` | records and their merge rules, pure |
 //! | `protocol`, `push_pull`, `dissemination`, `broadcast` | one node's behaviour, without sockets or clock |
+//! | `user_event` | messages to every node: which are kept, pure |
+//! | `coordinate`, `round_trip` | where this node is in the network, pure; how that is measured |
 //! | `wire` | the frames, and the one door (`Envelope`) all bytes pass, where encryption belongs |
 //! | `transport`, `runtime` | sockets and tasks |
 
 mod broadcast;
 mod config;
+mod coordinate;
 mod dissemination;
 mod error;
 mod identity;
@@ -33,9 +36,11 @@ mod limits;
 mod member;
 mod protocol;
 mod push_pull;
+mod round_trip;
 mod runtime;
 mod table;
 mod transport;
+mod user_event;
 mod wire;
 
 #[cfg(test)]
@@ -52,12 +57,16 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{broadcast as channel, watch},
+    time::Instant,
+};
 
 pub use self::{
     config::{PoolConfig, Timing},
     error::{ExchangeError, JoinError, PoolError, UnknownMember},
     member::{Member, MemberStatus, RecordError},
+    user_event::{EventError, UserEvent},
 };
 use self::{
     identity::{Identity, is_reachable},
@@ -65,7 +74,7 @@ use self::{
     protocol::{Presence, Protocol},
     runtime::Shared,
 };
-use crate::tasks::Tasks;
+use crate::{model::Coordinate, tasks::Tasks};
 
 /// How long the last packets of a leaver have to get out.
 const LAST_PACKETS: Duration = Duration::from_millis(50);
@@ -129,8 +138,8 @@ impl Pool {
             Presence::Present => Ok(protocol.push_pull_request(now)),
             Presence::Leaving | Presence::Left => Err(ExchangeError::Left),
         })?;
-        let records = transport::ask(address, &self.shared.envelope, &request).await?;
-        self.shared.with(|protocol, now| protocol.finish_join(now, records));
+        let theirs = transport::ask(address, &self.shared.envelope, &request).await?;
+        self.shared.with(|protocol, now| protocol.finish_join(now, theirs));
         Ok(())
     }
 
@@ -182,6 +191,32 @@ impl Pool {
     /// When there are more than 64 keys or 4096 bytes; the old tags stay.
     pub fn set_tags(&self, tags: BTreeMap<String, String>) -> Result<(), RecordError> {
         self.shared.with(|protocol, now| protocol.set_tags(now, tags))
+    }
+
+    /// Sends an event to every node of the pool, this one too; gives it with its time.
+    ///
+    /// # Errors
+    /// When it has no name, is too large, or this node has left.
+    pub fn fire(&self, event: UserEvent) -> Result<Arc<UserEvent>, EventError> {
+        self.shared.with(|protocol, now| protocol.fire(now, event))
+    }
+
+    /// The events of the pool as they come in from now on. A receiver that falls 256 behind misses some.
+    #[must_use]
+    pub fn events(&self) -> channel::Receiver<Arc<UserEvent>> {
+        self.shared.events.subscribe()
+    }
+
+    /// Where this node is in the network, by the round trips to the others.
+    #[must_use]
+    pub fn coordinate(&self) -> Coordinate {
+        self.shared.lock().round_trips.own()
+    }
+
+    /// The coordinates of the members, ourselves too, as they last told them, by name. Not every member has told one.
+    #[must_use]
+    pub fn coordinates(&self) -> Vec<(String, Coordinate)> {
+        self.shared.lock().coordinates()
     }
 
     /// A number that grows with every change of [`Pool::members`].

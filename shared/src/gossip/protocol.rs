@@ -10,7 +10,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     net::SocketAddr,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -23,9 +23,13 @@ use super::{
     identity::{CheckedCodec, Identity},
     limits::{MAX_EXCHANGES, MAX_MEMBERS, MAX_PACKET_BYTES},
     member::{Facts, Member, MemberStatus, Record},
+    round_trip::RoundTrips,
     table::Table,
-    wire::{Envelope, Kind, Request},
+    user_event::{EventBuffer, UserEvent},
+    wire::{Envelope, Kind, Knowledge, Request},
 };
+
+use crate::model::Coordinate;
 
 /// A description that foca's news came without is fetched after this many gossip turns.
 const FETCH_TURNS: u32 = 5;
@@ -52,6 +56,8 @@ pub(super) struct Output {
     pub packets: Vec<(SocketAddr, Vec<u8>)>,
     /// Exchanges to start; each must end in [`Protocol::finish_exchange`].
     pub exchanges: Vec<(SocketAddr, Request)>,
+    /// User events that were news.
+    pub events: Vec<Arc<UserEvent>>,
 }
 
 /// See the module's header.
@@ -82,8 +88,10 @@ pub(super) struct Protocol {
     sized_for: usize,
     logged: HashMap<String, (SocketAddr, MemberStatus)>,
     logged_version: u64,
-    random: SmallRng,
-    output: Output,
+    pub(super) user_events: EventBuffer,
+    pub(super) round_trips: RoundTrips,
+    pub(super) random: SmallRng,
+    pub(super) output: Output,
 }
 
 /// A timer of foca's. Ordered by time, then by when it was set.
@@ -138,6 +146,8 @@ impl Protocol {
             sized_for: 1,
             logged: HashMap::new(),
             logged_version: 0,
+            user_events: EventBuffer::default(),
+            round_trips: RoundTrips::default(),
             random,
             output: Output::default(),
         };
@@ -159,6 +169,15 @@ impl Protocol {
         self.table.members().collect()
     }
 
+    /// The coordinate of each member that has told one, and our own, by name.
+    pub fn coordinates(&self) -> Vec<(String, Coordinate)> {
+        let of = |(name, address, _): (&str, SocketAddr, MemberStatus)| {
+            let own = (name == self.name).then(|| self.round_trips.own());
+            Some((name.to_owned(), own.or_else(|| self.round_trips.of(address))?))
+        };
+        self.table.statuses().filter_map(of).collect()
+    }
+
     /// The packets and exchanges since the last call.
     pub fn take_output(&mut self) -> Output {
         std::mem::take(&mut self.output)
@@ -170,7 +189,12 @@ impl Protocol {
         if self.presence == Presence::Left || sealed.len() > MAX_PACKET_BYTES {
             return;
         }
-        let Ok(payload) = self.envelope.open(Kind::Swim, sealed) else { return };
+        let Ok(payload) = self.envelope.open(Kind::Swim, sealed) else {
+            if let Ok(payload) = self.envelope.open(Kind::Trip, sealed) {
+                self.take_trip(now, payload);
+            }
+            return;
+        };
         if !self.has_room_for(payload) {
             return;
         }
@@ -195,6 +219,7 @@ impl Protocol {
         }
         if self.presence == Presence::Present {
             self.start_due_exchanges(now);
+            self.start_due_round_trip(now);
         }
         self.settle(now);
     }
@@ -202,14 +227,18 @@ impl Protocol {
     /// When [`Protocol::advance`] has something to do.
     pub fn next_deadline(&self) -> Duration {
         let timer = self.timers.peek().map(|Reverse(due)| due.at);
-        let own = [self.push_pull_at, self.reconnect_at].into_iter().chain(self.undescribed.values().copied());
+        let own = [self.push_pull_at, self.reconnect_at, self.round_trips.next_at]
+            .into_iter()
+            .chain(self.undescribed.values().copied());
         let own = own.filter(|_| self.presence == Presence::Present);
         own.chain(timer).fold(self.reap_at, Duration::min)
     }
 
     /// Forgets members long gone, and foca's down identities that nobody has described since the last time.
     fn reap(&mut self, now: Duration) {
-        self.table.reap(&self.name, now);
+        let Self { table, round_trips, .. } = self;
+        table.reap(&self.name, now);
+        round_trips.retain(|address| table.has_address(address));
         let down = self.foca.iter_membership_state().filter(|member| member.state() == State::Down);
         let unknown = down.map(|member| *member.id()).filter(|identity| !self.table.has_address(identity.address));
         let (gone, recent): (HashSet<_>, HashSet<_>) =
@@ -276,17 +305,19 @@ impl Protocol {
         }
     }
 
-    /// An exchange of [`Output`] has ended; the records of its answer, if there was one.
-    pub fn finish_exchange(&mut self, now: Duration, address: SocketAddr, records: Option<Vec<Record>>) {
+    /// An exchange of [`Output`] has ended; its answer, if there was one.
+    pub fn finish_exchange(&mut self, now: Duration, address: SocketAddr, answer: Option<Knowledge>) {
         self.in_flight.remove(&address);
-        if let Some(records) = records {
-            self.merge_remote(now, records);
+        if let Some(theirs) = answer {
+            self.merge_remote(now, theirs);
         }
     }
 
-    /// A join was answered with these records. Tells the pool about us once more: the first time may have been for nobody.
-    pub fn finish_join(&mut self, now: Duration, records: Vec<Record>) {
-        self.merge_remote(now, records);
+    /// A join was answered with this. Tells the pool about us once more: the first time may have been for nobody.
+    /// Events from before are not for us.
+    pub fn finish_join(&mut self, now: Duration, theirs: Knowledge) {
+        self.user_events.ignore_until(theirs.event_time);
+        self.merge_remote(now, theirs);
         if self.presence == Presence::Present {
             self.broadcast(&Broadcast::describing(&self.own().clone()));
         }
@@ -299,11 +330,11 @@ impl Protocol {
         addresses.get(self.rejoin_turn % addresses.len().max(1)).copied()
     }
 
-    fn pick(&mut self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    pub(super) fn pick(&mut self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
         if addresses.is_empty() { None } else { Some(addresses[self.random.random_range(0..addresses.len())]) }
     }
 
-    fn jittered(&mut self, interval: Duration) -> Duration {
+    pub(super) fn jittered(&mut self, interval: Duration) -> Duration {
         interval.mul_f64(self.random.random_range(0.8..1.2))
     }
 

@@ -9,25 +9,31 @@ use foca::{Member as Update, State};
 
 use super::{
     identity::{Identity, MAX_GENERATION},
-    limits::MAX_FRAME_BYTES,
+    limits::{MAX_EVENTS, MAX_FRAME_BYTES, MAX_SEALED_EVENT_BYTES},
     member::{Facts, Record},
     protocol::{Presence, Protocol},
     table::Merge,
-    wire::{Reply, Request, SEAL_BYTES},
+    user_event::UserEvent,
+    wire::{Knowledge, Reply, Request, SEAL_BYTES},
 };
 
 /// A name conflict is logged at most this often.
 const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Protocol {
-    /// Our table, to be exchanged for the peer's.
+    /// What we know, to be exchanged for what the peer does.
     pub fn push_pull_request(&self, now: Duration) -> Request {
-        Request::PushPull(self.records(now))
+        Request::PushPull(self.knowledge(now))
+    }
+
+    fn knowledge(&self, now: Duration) -> Knowledge {
+        let events = self.user_events.events().map(|event| UserEvent::clone(event)).collect();
+        Knowledge { records: self.records(now), events, event_time: self.user_events.time() }
     }
 
     /// Our record first, then the others, as many as one frame takes; gossip brings the rest.
     fn records(&self, now: Duration) -> Vec<Record> {
-        let mut room = MAX_FRAME_BYTES - SEAL_BYTES - 16;
+        let mut room = MAX_FRAME_BYTES - SEAL_BYTES - MAX_EVENTS * MAX_SEALED_EVENT_BYTES - 32;
         let others = self.table.records(now).filter(|record| record.name != self.name);
         let all = std::iter::once(self.own().clone()).chain(others);
         all.take_while(|record| {
@@ -43,14 +49,14 @@ impl Protocol {
     pub fn answer(&mut self, now: Duration, request: Request) -> Reply {
         match request {
             _ if self.presence == Presence::Left => Reply::Refused("this node has left the pool".into()),
-            Request::Describe => Reply::Records(vec![self.own().clone()]),
-            Request::PushPull(records) => {
-                if let Some(reason) = records.first().and_then(|sender| self.objection(sender)) {
+            Request::Describe => Reply::Known(Knowledge { records: vec![self.own().clone()], ..Knowledge::default() }),
+            Request::PushPull(theirs) => {
+                if let Some(reason) = theirs.records.first().and_then(|sender| self.objection(sender)) {
                     tracing::warn!(%reason, "a node was refused");
                     return Reply::Refused(reason);
                 }
-                self.merge_remote(now, records);
-                Reply::Records(self.records(now))
+                self.merge_remote(now, theirs);
+                Reply::Known(self.knowledge(now))
             }
         }
     }
@@ -67,11 +73,15 @@ impl Protocol {
         })
     }
 
-    /// Takes a peer's records into the table and into foca.
-    pub(super) fn merge_remote(&mut self, now: Duration, records: Vec<Record>) {
+    /// Takes a peer's records into the table and into foca, and the events that are news.
+    pub(super) fn merge_remote(&mut self, now: Duration, theirs: Knowledge) {
         if self.presence == Presence::Left {
             return;
         }
+        let Knowledge { records, events, event_time } = theirs;
+        self.user_events.witness(event_time);
+        let news: Vec<_> = events.into_iter().filter_map(|event| self.user_events.take(event)).collect();
+        self.output.events.extend(news);
         let held: HashMap<SocketAddr, Update<Identity>> =
             self.foca.iter_membership_state().map(|member| (member.id().address, member.clone())).collect();
         let mut updates = Vec::with_capacity(records.len());

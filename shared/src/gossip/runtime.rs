@@ -14,14 +14,15 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch},
     time::{Instant, sleep, sleep_until},
 };
 
 use super::{
-    limits::{MAX_INCOMING_STREAMS, MAX_PACKETS_PER_TURN},
+    limits::{MAX_INCOMING_STREAMS, MAX_PACKETS_PER_TURN, MAX_WAITING_EVENTS},
     protocol::{Output, Protocol},
     transport,
+    user_event::UserEvent,
     wire::{Envelope, Request},
 };
 use crate::tasks::Tasks;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub revision: watch::Sender<u64>,
     /// The packet task must look at its deadline again.
     wake: Notify,
+    /// User events as they come in.
+    pub events: broadcast::Sender<Arc<UserEvent>>,
     /// A turn of the packet task is over.
     pub progress: Notify,
     /// Gone with the tasks, so that handles do not keep the port.
@@ -57,6 +60,7 @@ impl Shared {
             revision: watch::Sender::new(protocol.table.version()),
             protocol: Mutex::new(protocol),
             wake: Notify::new(),
+            events: broadcast::Sender::new(MAX_WAITING_EVENTS),
             progress: Notify::new(),
             socket: Arc::downgrade(&socket),
             tasks: tasks.clone(),
@@ -105,6 +109,10 @@ impl Shared {
                 }
             }
         }
+        for event in output.events {
+            // Nobody may be listening.
+            let _ = self.events.send(event);
+        }
         for (address, request) in output.exchanges {
             let (shared, stopping) = (Arc::clone(self), self.tasks.stopping());
             self.tasks.spawn_short(async move {
@@ -119,11 +127,11 @@ impl Shared {
 
 /// One exchange that the protocol wanted.
 async fn exchange(shared: &Arc<Shared>, address: SocketAddr, request: Request) {
-    let records = transport::ask(address, &shared.envelope, &request).await;
-    if let Err(error) = &records {
+    let answer = transport::ask(address, &shared.envelope, &request).await;
+    if let Err(error) = &answer {
         tracing::debug!(%error, "a gossip exchange failed");
     }
-    shared.with(|protocol, now| protocol.finish_exchange(now, address, records.ok()));
+    shared.with(|protocol, now| protocol.finish_exchange(now, address, answer.ok()));
 }
 
 /// Receives packets and keeps the timers.

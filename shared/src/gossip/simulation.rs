@@ -12,9 +12,10 @@ use foca_rand::{RngExt, SeedableRng, rngs::SmallRng};
 use super::{
     config::{PoolConfig, Timing},
     identity::Identity,
-    member::{Member, MemberStatus, Record},
+    member::{Member, MemberStatus},
     protocol::Protocol,
-    wire::{Reply, Request},
+    user_event::UserEvent,
+    wire::{Knowledge, Reply, Request},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 enum Event {
     Packet(Vec<u8>),
     Request(usize, Request),
-    Answer(SocketAddr, Option<Vec<Record>>),
+    Answer(SocketAddr, Option<Knowledge>),
 }
 
 struct Node {
@@ -32,6 +33,8 @@ struct Node {
     running: bool,
     /// Nodes on different sides do not reach each other.
     side: usize,
+    /// The names of the events it was told of, in their order.
+    events: Vec<String>,
 }
 
 struct Network {
@@ -73,7 +76,7 @@ impl Network {
         let config = PoolConfig { timing: self.timing, tags: tags("role", name), ..PoolConfig::new(name, address) };
         let identity = Identity { address, generation, renewal: 0 };
         let protocol = Protocol::new(&config, identity, self.random.random());
-        self.nodes.push(Node { protocol, started: self.now, running: true, side: 0 });
+        self.nodes.push(Node { protocol, started: self.now, running: true, side: 0, events: Vec::new() });
         self.nodes.len() - 1
     }
 
@@ -92,6 +95,7 @@ impl Network {
         let now = self.now - self.nodes[node].started;
         let result = call(&mut self.nodes[node].protocol, now);
         let output = self.nodes[node].protocol.take_output();
+        self.nodes[node].events.extend(output.events.iter().map(|event| event.name.clone()));
         for (address, mut packet) in output.packets {
             assert!(packet.len() <= super::limits::MAX_PACKET_BYTES, "a packet of {} bytes", packet.len());
             if self.random.random_bool(self.damage) {
@@ -136,24 +140,24 @@ impl Network {
         }
         match event {
             Event::Packet(packet) => self.call(to, |protocol, now| protocol.packet(now, &packet)),
-            Event::Answer(address, records) => {
-                self.call(to, |protocol, now| protocol.finish_exchange(now, address, records));
+            Event::Answer(address, answer) => {
+                self.call(to, |protocol, now| protocol.finish_exchange(now, address, answer));
             }
             Event::Request(from, request) => {
                 let address = self.nodes[to].protocol.own().identity.address;
-                let records = match self.call(to, |protocol, now| protocol.answer(now, request)) {
-                    Reply::Records(records) => Some(records),
+                let answer = match self.call(to, |protocol, now| protocol.answer(now, request)) {
+                    Reply::Known(knowledge) => Some(knowledge),
                     Reply::Refused(_) => None,
                 };
-                self.send(from, Event::Answer(address, records));
+                self.send(from, Event::Answer(address, answer));
             }
         }
     }
 
     fn join(&mut self, node: usize, other: usize) {
         let request = self.call(node, |protocol, now| protocol.push_pull_request(now));
-        if let Reply::Records(records) = self.call(other, |protocol, now| protocol.answer(now, request)) {
-            self.call(node, |protocol, now| protocol.finish_join(now, records));
+        if let Reply::Known(theirs) = self.call(other, |protocol, now| protocol.answer(now, request)) {
+            self.call(node, |protocol, now| protocol.finish_join(now, theirs));
         }
     }
 
@@ -260,6 +264,54 @@ fn changed_tags_spread_even_when_they_do_not_fit_a_packet() {
             network.nodes.iter().all(|node| shown(node).is_some_and(|member| member.tags == large))
         });
         assert!(network.call(3, |protocol, now| protocol.set_tags(now, tags("large", &"x".repeat(5000)))).is_err());
+    }
+}
+
+fn event(name: &str) -> UserEvent {
+    UserEvent { id: uuid::Uuid::new_v4(), name: name.into(), payload: vec![7; 400], ..UserEvent::default() }
+}
+
+#[test]
+fn an_event_reaches_everyone_once_those_cut_off_too_and_no_newcomer() {
+    for seed in 0..5 {
+        let mut network = Network::started(seed, 20);
+        network.until("all see all", 5 * SECOND, Network::is_whole);
+        network.loss = 0.1;
+        network.nodes[7].side = 1;
+        network.call(3, |protocol, now| protocol.fire(now, event("first"))).unwrap();
+        network.call(3, |protocol, now| protocol.fire(now, event("second"))).unwrap();
+        // Packets overtake each other.
+        let heard = |node: &Node| node.events == ["first", "second"] || node.events == ["second", "first"];
+        let of_others = |network: &Network| network.nodes.iter().enumerate().all(|(at, node)| at == 7 || heard(node));
+        network.until("all others have heard", 60 * SECOND, of_others);
+        network.nodes[7].side = 0;
+        network.until("all have heard", 120 * SECOND, |network| network.nodes.iter().all(heard));
+        let newcomer = network.start("newcomer", 3000);
+        network.join(newcomer, 0);
+        network.pass(100 * SECOND);
+        assert!(network.nodes[newcomer].events.is_empty());
+        let third = network.call(newcomer, |protocol, now| protocol.fire(now, event("third"))).unwrap();
+        assert_eq!(third.time, 3);
+        network.until("the third", 60 * SECOND, |network| {
+            network.nodes.iter().all(|node| node.events.last().is_some_and(|name| name == "third"))
+        });
+        assert!(network.nodes[..20].iter().all(|node| node.events.len() == 3), "once each");
+    }
+}
+
+#[test]
+fn coordinates_tell_the_round_trips() {
+    let mut network = Network::started(1, 10);
+    network.pass(300 * SECOND);
+    for node in &network.nodes {
+        let coordinates = node.protocol.coordinates();
+        assert_eq!(coordinates.len(), 10);
+        let own = node.protocol.round_trips.own();
+        // A packet takes 0.1 to 3 ms, so a round trip about 3 ms.
+        for (name, other) in coordinates.iter().filter(|(name, _)| *name != node.protocol.name) {
+            let distance = own.distance_s(other);
+            assert!((0.0005..0.010).contains(&distance), "{name}: {distance}");
+        }
     }
 }
 

@@ -223,6 +223,11 @@ impl Table {
         self.by_address.contains_key(&address)
     }
 
+    /// True when this very identity is held at its address and is not known to be down.
+    pub fn is_at(&self, identity: Identity) -> bool {
+        self.facts(identity).is_some_and(|facts| !facts.down)
+    }
+
     /// Name, address and status of every member that is shown, by name.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, SocketAddr, MemberStatus)> {
         let shown = self.by_name.values().map(|held| &held.record).filter(|record| !record.facts.pruned);

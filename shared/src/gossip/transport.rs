@@ -13,8 +13,7 @@ use tokio::{
 use super::{
     error::{ExchangeError, PoolError},
     limits::{CONNECT_LIMIT, FIRST_BYTES_LIMIT, MAX_FRAME_BYTES, STREAM_LIMIT},
-    member::Record,
-    wire::{self, Envelope, Kind, Reply, Request},
+    wire::{self, Envelope, Kind, Knowledge, Reply, Request},
 };
 
 /// How often a free port is looked for, when any will do, until one is free for both protocols.
@@ -43,12 +42,12 @@ fn listen_error(protocol: &'static str, address: SocketAddr, reason: io::Error) 
     }
 }
 
-/// Asks the peer at `address`; its records, or why there are none.
+/// Asks the peer at `address`; what it knows, or why that is not told.
 pub(super) async fn ask(
     address: SocketAddr,
     envelope: &Envelope,
     request: &Request,
-) -> Result<Vec<Record>, ExchangeError> {
+) -> Result<Knowledge, ExchangeError> {
     let connected = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
     let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let mut stream = connected.map_err(|reason| ExchangeError::Connect { address, reason })?;
@@ -63,7 +62,7 @@ pub(super) async fn ask(
     let protocol = |reason: String| ExchangeError::Protocol { address, reason };
     let payload = envelope.open(Kind::Exchange, &frame).map_err(|error| protocol(error.to_string()))?;
     match wire::decode(payload).map_err(|error| protocol(error.to_string()))? {
-        Reply::Records(records) => Ok(records),
+        Reply::Known(knowledge) => Ok(knowledge),
         Reply::Refused(reason) => Err(ExchangeError::Refused { address, reason }),
     }
 }

@@ -5,14 +5,18 @@
 //! these two functions ([`SEAL_BYTES`] reserves the room in packets), other kinds of packet beside [`Kind`].
 //! A frame on a stream is the length (4 bytes, big-endian) and the sealed bytes; an exchange is one frame each way.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, Error, SeqAccess, Visitor},
 };
 
-use super::{limits::MAX_MEMBERS, member::Record};
+use super::{
+    limits::{MAX_EVENTS, MAX_MEMBERS},
+    member::Record,
+    user_event::UserEvent,
+};
 
 /// The version of this protocol; packets and frames of another one are dropped.
 const VERSION: u8 = 1;
@@ -27,6 +31,8 @@ pub(super) enum Kind {
     Swim,
     /// A [`Request`] or [`Reply`].
     Exchange,
+    /// A [`super::round_trip::Trip`].
+    Trip,
 }
 
 /// Seals and opens everything a pool sends.
@@ -72,11 +78,24 @@ impl Envelope {
     }
 }
 
+/// What a node knows, or a part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Knowledge {
+    /// Members; of a whole table the sender's own record first.
+    #[serde(deserialize_with = "bounded::<_, _, MAX_MEMBERS>")]
+    pub records: Vec<Record>,
+    /// The latest user events.
+    #[serde(deserialize_with = "bounded::<_, _, MAX_EVENTS>")]
+    pub events: Vec<UserEvent>,
+    /// The Lamport time of user events.
+    pub event_time: u64,
+}
+
 /// What the opener of a stream asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Here is my table, my own record first; give me yours.
-    PushPull(#[serde(deserialize_with = "bounded_records")] Vec<Record>),
+    /// Here is what I know; tell me what you do.
+    PushPull(Knowledge),
     /// Describe yourself.
     Describe,
 }
@@ -84,8 +103,8 @@ pub(super) enum Request {
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// The answerer's table, or for [`Request::Describe`] its own record alone.
-    Records(#[serde(deserialize_with = "bounded_records")] Vec<Record>),
+    /// What the answerer knows, or for [`Request::Describe`] its own record alone.
+    Known(Knowledge),
     /// The request was not taken, and why, in words.
     Refused(String),
 }
@@ -103,57 +122,61 @@ pub(super) fn encode<M: Serialize>(message: &M) -> Vec<u8> {
     postcard::to_allocvec(message).expect("plain data in memory always encodes")
 }
 
-pub(super) fn decode<M: DeserializeOwned + HasRecords>(payload: &[u8]) -> Result<M, DecodeError> {
+pub(super) fn decode<M: DeserializeOwned + HasKnowledge>(payload: &[u8]) -> Result<M, DecodeError> {
     let message: M = postcard::from_bytes(payload)?;
-    for record in message.records() {
+    for record in message.knowledge().map_or(&[][..], |knowledge| &knowledge.records) {
         record.check()?;
     }
     Ok(message)
 }
 
-/// Decodes records up to the number a table can hold; the frame's size alone would allow many times that.
-fn bounded_records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Record>, D::Error> {
-    struct Bounded;
-    impl<'de> Visitor<'de> for Bounded {
-        type Value = Vec<Record>;
+/// Decodes at most `MOST` items; the frame's size alone would allow many times that.
+fn bounded<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Bounded<T, const MOST: usize>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Bounded<T, MOST> {
+        type Value = Vec<T>;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(formatter, "at most {MAX_MEMBERS} members")
+            write!(formatter, "at most {MOST} items")
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<Record>, A::Error> {
-            let mut records = Vec::new();
-            while let Some(record) = sequence.next_element()? {
-                if records.len() == MAX_MEMBERS {
-                    return Err(A::Error::invalid_length(MAX_MEMBERS + 1, &self));
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = sequence.next_element()? {
+                if items.len() == MOST {
+                    return Err(A::Error::invalid_length(MOST + 1, &self));
                 }
-                records.push(record);
+                items.push(item);
             }
-            Ok(records)
+            Ok(items)
         }
     }
-    deserializer.deserialize_seq(Bounded)
+    deserializer.deserialize_seq(Bounded::<T, MOST>(PhantomData))
 }
 
-/// The records inside a message, to be checked before anyone sees them.
-pub(super) trait HasRecords {
-    fn records(&self) -> &[Record];
+/// The knowledge inside a message, to be checked before anyone sees it. Events are checked where they are taken.
+pub(super) trait HasKnowledge {
+    fn knowledge(&self) -> Option<&Knowledge>;
 }
 
-impl HasRecords for Request {
-    fn records(&self) -> &[Record] {
+impl HasKnowledge for Request {
+    fn knowledge(&self) -> Option<&Knowledge> {
         match self {
-            Self::PushPull(records) => records,
-            Self::Describe => &[],
+            Self::PushPull(knowledge) => Some(knowledge),
+            Self::Describe => None,
         }
     }
 }
 
-impl HasRecords for Reply {
-    fn records(&self) -> &[Record] {
+impl HasKnowledge for Reply {
+    fn knowledge(&self) -> Option<&Knowledge> {
         match self {
-            Self::Records(records) => records,
-            Self::Refused(_) => &[],
+            Self::Known(knowledge) => Some(knowledge),
+            Self::Refused(_) => None,
         }
     }
 }
@@ -187,9 +210,13 @@ mod tests {
         Record { name: format!("node-{port}"), identity, tags, revision: 1, facts: Facts::default(), age_s: 0 }
     }
 
+    fn knowing(records: Vec<Record>) -> Knowledge {
+        Knowledge { records, ..Knowledge::default() }
+    }
+
     #[test]
     fn a_cut_frame_is_refused_at_every_length() {
-        let bytes = encode(&Request::PushPull(vec![record(8301)]));
+        let bytes = encode(&Request::PushPull(knowing(vec![record(8301)])));
         for length in 0..bytes.len() {
             assert!(decode::<Request>(&bytes[..length]).is_err(), "{length} bytes");
         }
@@ -199,13 +226,16 @@ mod tests {
     #[test]
     fn frames_beyond_the_limits_are_refused_while_they_are_read() {
         let most = vec![record(8301); MAX_MEMBERS];
-        assert!(decode::<Request>(&encode(&Request::PushPull(most.clone()))).is_ok());
+        assert!(decode::<Request>(&encode(&Request::PushPull(knowing(most.clone())))).is_ok());
         let mut more = most;
         more.push(record(8302));
-        assert!(decode::<Request>(&encode(&Request::PushPull(more))).is_err());
+        assert!(decode::<Request>(&encode(&Request::PushPull(knowing(more)))).is_err());
+        let events = vec![UserEvent { name: "deploy".into(), time: 1, ..UserEvent::default() }; MAX_EVENTS + 1];
+        let eventful = Knowledge { events, ..Knowledge::default() };
+        assert!(decode::<Request>(&encode(&Request::PushPull(eventful))).is_err());
         let tags = (0..=MAX_TAGS).map(|index| (index.to_string(), String::new())).collect();
         let many_tags = Record { tags, ..record(8301) };
-        assert!(decode::<Reply>(&encode(&Reply::Records(vec![many_tags]))).is_err());
+        assert!(decode::<Reply>(&encode(&Reply::Known(knowing(vec![many_tags])))).is_err());
     }
 
     proptest! {
@@ -213,6 +243,7 @@ mod tests {
         fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = decode::<Request>(&bytes);
             let _ = decode::<Reply>(&bytes);
+            let _ = postcard::from_bytes::<super::super::round_trip::Trip>(&bytes);
             let _ = super::super::broadcast::Broadcast::decode(&bytes);
             let _ = super::super::identity::addresses_of(&bytes);
         }

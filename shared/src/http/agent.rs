@@ -25,6 +25,7 @@ use crate::{
     agent::definition::{CheckRegistration, Fields, ServiceDefinition, Strictness},
     catalog::Topic,
     filter::schema,
+    gossip::Pool,
     model::{CheckId, Service, ServiceId, Status},
 };
 
@@ -39,13 +40,14 @@ pub(super) async fn this(context: &Context, request: &Request) -> Result<Answer,
         members: members.len(),
     };
     let leader = context.backend.leader();
-    let answer = itself(&context.settings, context.agent.node(), &own, leader.as_deref(), counts);
+    let answer =
+        itself(&context.settings, context.agent.node(), &own, context.members.coordinate(), leader.as_deref(), counts);
     Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&answer)))
 }
 
-/// The members of the LAN pool; there is no WAN pool, and so nobody in it.
+/// The members of a pool; a node that is not in the WAN pool knows nobody there.
 pub(super) async fn members(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let members = if wants_wan(request) { Vec::new() } else { context.members.members() };
+    let members = context.pool(wants_wan(request)).map(Pool::members).unwrap_or_default();
     Ok(Answer::json(Rows::wanted(&request.query, None)?.list(members.iter().map(MemberRow::new))))
 }
 
@@ -53,20 +55,27 @@ fn wants_wan(request: &Request) -> bool {
     request.query.filled("wan").is_some()
 }
 
+/// The pool that is to be changed, and the port that its members have unless told.
+fn pool<'a>(context: &'a Context, request: &Request) -> Result<(&'a Pool, u16), Failure> {
+    let settings = &context.settings;
+    let port = if wants_wan(request) { settings.serf_wan_port } else { settings.serf_lan_port };
+    let pool = context.pool(wants_wan(request));
+    Ok((pool.ok_or_else(|| Failure::Rejected("This agent is not in the WAN pool".into()))?, port))
+}
+
 pub(super) async fn join(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let address = named(&request.parameter, "Missing address to join")?;
-    if wants_wan(request) {
-        return Err(Failure::Rejected("This agent has no WAN pool to join with".into()));
-    }
-    let found = crate::resolve::addresses(address, context.settings.serf_lan_port).await;
+    let (pool, port) = pool(context, request)?;
+    let found = crate::resolve::addresses(address, port).await;
     let found = found.map_err(|reason| Failure::Rejected(format!("1 error occurred:\n\t* {reason}\n\n")))?;
-    context.members.join(&found).await.map_err(|error| Failure::Rejected(error.to_string()))?;
+    pool.join(&found).await.map_err(|error| Failure::Rejected(error.to_string()))?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn force_leave(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing node name")?;
-    let left = context.members.force_leave(name, request.query.has("prune"));
+    let (pool, _) = pool(context, request)?;
+    let left = pool.force_leave(name, request.query.has("prune"));
     left.map_err(|error| Failure::Rejected(format!("agent: {error}")))?;
     Ok(Answer::empty())
 }

@@ -48,6 +48,12 @@ impl Answer {
         Self { status: StatusCode::OK, headers, body }
     }
 
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The same with another status.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {

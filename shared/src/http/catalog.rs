@@ -38,9 +38,10 @@ pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<
 }
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let meta = NodeMeta::parse(&request.query);
+    let (meta, near) = (NodeMeta::parse(&request.query), context.near(request));
     read(context, request, Question::about(Topic::Nodes, &schema::CATALOG_NODE), |state, rows| {
         let nodes = state.nodes().filter(|node| meta.matches(node));
+        let nodes = near.sort(state, nodes, |node| &node.name);
         rows.list(nodes.map(|node| NodeRow::new(node, context.datacenter())))
     })
     .await
@@ -67,10 +68,11 @@ pub(super) async fn services(context: &Context, request: &Request) -> Result<Ans
 
 pub(super) async fn service(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing service name")?;
-    let wanted = Wanted::parse(request);
+    let (wanted, near) = (Wanted::parse(request), context.near(request));
     let question = Question::about(Topic::Service(Key::new(name)), &schema::CATALOG_SERVICE);
     read(context, request, question, |state, rows| {
         let instances = state.instances(name).filter(|instance| wanted.matches(instance));
+        let instances = near.sort(state, instances, |instance| &instance.node.name);
         rows.list(instances.map(|instance| ServiceOnNodeRow::new(instance, context.datacenter())))
     })
     .await

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Failure, answer::Answer, answer::encode, listener::Limits, query::Query};
+use super::{Failure, answer::Answer, answer::encode, listener::Limits, params::Near, query::Query, route::Request};
 use crate::{
     agent::Agent,
     backend::Backend,
     command::{Command, Outcome},
     control::Control,
+    events::Events,
     gossip::Pool,
     view::Reader,
 };
@@ -47,6 +48,8 @@ pub struct Settings {
     pub discovery_max_stale: Duration,
     /// The port of the LAN pool, where an address to join has none.
     pub serf_lan_port: u16,
+    /// The port of the WAN pool, where an address to join has none.
+    pub serf_wan_port: u16,
     /// What one caller, and all together, may take.
     pub limits: Limits,
 }
@@ -63,13 +66,27 @@ pub struct Context {
     pub agent: Agent,
     /// The LAN pool.
     pub members: Pool,
+    /// The WAN pool, on servers that are in it.
+    pub wan: Option<Pool>,
+    /// The user events for this node.
+    pub events: Events,
     /// The way to the process's main loop.
     pub control: Control,
 }
 
 impl Context {
+    /// The pool that a request is about: `?wan` asks for the servers of all datacenters.
+    pub(super) fn pool(&self, wan: bool) -> Option<&Pool> {
+        if wan { self.wan.as_ref() } else { Some(&self.members) }
+    }
+
     pub(super) fn datacenter(&self) -> &str {
         &self.settings.identity.datacenter
+    }
+
+    /// From where the caller wants lists to be sorted.
+    pub(super) fn near(&self, request: &Request) -> Near {
+        Near::parse(&request.query, &self.settings.identity.node_name)
     }
 
     /// Refuses a request for another datacenter.
@@ -81,10 +98,11 @@ impl Context {
         }
     }
 
-    /// Writes, and answers with `true` as the catalog endpoints do.
+    /// Writes, and answers with whether it was done.
     pub(super) async fn write(&self, command: Command) -> Result<Answer, Failure> {
         match self.backend.write(command).await?.outcome {
             Outcome::Done => Ok(Answer::json(encode(&true, false))),
+            Outcome::Mismatch => Ok(Answer::json(encode(&false, false))),
             Outcome::Refused(refusal) => Err(refusal.into()),
         }
     }

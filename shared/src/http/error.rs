@@ -11,7 +11,7 @@ pub enum Failure {
     /// The request is wrong: 400.
     #[error("{0}")]
     BadRequest(String),
-    /// Nothing has that name: 404.
+    /// Nothing has that name: 404. Some of Consul's come without a word.
     #[error("{0}")]
     NotFound(String),
     /// No endpoint has that path: 404 without a word, as Consul.
@@ -74,10 +74,11 @@ impl Failure {
 
 impl From<Failure> for Answer {
     fn from(failure: Failure) -> Self {
-        if failure == Failure::NoEndpoint {
+        let sentence = failure.to_string();
+        if sentence.is_empty() {
             return Self::empty().with_status(failure.status());
         }
-        let answer = Self::text(failure.to_string()).with_status(failure.status());
+        let answer = Self::text(sentence).with_status(failure.status());
         match &failure {
             Failure::Method { allowed, .. } => match HeaderValue::from_str(allowed) {
                 Ok(allowed) => answer.with_header(header::ALLOW, allowed),

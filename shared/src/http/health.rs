@@ -26,10 +26,11 @@ pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer,
 
 pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing service name")?;
-    let meta = NodeMeta::parse(&request.query);
+    let (meta, near) = (NodeMeta::parse(&request.query), context.near(request));
     let question = Question::about(Topic::Service(Key::new(name)), &schema::HEALTH_CHECK);
     read(context, request, question, |state, rows| {
         let instances = state.instances(name).filter(|instance| meta.matches(&instance.node));
+        let instances = near.sort(state, instances, |instance| &instance.node.name);
         let checks = instances.flat_map(|instance| {
             let own = instance.checks.iter().filter(|check| !check.service_id.is_empty());
             own.map(|check| CheckRow::new(check, &instance.service.tags))
@@ -41,11 +42,12 @@ pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answe
 
 pub(super) async fn service(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing service name")?;
-    let wanted = Wanted::parse(request);
+    let (wanted, near) = (Wanted::parse(request), context.near(request));
     let passing = switch(&request.query, "passing")?;
     read(context, request, about_instances(name), |state, rows| {
         let instances = state.instances(name).filter(|instance| wanted.matches(instance));
         let instances = instances.filter(|instance| !passing || instance.status() == Status::Passing);
+        let instances = near.sort(state, instances, |instance| &instance.node.name);
         rows.list(instances.map(|instance| InstanceRow::new(instance, context.datacenter())))
     })
     .await
@@ -64,7 +66,7 @@ fn about_instances(name: &str) -> Question {
 
 pub(super) async fn state(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing check state")?;
-    let meta = NodeMeta::parse(&request.query);
+    let (meta, near) = (NodeMeta::parse(&request.query), context.near(request));
     let (any, status) = (name == "any", Status::parse(name));
     let mut question = Question::about(status.map_or(Topic::Checks, Topic::Status), &schema::HEALTH_CHECK);
     if !meta.is_empty() {
@@ -76,6 +78,7 @@ pub(super) async fn state(context: &Context, request: &Request) -> Result<Answer
     read(context, request, question, |state, rows| {
         let checks = state.checks().filter(|check| any || Some(check.status) == status);
         let checks = checks.filter(|check| on_wanted_node(state, check));
+        let checks = near.sort(state, checks, |check| &check.node);
         rows.list(checks.map(|check| CheckRow::in_state(check, state)))
     })
     .await

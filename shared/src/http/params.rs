@@ -1,7 +1,6 @@
 //! What the common query parameters mean: consistency, blocking, node metadata, filter.
 //!
-//! Parameters that only order or name things (`near`, `token`, `pretty`) are accepted everywhere; `near` changes
-//! nothing while no coordinates are known. A token comes in `X-Consul-Token`, `Authorization: Bearer` or `?token=`
+//! Parameters that only name things (`token`, `pretty`) are accepted everywhere. A token comes in `X-Consul-Token`, `Authorization: Bearer` or `?token=`
 //! and is accepted whatever it says, as with Consul's ACLs switched off.
 
 use std::time::Duration;
@@ -9,7 +8,8 @@ use std::time::Duration;
 use super::{Failure, query::Query};
 use crate::{
     agent::duration,
-    model::{Index, Node},
+    catalog::State,
+    model::{Index, Node, NodeName},
 };
 
 /// How long a blocking read waits unless told.
@@ -135,6 +135,38 @@ impl NodeMeta {
     #[must_use]
     pub fn matches(&self, node: &Node) -> bool {
         self.0.iter().all(|(key, value)| node.meta.get(key.as_str()).is_some_and(|v| v == value))
+    }
+}
+
+/// The node from which lists are to be sorted: `?near=NAME`, or `?near=_agent` for this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Near(Option<String>);
+
+impl Near {
+    /// Reads it; `own` is this node's name.
+    #[must_use]
+    pub fn parse(query: &Query, own: &str) -> Self {
+        Self(query.filled("near").map(|name| if name == "_agent" { own } else { name }.to_string()))
+    }
+
+    /// The rows by the round trip from that node to the one that `node` names; those without a coordinate last, and
+    /// otherwise in the order they came. Nothing is sorted where the node itself has no coordinate.
+    pub fn sort<T>(
+        &self,
+        state: &State,
+        rows: impl Iterator<Item = T>,
+        node: impl Fn(&T) -> &NodeName,
+    ) -> impl Iterator<Item = T> {
+        let from = self.0.as_ref().and_then(|name| state.coordinate(name));
+        let distance = |row: &T| {
+            let (from, to) = from.zip(state.coordinate(node(row)))?;
+            Some(from.coordinate.distance_s(&to.coordinate))
+        };
+        let mut rows: Vec<_> = rows.map(|row| (distance(&row).unwrap_or(f64::INFINITY), row)).collect();
+        if from.is_some() {
+            rows.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        }
+        rows.into_iter().map(|(_, row)| row)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
 /// How long a read waits for the leader's index and for the view to reach it, before it does without.
 const LEADER_LIMIT: Duration = Duration::from_secs(2);
 
-const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
+pub(super) const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
 const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
 const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
 const EFFECTIVE_CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
@@ -143,12 +143,13 @@ fn with_headers(answer: Answer, index: Index, contact: Contact) -> Answer {
 }
 
 /// How fresh the view is, and what that is called.
-struct Freshness {
+pub(super) struct Freshness {
     contact: Contact,
     level: &'static str,
 }
 
-async fn freshen(context: &Context, mode: Mode) -> Result<Freshness, Failure> {
+/// Makes the view as fresh as that mode wants it, where the servers can be asked.
+pub(super) async fn freshen(context: &Context, mode: Mode) -> Result<Freshness, Failure> {
     let contact = context.backend.contact();
     let (consistency, level) = match mode {
         Mode::Stale(limit) if limit.is_none_or(|limit| contact.last <= limit) => return as_it_is(context, contact),

@@ -11,8 +11,8 @@ use http::{HeaderValue, Method, header};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Failure, agent, agent_health, answer::Answer, catalog, health, internal, maintenance, query::Query,
-    query::decode_path, status,
+    Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, internal, maintenance,
+    operator, query::Query, query::decode_path, status,
 };
 
 /// A request as handlers see it.
@@ -75,6 +75,20 @@ endpoints! {
     GET "/v1/internal/ui/nodes" => internal::nodes;
     GET "/v1/internal/ui/node/*" => internal::node;
     GET "/v1/internal/ui/services" => internal::services;
+    PUT "/v1/event/fire/*" => event::fire;
+    GET "/v1/event/list" => event::list;
+    GET "/v1/coordinate/datacenters" => coordinate::datacenters;
+    GET "/v1/coordinate/nodes" => coordinate::nodes;
+    GET "/v1/coordinate/node/*" => coordinate::node;
+    PUT "/v1/coordinate/update" => coordinate::update;
+    GET "/v1/operator/raft/configuration" => operator::raft_configuration;
+    GET "/v1/operator/autopilot/configuration" => operator::autopilot_configuration;
+    PUT "/v1/operator/autopilot/configuration" => operator::set_autopilot_configuration;
+    GET "/v1/operator/autopilot/health" => operator::autopilot_health;
+    GET "/v1/operator/keyring" => operator::keyring;
+    POST "/v1/operator/keyring" => operator::keyring;
+    PUT "/v1/operator/keyring" => operator::keyring;
+    DELETE "/v1/operator/keyring" => operator::keyring;
     GET "/v1/status/leader" => status::leader;
     GET "/v1/status/peers" => status::peers;
 }

@@ -5,11 +5,13 @@
 //! start the role, then the agent, DNS and HTTP. Stop: the agent first, so that it no longer repairs what leaving
 //! removes; then leave the pool where asked to; then every task, under a time-out.
 
+mod coordinates;
 mod join;
 pub mod logging;
 mod run;
 mod signals;
 pub mod tags;
+mod wan;
 
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 

@@ -9,18 +9,18 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Ground, Role, RoleError,
+    Ground, Role, RoleError, coordinates,
     join::{self, Retry},
     logging::Level,
     signals::{Asked, Signals},
-    tags,
+    tags, wan,
 };
 use crate::{
     agent::{Agent, AgentSettings},
-    backend::Backend,
     config::{AgentFlags, Config},
     control::{self, Control, Request},
     dns,
+    events::Events,
     gossip::{Pool, PoolConfig},
     http,
     model::Node,
@@ -92,6 +92,7 @@ struct Running<R> {
     level: Level,
     role: R,
     pool: Pool,
+    wan: Option<Pool>,
     agent: Agent,
     tasks: Tasks,
     agent_tasks: Tasks,
@@ -111,6 +112,7 @@ async fn start<R: Role>(
     let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
     let tags = tags::own(&config.datacenter, id, server);
     let pool = Pool::start(pool_config(&config, tags.clone()), &tasks).await?;
+    let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
     if !config.join.start.is_empty() {
         let members = join::join(&pool, &config.join.start, config.listen.serf_lan).await?;
@@ -125,8 +127,18 @@ async fn start<R: Role>(
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
     agent.load_files(&config.services, &config.checks)?;
     agent.start(&agent_tasks);
-    let context = http_context(&config, id, &reader, &backend, &agent, &pool, control);
-    sockets.serve(&config, context, &reader, &tasks);
+    coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), &tasks);
+    let context = http::Context {
+        settings: http_settings(&config, id),
+        reader: reader.clone(),
+        backend,
+        agent: agent.clone(),
+        members: pool.clone(),
+        wan: wan.clone(),
+        events: Events::start(&pool, &agent, &tasks),
+        control,
+    };
+    sockets.serve(&config, Arc::new(context), &reader, &tasks);
     let retry = Retry {
         targets: config.join.retry.clone(),
         default_port: config.listen.serf_lan,
@@ -134,7 +146,7 @@ async fn start<R: Role>(
         max: config.join.max,
     };
     retry.start(pool.clone(), &tasks);
-    Ok(Running { flags, config, level, role, pool, agent, tasks, agent_tasks })
+    Ok(Running { flags, config, level, role, pool, wan, agent, tasks, agent_tasks })
 }
 
 /// The sockets that clients use, bound before anything else happens.
@@ -191,17 +203,9 @@ fn agent_settings(config: &Config, id: Uuid) -> AgentSettings {
     }
 }
 
-fn http_context(
-    config: &Config,
-    node_id: Uuid,
-    reader: &Reader,
-    backend: &Arc<dyn Backend>,
-    agent: &Agent,
-    pool: &Pool,
-    control: Control,
-) -> Arc<http::Context> {
+fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
     let server_address = SocketAddr::new(config.advertise, config.listen.server).to_string();
-    let settings = http::Settings {
+    http::Settings {
         identity: http::Identity {
             datacenter: config.datacenter.clone(),
             node_name: config.node_name.clone(),
@@ -211,16 +215,9 @@ fn http_context(
         versions: http::Versions { api_level: tags::API_LEVEL.into(), own: env!("CARGO_PKG_VERSION").into() },
         discovery_max_stale: config.discovery_max_stale,
         serf_lan_port: config.listen.serf_lan,
+        serf_wan_port: config.listen.serf_wan,
         limits: http::Limits { connections_per_client: config.http_max_conns_per_client, ..http::Limits::default() },
-    };
-    Arc::new(http::Context {
-        settings,
-        reader: reader.clone(),
-        backend: backend.clone(),
-        agent: agent.clone(),
-        members: pool.clone(),
-        control,
-    })
+    }
 }
 
 /// One line that says who this is, and one for each interface.
@@ -269,6 +266,9 @@ impl<R: Role> Running<R> {
                 if leave {
                     tracing::info!("leaving");
                     self.role.leave().await;
+                    if let Some(wan) = &self.wan {
+                        wan.leave().await;
+                    }
                     self.pool.leave().await;
                 }
                 if let Some(answer) = answer {

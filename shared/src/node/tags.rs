@@ -16,6 +16,9 @@ const SERVER: &str = "consul";
 /// A sidecar, in Consul's word.
 const CLIENT: &str = "node";
 
+/// The tag of a server that says where it is in the WAN pool.
+pub(super) const WAN_PORT: &str = "wan_join_port";
+
 /// The tags of a node. `server` holds the RPC port and the WAN pool's port of a server.
 #[must_use]
 pub fn own(datacenter: &str, id: Uuid, server: Option<(u16, u16)>) -> BTreeMap<String, String> {
@@ -40,7 +43,7 @@ pub fn own(datacenter: &str, id: Uuid, server: Option<(u16, u16)>) -> BTreeMap<S
             ("raft_vsn", "3".into()),
             ("ft_fs", "1".into()),
             ("ft_si", "1".into()),
-            ("wan_join_port", wan.to_string()),
+            (WAN_PORT, wan.to_string()),
         ];
         tags.extend(more.into_iter().map(|(k, v)| (k.to_string(), v)));
     }

@@ -115,7 +115,10 @@ impl RaftNode {
                 Err(openraft::errors::Fatal::Stopped) => break,
                 Err(error) => return Err(error.to_string()),
                 Ok(()) if stopped => break,
-                Ok(()) => self.tell_leader(),
+                Ok(()) => {
+                    self.tell_leader();
+                    self.note_stability();
+                }
             }
         }
         self.inner.leader.send_replace(None);

@@ -8,6 +8,7 @@
 mod errors;
 mod leadership;
 mod membership;
+mod report;
 mod settings;
 mod start;
 
@@ -59,6 +60,7 @@ struct Inner {
     /// A permit is one KiB.
     in_flight: Semaphore,
     leader: watch::Sender<Option<u64>>,
+    stability: report::Stability,
 }
 
 impl fmt::Debug for RaftNode {

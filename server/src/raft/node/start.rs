@@ -49,6 +49,7 @@ impl RaftNode {
             peers,
             in_flight: Semaphore::new(IN_FLIGHT_KIB),
             leader: watch::Sender::new(None),
+            stability: super::report::Stability::default(),
         };
         let node = Self { inner: Arc::new(inner) };
         tasks.spawn("raft", node.clone().watch_over(tasks.stopping()));

@@ -6,12 +6,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use super::rows::{ServiceAddresses, WeightsRow};
+use super::{
+    coordinate::CoordinateRow,
+    rows::{ServiceAddresses, WeightsRow},
+};
 use crate::{
     agent::is_maintenance,
     gossip::{Member, MemberStatus},
     http::Settings,
-    model::{Check, Meta, Node, Service, Status},
+    model::{Check, Coordinate, Meta, Node, Service, Status},
     node::tags,
 };
 
@@ -235,7 +238,14 @@ pub struct Counts {
 
 /// The answer of `/agent/self`.
 #[must_use]
-pub fn itself(settings: &Settings, node: &Node, own: &Member, leader: Option<&str>, counts: Counts) -> Value {
+pub fn itself(
+    settings: &Settings,
+    node: &Node,
+    own: &Member,
+    coordinate: Coordinate,
+    leader: Option<&str>,
+    counts: Counts,
+) -> Value {
     let (identity, versions) = (&settings.identity, &settings.versions);
     let is_server = identity.server_address.is_some();
     let leads = is_server && leader == identity.server_address.as_deref();
@@ -268,7 +278,7 @@ pub fn itself(settings: &Settings, node: &Node, own: &Member, leader: Option<&st
             "HTTPMaxConnsPerClient": settings.limits.connections_per_client,
             "SerfPortLAN": settings.serf_lan_port,
         },
-        "Coord": {"Vec": [0, 0, 0, 0, 0, 0, 0, 0], "Error": 1.5, "Adjustment": 0, "Height": 1e-5},
+        "Coord": CoordinateRow::from(coordinate),
         "Member": MemberRow::new(own),
         "Meta": node.meta,
         "Stats": {

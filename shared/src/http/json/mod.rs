@@ -6,6 +6,9 @@
 //! have come to depend on it.
 
 pub mod agent;
+pub mod coordinate;
+pub mod event;
+pub mod operator;
 pub mod registration;
 pub mod rows;
 pub mod ui;

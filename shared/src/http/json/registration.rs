@@ -210,7 +210,7 @@ mod tests {
     fn registration(body: &str) -> Result<Registration, Failure> {
         match register(body.as_bytes())?.write? {
             Command::Register(registration) => Ok(*registration),
-            Command::Deregister(_) => panic!("not a registration"),
+            other => panic!("not a registration: {other:?}"),
         }
     }
 

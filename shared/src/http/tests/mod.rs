@@ -3,6 +3,7 @@
 mod agent;
 mod blocking;
 mod connections;
+mod events;
 mod recordings;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     backend::fake::Fake,
     command::{Command, Registration},
     control,
+    events::Events,
     gossip::{Pool, PoolConfig},
     model::{Check, Node, SERF_HEALTH, SERVER_SERVICE, Service, Status},
     tasks::Tasks,
@@ -61,6 +63,7 @@ struct TestServer {
     address: SocketAddr,
     agent: Agent,
     gossip: SocketAddr,
+    wan_gossip: SocketAddr,
     requests: Mutex<mpsc::Receiver<control::Request>>,
     tasks: Tasks,
 }
@@ -102,6 +105,13 @@ fn pool() -> PoolConfig {
     PoolConfig { tags, ..PoolConfig::new("node-a", "127.0.0.1:0".parse().unwrap()) }
 }
 
+/// The same in the WAN pool.
+fn wan_pool() -> PoolConfig {
+    let lan = pool();
+    let tags = lan.tags.into_iter().filter(|(key, _)| key != "wan_join_port").collect();
+    PoolConfig { name: "node-a.dc1".into(), tags, ..pool() }
+}
+
 impl TestServer {
     async fn start() -> Self {
         Self::with(|_| ()).await
@@ -118,26 +128,31 @@ impl TestServer {
             },
             discovery_max_stale: Duration::from_secs(72 * 3600),
             serf_lan_port: 8301,
+            serf_wan_port: 8302,
             versions: Versions { api_level: "1.10.12".into(), own: "0.1.0".into() },
             limits: Limits::default(),
         };
         change(&mut settings);
         let tasks = Tasks::new();
         let (control, requests) = control::channel();
+        let (agent, members) = (agent_of(&backend), Pool::start(pool(), &tasks).await.unwrap());
+        let wan = Pool::start(wan_pool(), &tasks).await.unwrap();
+        let wan_gossip = wan.local_address();
         let context = Context {
             settings,
             reader: backend.reader(),
             backend: backend.clone(),
-            agent: agent_of(&backend),
-            members: Pool::start(pool(), &tasks).await.unwrap(),
+            agent: agent.clone(),
+            events: Events::start(&members, &agent, &tasks),
+            members,
+            wan: Some(wan),
             control,
         };
-        let agent = context.agent.clone();
         let gossip = context.members.local_address();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         tasks.spawn("http", serve(Arc::new(context), listener, tasks.clone()));
-        Self { backend, address, agent, gossip, requests: Mutex::new(requests), tasks }
+        Self { backend, address, agent, gossip, wan_gossip, requests: Mutex::new(requests), tasks }
     }
 
     /// The same, with an agent that registers its node and what it is told.
@@ -184,6 +199,7 @@ impl TestServer {
         };
         let registration = Registration { node, service: Some(service), checks: vec![check], skip_node_update: false };
         self.backend.apply(&Command::Register(Box::new(registration)));
+        self.backend.apply(&Command::SetAutopilot { autopilot: Box::default(), expected: None });
     }
 
     /// Registers an instance of `service`, on a node of its own, at this port.

@@ -1,0 +1,247 @@
+//! The set of servers and how it is looked after.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::parse;
+use crate::{
+    agent::{
+        definition::{Fields, Strictness},
+        duration,
+    },
+    backend::{ServerReport, ServersReport},
+    gossip::{Member, MemberStatus},
+    http::Failure,
+    model::{Autopilot, Index, Time},
+    node::tags,
+};
+
+/// Of Raft, as Consul numbers it.
+const PROTOCOL_VERSION: &str = "3";
+
+/// The answer of `/operator/raft/configuration`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RaftConfigurationRow<'a> {
+    servers: Vec<RaftServerRow<'a>>,
+    index: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RaftServerRow<'a> {
+    #[serde(rename = "ID")]
+    id: String,
+    node: &'a str,
+    address: &'a str,
+    leader: bool,
+    protocol_version: &'static str,
+    voter: bool,
+}
+
+impl<'a> RaftConfigurationRow<'a> {
+    /// The row of a set of servers.
+    #[must_use]
+    pub fn new(report: &'a ServersReport) -> Self {
+        let row = |server: &'a ServerReport| RaftServerRow {
+            id: server.node_id.to_string(),
+            node: &server.name,
+            address: &server.address,
+            leader: server.leader,
+            protocol_version: PROTOCOL_VERSION,
+            voter: server.voter,
+        };
+        Self { servers: report.servers.iter().map(row).collect(), index: 0 }
+    }
+}
+
+/// The autopilot configuration.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AutopilotRow<'a> {
+    cleanup_dead_servers: bool,
+    last_contact_threshold: String,
+    max_trailing_logs: u64,
+    min_quorum: u32,
+    server_stabilization_time: String,
+    redundancy_zone_tag: &'a str,
+    disable_upgrade_migration: bool,
+    upgrade_version_tag: &'a str,
+    create_index: u64,
+    modify_index: u64,
+}
+
+impl<'a> AutopilotRow<'a> {
+    /// Its row.
+    #[must_use]
+    pub fn new(autopilot: &'a Autopilot) -> Self {
+        Self {
+            cleanup_dead_servers: autopilot.cleanup_dead_servers,
+            last_contact_threshold: duration::show(autopilot.last_contact_threshold),
+            max_trailing_logs: autopilot.max_trailing_logs,
+            min_quorum: autopilot.min_quorum,
+            server_stabilization_time: duration::show(autopilot.server_stabilization_time),
+            redundancy_zone_tag: &autopilot.redundancy_zone_tag,
+            disable_upgrade_migration: autopilot.disable_upgrade_migration,
+            upgrade_version_tag: &autopilot.upgrade_version_tag,
+            create_index: autopilot.create_index.0,
+            modify_index: autopilot.modify_index.0,
+        }
+    }
+}
+
+/// Reads an autopilot configuration; what it leaves out is zero, as in Consul.
+///
+/// # Errors
+/// 400 where it cannot be read.
+pub fn autopilot(body: &[u8]) -> Result<Autopilot, Failure> {
+    let body = parse(body)?;
+    let mut fields = Fields::of(&body, Strictness::Body)?;
+    Ok(Autopilot {
+        cleanup_dead_servers: fields.flag("cleanupdeadservers")?,
+        last_contact_threshold: fields.duration("lastcontactthreshold")?,
+        max_trailing_logs: fields.number("maxtrailinglogs")?.unwrap_or(0),
+        min_quorum: fields.number("minquorum")?.unwrap_or(0),
+        server_stabilization_time: fields.duration("serverstabilizationtime")?,
+        redundancy_zone_tag: fields.text("redundancyzonetag")?,
+        disable_upgrade_migration: fields.flag("disableupgrademigration")?,
+        upgrade_version_tag: fields.text("upgradeversiontag")?,
+        create_index: Index(0),
+        modify_index: Index(0),
+    })
+}
+
+/// The answer of `/operator/autopilot/health`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HealthRow<'a> {
+    /// Whether every server is healthy.
+    pub healthy: bool,
+    failure_tolerance: usize,
+    servers: Vec<ServerHealthRow<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServerHealthRow<'a> {
+    #[serde(rename = "ID")]
+    id: String,
+    name: &'a str,
+    address: &'a str,
+    serf_status: &'static str,
+    version: &'a str,
+    leader: bool,
+    last_contact: String,
+    last_term: u64,
+    last_index: u64,
+    healthy: bool,
+    voter: bool,
+    stable_since: String,
+}
+
+impl<'a> HealthRow<'a> {
+    /// The row of a set of servers, of which the pool knows `members`.
+    #[must_use]
+    pub fn new(report: &'a ServersReport, members: &'a [Member], autopilot: &Autopilot) -> Self {
+        let leader_term = report.servers.iter().find(|server| server.leader).map_or(0, |leader| leader.last_term);
+        let row = |server: &'a ServerReport| {
+            let member = members.iter().find(|member| tags::id(member) == Some(server.node_id));
+            let status = member.map(|member| member.status);
+            let answers = server.last_contact.is_some_and(|contact| contact <= autopilot.last_contact_threshold);
+            let follows = server.last_term == leader_term
+                && server.last_index.0.saturating_add(autopilot.max_trailing_logs) >= report.last_index.0;
+            ServerHealthRow {
+                id: server.node_id.to_string(),
+                name: &server.name,
+                address: &server.address,
+                serf_status: status.map_or("none", MemberStatus::as_str),
+                version: member.map_or("", tags::version),
+                leader: server.leader,
+                last_contact: duration::show(server.last_contact.unwrap_or(Duration::ZERO)),
+                last_term: server.last_term,
+                last_index: server.last_index.0,
+                healthy: status == Some(MemberStatus::Alive) && (server.leader || answers && follows),
+                voter: server.voter,
+                stable_since: utc(server.stable_since),
+            }
+        };
+        let servers: Vec<_> = report.servers.iter().map(row).collect();
+        let voters = servers.iter().filter(|server| server.voter);
+        let healthy_voters = voters.clone().filter(|server| server.healthy).count();
+        let quorum = voters.count() / 2 + 1;
+        Self {
+            healthy: servers.iter().all(|server| server.healthy),
+            failure_tolerance: healthy_voters.saturating_sub(quorum),
+            servers,
+        }
+    }
+}
+
+/// A moment as RFC 3339 writes it in UTC, to the second.
+fn utc(time: Time) -> String {
+    let seconds = time.0 / 1000;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days are counted in eras of 400 years that begin on the first of March: leap days then come last.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + next;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_in_utc() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (1_700_000_000, "2023-11-14T22:13:20Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(Time(seconds * 1000)), text);
+        }
+    }
+
+    #[test]
+    fn health_is_contact_log_and_membership() {
+        let server = |id: u128, contact_ms: Option<u64>, last_index: u64| ServerReport {
+            node_id: uuid::Uuid::from_u128(id),
+            voter: true,
+            leader: id == 1,
+            last_contact: contact_ms.map(Duration::from_millis),
+            last_term: 2,
+            last_index: Index(last_index),
+            ..ServerReport::default()
+        };
+        let member = |id: u128| Member {
+            name: format!("n{id}"),
+            address: ([127, 0, 0, 1], 8301).into(),
+            tags: [("id".to_string(), uuid::Uuid::from_u128(id).to_string())].into(),
+            status: MemberStatus::Alive,
+            incarnation: 1,
+        };
+        let members = [member(1), member(2), member(3)];
+        for (second, third, healthy, tolerance) in [
+            (server(2, Some(90), 1000), server(3, Some(90), 800), [true, true], 1),
+            (server(2, Some(300), 1000), server(3, Some(90), 1000), [false, true], 0),
+            (server(2, Some(90), 700), server(3, None, 1000), [false, false], 0),
+            (server(2, Some(90), 1000), server(4, Some(90), 1000), [true, false], 0),
+        ] {
+            let servers = vec![server(1, Some(0), 1000), second, third];
+            let report = ServersReport { servers, last_index: Index(1000) };
+            let row = HealthRow::new(&report, &members, &Autopilot::default());
+            assert_eq!([row.servers[1].healthy, row.servers[2].healthy], healthy);
+            assert_eq!((row.healthy, row.failure_tolerance), (healthy == [true, true], tolerance));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `/v1/operator/...`: the set of servers, for those who look after it.
+
+use http::StatusCode;
+
+use super::{
+    Context, Failure,
+    answer::Answer,
+    context::datacenter_asked,
+    json::operator::{AutopilotRow, HealthRow, RaftConfigurationRow, autopilot},
+    params::Mode,
+    read::{Rows, freshen},
+    route::Request,
+};
+use crate::{
+    command::Command,
+    gossip::{Member, MemberStatus, Pool},
+    model::Index,
+};
+
+pub(super) async fn raft_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let report = context.backend.servers().await?;
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&RaftConfigurationRow::new(&report))))
+}
+
+pub(super) async fn autopilot_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    freshen(context, Mode::Leader).await?;
+    let autopilot = context.reader.load_full().autopilot().cloned().unwrap_or_default();
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&AutopilotRow::new(&autopilot))))
+}
+
+pub(super) async fn set_autopilot_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let wrong = |text: &str| Failure::BadRequest(format!("Error parsing cas value: {text:?} is no index"));
+    let cas = request.query.get("cas").map(|text| text.parse().map(Index).map_err(|_| wrong(text)));
+    let (autopilot, expected) = (Box::new(autopilot(&request.body)?), cas.transpose()?);
+    context.write(Command::SetAutopilot { autopilot, expected }).await
+}
+
+/// 429 while a server is not healthy.
+pub(super) async fn autopilot_health(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let (report, members) = (context.backend.servers().await?, context.members.members());
+    let autopilot = context.reader.load_full().autopilot().cloned().unwrap_or_default();
+    let health = HealthRow::new(&report, &members, &autopilot);
+    let answer = Answer::json(Rows::wanted(&request.query, None)?.value(&health));
+    Ok(if health.healthy { answer } else { answer.with_status(StatusCode::TOO_MANY_REQUESTS) })
+}
+
+/// The keys of gossip encryption, which is off: every member of both pools says so.
+pub(super) async fn keyring(context: &Context, _: &Request) -> Result<Answer, Failure> {
+    let lan = format!("{} (LAN)", context.datacenter());
+    let pools = [context.wan.as_ref().map(|wan| ("WAN".to_string(), wan)), Some((lan, &context.members))];
+    let errors: Vec<String> = pools.into_iter().flatten().flat_map(|(name, pool)| no_keys(&name, pool)).collect();
+    let lines: String = errors.iter().map(|error| format!("\t* {error}\n")).collect();
+    Err(Failure::Rejected(format!("{} errors occurred:\n{lines}\n", errors.len())))
+}
+
+fn no_keys(pool_name: &str, pool: &Pool) -> Vec<String> {
+    let members = pool.members();
+    let alive: Vec<&Member> = members.iter().filter(|member| member.status == MemberStatus::Alive).collect();
+    let summary = format!("{pool_name} error: {0}/{0} nodes reported failure", alive.len());
+    let each = alive.iter().map(|member| format!("{}: Keyring is empty (encryption not enabled)", member.name));
+    std::iter::once(summary).chain(each).collect()
+}

@@ -1,0 +1,35 @@
+//! The WAN pool: the servers of all datacenters, each as `NODE.DATACENTER`. A sidecar is not in it.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::RoleError;
+use crate::{
+    config::Config,
+    gossip::{Pool, PoolConfig, Timing},
+    tasks::Tasks,
+};
+
+/// Starts to take part; none on a sidecar, and where the port is off.
+pub(super) async fn start(
+    config: &Config,
+    tags: BTreeMap<String, String>,
+    tasks: &Tasks,
+) -> Result<Option<Pool>, RoleError> {
+    if !config.is_server() || config.listen.serf_wan == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Pool::start(pool_config(config, tags), tasks).await?))
+}
+
+fn pool_config(config: &Config, mut tags: BTreeMap<String, String>) -> PoolConfig {
+    let bind = SocketAddr::new(config.listen.bind, config.listen.serf_wan);
+    // Who sees it here has joined already.
+    tags.remove(super::tags::WAN_PORT);
+    PoolConfig {
+        label: "wan".into(),
+        advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_wan)),
+        tags,
+        timing: Timing::wan(),
+        ..PoolConfig::new(format!("{}.{}", config.node_name, config.datacenter), bind)
+    }
+}
