@@ -192,6 +192,16 @@ impl Agent {
         self.process.is_some()
     }
 
+    /// Its process ID.
+    ///
+    /// # Panics
+    /// It is not running.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        let Some(process) = self.process.as_ref() else { panic!("{} is not running", self.name) };
+        process.id()
+    }
+
     /// Sends a signal and waits for nothing.
     ///
     /// # Panics

@@ -40,6 +40,12 @@ impl Process {
         Self { name: name.into(), child, output, log }
     }
 
+    /// Its process ID.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has written to stdout so far.
     #[must_use]
     pub fn output(&self) -> String {
