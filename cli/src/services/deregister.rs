@@ -22,7 +22,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub struct DeregisterFlags {
-    /// Files with services, in JSON
+    /// Files with services, in JSON or (.hcl) in HCL
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// ID of the instance

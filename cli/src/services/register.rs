@@ -27,7 +27,7 @@ agent's own configuration directory.";
 #[derive(Args, Debug, Default)]
 #[command(after_long_help = EXAMPLES)]
 pub struct RegisterFlags {
-    /// Files with services, in JSON
+    /// Files with services, in JSON or (.hcl) in HCL
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Name of the service
@@ -76,7 +76,7 @@ pub async fn run(flags: RegisterFlags, out: &mut impl io::Write) -> anyhow::Resu
         (false, Some(_)) => bail!("Service registration requires arguments or -name, not both."),
         (true, Some(name)) => vec![(name.clone(), body(&flags, name))],
         (false, None) => {
-            file::services(&flags.files)?.into_iter().map(|service| (service.name, service.written)).collect()
+            file::services(&flags.files)?.into_iter().map(|service| (service.name, service.body)).collect()
         }
     };
     let agent = target::agent(&flags.http)?;
