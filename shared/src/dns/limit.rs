@@ -7,12 +7,17 @@ use std::collections::HashSet;
 
 use hickory_proto::{
     ProtoError,
-    op::{Edns, Metadata, Query, emit_message_parts},
+    op::{Edns, Header, Metadata, Query, emit_message_parts},
     rr::{Name, RData, Record},
     serialize::binary::{BinEncoder, NameEncoding},
 };
 
 use super::answer::Answer;
+
+/// An address record whose name was written before, in bytes.
+const ADDRESS_BYTES: usize = 16;
+/// Attempts around the first guess, before what is left to try is halved.
+const GUESSES: u32 = 3;
 
 /// What a message may be at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +39,41 @@ pub(super) struct Envelope {
     pub mark_cut: bool,
 }
 
+/// What came of writing a message.
+enum Attempt {
+    /// All of it fitted.
+    Whole(Vec<u8>),
+    /// It was too long; so many of its answers fitted.
+    Cut { written: usize },
+}
+
 /// The message, within the limit.
 ///
 /// # Errors
 /// Where a record cannot be written at all.
 pub(super) fn fit(envelope: &Envelope, answer: &Answer, limit: Limit) -> Result<Vec<u8>, ProtoError> {
-    let all = answer.answers.len();
-    let most = all.min(limit.answers.max(1));
-    if let Some(message) = envelope.attempt(answer, most, limit.bytes)? {
-        return Ok(message);
-    }
-    let (mut low, mut high, mut best) = (1, most, None);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match envelope.attempt(answer, middle, limit.bytes)? {
-            Some(message) => (best, low) = (Some(message), middle + 1),
-            None => high = middle,
+    let most = answer.answers.len().min(limit.answers.max(1));
+    let written = match envelope.attempt(answer, most, limit.bytes)? {
+        Attempt::Whole(message) => return Ok(message),
+        Attempt::Cut { written } => written,
+    };
+    // More than were written there cannot fit, and less may where additional records need room, too: those are
+    // addresses as a rule. So few attempts do, however many answers there are.
+    let additional = ADDRESS_BYTES * answer.additional.len() / answer.answers.len().max(1);
+    let guess = usize::from(limit.bytes) / (usize::from(limit.bytes) / written.max(1) + additional).max(1);
+    let (mut fits, mut fails, mut best) = (0, most.min(written + 1), None);
+    let mut next = guess;
+    for attempt in 1.. {
+        if fits + 1 >= fails {
+            break;
+        }
+        let count = next.clamp(fits + 1, fails - 1);
+        match envelope.attempt(answer, count, limit.bytes)? {
+            Attempt::Whole(message) => (best, fits, next) = (Some(message), count, count + 1),
+            Attempt::Cut { .. } => (fails, next) = (count, count - 1),
+        }
+        if attempt >= GUESSES {
+            next = fits + (fails - fits) / 2;
         }
     }
     if let Some(message) = best {
@@ -57,24 +81,28 @@ pub(super) fn fit(envelope: &Envelope, answer: &Answer, limit: Limit) -> Result<
     }
     let bare = Answer { additional: Vec::new(), ..answer.clone() };
     match envelope.attempt(&bare, most.min(1), limit.bytes)? {
-        Some(message) => Ok(message),
-        None => envelope.nothing(limit.bytes),
+        Attempt::Whole(message) => Ok(message),
+        Attempt::Cut { .. } => envelope.nothing(limit.bytes),
     }
 }
 
 impl Envelope {
     /// The message with the first `count` records of the answer, unless it is too long.
-    fn attempt(&self, answer: &Answer, count: usize, bytes: u16) -> Result<Option<Vec<u8>>, ProtoError> {
+    fn attempt(&self, answer: &Answer, count: usize, bytes: u16) -> Result<Attempt, ProtoError> {
         let cut = count < answer.answers.len();
         let answers = &answer.answers[..count];
         let authority = if cut { &[][..] } else { &answer.authority };
         let needed = if cut { targets(answers) } else { HashSet::new() };
         let additional = answer.additional.iter().filter(|record| !cut || needed.contains(&record.name));
-        let (mut message, complete) = self.write(answers, authority, additional, bytes)?;
+        let (mut message, header) = self.write(answers, authority, additional, bytes)?;
+        // The encoder leaves out what is too much and says so by TC, which we never set before.
+        if header.metadata.truncation {
+            return Ok(Attempt::Cut { written: usize::from(header.counts.answers) });
+        }
         if cut && self.mark_cut {
             mark(&mut message);
         }
-        Ok(complete.then_some(message))
+        Ok(Attempt::Whole(message))
     }
 
     /// The message without records: the client has to ask by TCP.
@@ -84,14 +112,14 @@ impl Envelope {
         Ok(message)
     }
 
-    /// The message and whether all of it fitted.
+    /// The message and its header, which says what of it fitted.
     fn write<'r>(
         &self,
         answers: &[Record],
         authority: &[Record],
         mut additional: impl Iterator<Item = &'r Record>,
         bytes: u16,
-    ) -> Result<(Vec<u8>, bool), ProtoError> {
+    ) -> Result<(Vec<u8>, Header), ProtoError> {
         let mut message = Vec::with_capacity(512);
         let mut encoder = BinEncoder::new(&mut message);
         encoder.set_max_size(bytes);
@@ -108,9 +136,7 @@ impl Envelope {
             None,
             &mut encoder,
         )?;
-        // The encoder leaves out what is too much and says so by TC, which we never set before.
-        let complete = !header.metadata.truncation;
-        Ok((message, complete))
+        Ok((message, header))
     }
 }
 

@@ -162,3 +162,42 @@ fn name_servers_are_the_living_servers() {
         assert!(!texts(&got.additionals).iter().any(|record| record.ends_with("10.0.0.5")));
     }
 }
+
+#[test]
+fn meta_of_nodes_is_added_where_it_is_wanted() {
+    let mut catalog = Catalog::default();
+    let node = Node {
+        name: "n".into(),
+        address: "10.0.0.1".into(),
+        meta: [("rack".into(), "r1".into())].into(),
+        ..Node::default()
+    };
+    catalog.put(Registration { node, ..Registration::default() });
+    for (node_meta_txt, added) in [(true, 1), (false, 0)] {
+        let settings = Settings { node_meta_txt, ..Settings::default() };
+        let got = lookup(&catalog.state, &settings, "n.node.consul.", RecordType::A);
+        assert_eq!((got.answers.len(), got.additionals.len()), (1, added));
+        // Asked for, it is there in any case.
+        assert_eq!(
+            answers(&catalog.state, &settings, "n.node.consul.", RecordType::TXT),
+            ["n.node.consul. 0 TXT \"rack=r1\""]
+        );
+    }
+}
+
+#[test]
+fn names_outside_are_for_recursors_alone() {
+    let mut catalog = Catalog::default();
+    catalog.instance("ext", "db.example.com", "ext", Status::Passing);
+    let recursors = vec!["127.0.0.1:53".parse().unwrap()];
+    let with = Settings { recursors, ..Settings::default() };
+    for (settings, available, code) in
+        [(&with, true, ResponseCode::ServFail), (&Settings::default(), false, ResponseCode::Refused)]
+    {
+        let got = lookup(&catalog.state, settings, "www.example.com.", RecordType::A);
+        assert_eq!((got.metadata.response_code, got.metadata.recursion_available), (code, available));
+        let got = lookup(&catalog.state, settings, "ext.service.consul.", RecordType::A);
+        assert_eq!(got.metadata.recursion_available, available);
+        assert_eq!(texts(&got.answers), ["ext.service.consul. 0 CNAME db.example.com."]);
+    }
+}

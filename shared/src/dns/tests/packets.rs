@@ -64,6 +64,17 @@ fn malformed_and_unusual_messages() {
 }
 
 #[test]
+fn the_clients_subnet_makes_no_difference() {
+    use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
+    let mut message = with_edns(question("web.service.consul.", RecordType::A), 1232);
+    let plain = ask(&many(1), &settings(), &message, Transport::Udp).0;
+    let subnet = ClientSubnet::new("192.0.2.0".parse().unwrap(), 24, 0);
+    message.edns.as_mut().unwrap().options_mut().insert(EdnsOption::Subnet(subnet));
+    let got = ask(&many(1), &settings(), &message, Transport::Udp).0;
+    assert_eq!((got.answers, got.edns), (plain.answers, plain.edns));
+}
+
+#[test]
 fn the_letter_case_of_the_question_comes_back() {
     let got = lookup(&many(1), &settings(), "WeB.sErViCe.CoNsUl.", RecordType::A);
     assert_eq!(got.queries[0].name.to_string(), "WeB.sErViCe.CoNsUl.");
