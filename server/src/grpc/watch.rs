@@ -18,7 +18,7 @@ use std::{
 
 use futures_util::Stream;
 use lictor_proto::internal::{Changes, InitBegin, InitDone, Records, WatchEvent, WatchRequest, watch_event::Event};
-use lictor_shared::model::Index;
+use lictor_shared::{metrics::WATCH_STREAMS, model::Index};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
@@ -61,6 +61,7 @@ pub(super) fn start(inner: Arc<Inner>, request: WatchRequest, held: Held) -> Wat
     let task =
         Watch { inner, sender, cursor: resume, cluster: request.server_ids, resumed: false, beat: Instant::now() };
     let life = async move {
+        let _counted = WATCH_STREAMS.hold();
         if let Some(Err(ended)) = stopping.run_until_cancelled(task.run()).await {
             debug!(%ended, "a watch stream ended");
         }

@@ -29,6 +29,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     ports(fields, &mut partial)?;
     joining(fields, &mut partial)?;
     dns(fields, &mut partial)?;
+    http(fields, &mut partial)?;
     agent(fields, &mut partial)?;
     limits(fields, &mut partial)?;
     log(fields, &mut partial)?;
@@ -104,6 +105,25 @@ fn joining(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definit
     partial.retry_join = texts(fields.texts("retryjoin")?);
     partial.retry_interval = fields.optional_duration("retryinterval")?;
     partial.retry_max = fields.number("retrymax")?;
+    Ok(())
+}
+
+fn http(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    let texts = |list: Vec<SmolStr>| list.into_iter().map(String::from).collect();
+    partial.http_response_headers = fields.map("httpapiresponseheaders")?;
+    if let Some(mut http) = fields.fields("httpconfig")? {
+        partial.http_response_headers.extend(http.map("responseheaders")?);
+        partial.http_block_endpoints = texts(http.texts("blockendpoints")?);
+        partial.http_write_from = texts(http.texts("allowwritehttpfrom")?);
+        http.ignore(&["maxheaderbytes", "usecache"]);
+        http.finish().map_err(|error| error.within("http_config"))?;
+    }
+    if let Some(mut sockets) = fields.fields("unixsockets")? {
+        partial.unix_user = some_text(&mut sockets, "user")?;
+        partial.unix_group = some_text(&mut sockets, "group")?;
+        partial.unix_mode = some_text(&mut sockets, "mode")?;
+        sockets.finish().map_err(|error| error.within("unix_sockets"))?;
+    }
     Ok(())
 }
 

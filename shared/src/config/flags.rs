@@ -210,8 +210,8 @@ pub struct AgentFlags {
     /// Refused where it is set: see `keys`
     #[arg(long, value_name = "CIDR", hide = true, action = ArgAction::Append)]
     serf_wan_allowed_cidrs: Vec<String>,
-    /// Refused where it is set: see `keys`
-    #[arg(long, value_name = "CIDR", hide = true, action = ArgAction::Append)]
+    /// A network that writes by HTTP may come from (repeatable); without one, from everywhere
+    #[arg(long, value_name = "CIDR", action = ArgAction::Append)]
     allow_write_http_from: Vec<String>,
 }
 
@@ -264,6 +264,7 @@ impl AgentFlags {
         };
         Ok(Partial {
             dev: self.dev,
+            http_write_from: self.allow_write_http_from.clone(),
             server: self.server,
             bootstrap: self.bootstrap,
             bootstrap_expect: self.bootstrap_expect,
@@ -341,7 +342,6 @@ impl AgentFlags {
             (self.encrypt.as_ref().is_some_and(|key| !key.is_empty()), "-encrypt", keys::GOSSIP_ENCRYPTION),
             (any(&self.serf_lan_allowed_cidrs), "-serf-lan-allowed-cidrs", keys::ALLOWED_NETWORKS),
             (any(&self.serf_wan_allowed_cidrs), "-serf-wan-allowed-cidrs", keys::ALLOWED_NETWORKS),
-            (any(&self.allow_write_http_from), "-allow-write-http-from", keys::ALLOWED_WRITERS),
         ];
         match asked.into_iter().find(|(asked, ..)| *asked) {
             Some((_, flag, reason)) => Err(ConfigError::setting(flag, format!("{reason} ({})", keys::REMEDY))),

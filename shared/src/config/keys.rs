@@ -93,8 +93,6 @@ pub const ACL: &str = "access control is not available in this version";
 pub const TLS: &str = "TLS is not available in this version";
 pub const GOSSIP_ENCRYPTION: &str = "gossip encryption is not available in this version";
 pub const ALLOWED_NETWORKS: &str = "keeping members out by their network is not available in this version";
-pub const ALLOWED_WRITERS: &str = "refusing writes by the caller's network is not available in this version";
-const BLOCKED_ENDPOINTS: &str = "closing endpoints is not available in this version";
 
 /// Keys that an operator relies on: to run without what they promise would be worse than not to run.
 const REFUSED: &[(&str, &str)] = &[
@@ -123,13 +121,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("encrypt", GOSSIP_ENCRYPTION),
     ("serflanallowedcidrs", ALLOWED_NETWORKS),
     ("serfwanallowedcidrs", ALLOWED_NETWORKS),
-    ("unixsockets", "setting the owner and mode of unix sockets is not available in this version"),
     ("watches", "running handlers on changes is not available in this version (run `lictor watch` beside the agent)"),
 ];
-
-/// The same inside `http_config`.
-const REFUSED_OF_HTTP: &[(&str, &str)] =
-    &[("allowwritehttpfrom", ALLOWED_WRITERS), ("blockendpoints", BLOCKED_ENDPOINTS)];
 
 /// What to do about a setting that is refused.
 pub const REMEDY: &str = "remove it, or do not use this version";
@@ -139,17 +132,7 @@ pub const REMEDY: &str = "remove it, or do not use this version";
 /// # Errors
 /// Names the first one.
 pub fn refuse(fields: &mut Fields<'_>) -> Result<(), DefinitionError> {
-    refuse_all(fields, REFUSED)?;
-    if let Some(mut http) = fields.fields("httpconfig")? {
-        refuse_all(&mut http, REFUSED_OF_HTTP).map_err(|error| error.within("http_config"))?;
-        http.ignore(&["maxheaderbytes", "responseheaders", "usecache"]);
-        http.finish().map_err(|error| error.within("http_config"))?;
-    }
-    Ok(())
-}
-
-fn refuse_all(fields: &mut Fields<'_>, refused: &[(&str, &str)]) -> Result<(), DefinitionError> {
-    for (key, reason) in refused {
+    for (key, reason) in REFUSED {
         if let Some((written, value)) = fields.take(key)
             && protects(value)
         {

@@ -14,6 +14,7 @@ mod file;
 mod flags;
 pub mod hcl;
 mod host;
+mod http_config;
 mod keys;
 mod partial;
 mod resolve;
@@ -40,7 +41,7 @@ use crate::{
         ScriptChecks,
         definition::{CheckRegistration, ServiceDefinition},
     },
-    dns,
+    dns, http,
     model::Meta,
 };
 
@@ -81,6 +82,8 @@ pub struct Config {
     pub check_output_max_size: usize,
     /// Whether answers about other datacenters name the WAN addresses.
     pub translate_wan_addrs: bool,
+    /// Who may do what by HTTP, and what its answers carry.
+    pub http_access: http::Access,
     /// Services from files.
     pub services: Vec<ServiceDefinition>,
     /// Checks from files.
@@ -126,6 +129,10 @@ pub struct Listen {
     pub server: u16,
     /// The HTTP interface; none: off.
     pub http: Vec<SocketAddr>,
+    /// The HTTP interface on unix sockets.
+    pub http_paths: Vec<PathBuf>,
+    /// Whose those are.
+    pub unix_sockets: http::Ownership,
     /// The DNS interface, UDP and TCP; none: off.
     pub dns: Vec<SocketAddr>,
 }

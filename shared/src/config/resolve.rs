@@ -10,7 +10,9 @@ use std::{
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-use super::{Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, host::Host, partial::Partial};
+use super::{
+    Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, host::Host, http_config, partial::Partial,
+};
 use crate::{agent::ScriptChecks, dns, model::Meta};
 
 const HTTP_PORT: u16 = 8500;
@@ -30,6 +32,8 @@ const LOG_ROTATE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The file that Consul's own tools look for in a directory of logs.
 const LOG_FILE_NAME: &str = "consul.log";
 const RAFT_MULTIPLIER_MAX: u32 = 10;
+/// How the address of a socket in the file system begins.
+const UNIX: &str = "unix://";
 
 type Resolved<T> = Result<T, ConfigError>;
 
@@ -62,6 +66,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         translate_wan_addrs: said.translate_wan_addrs.unwrap_or(false),
         dns: dns_settings(&said, &datacenter, &listen, host)?,
         listen,
+        http_access: http_config::access(&said)?,
         log: log(&said)?,
         join: join(&said, host)?,
         pid_file: said.pid_file,
@@ -201,17 +206,19 @@ fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
     let of = |setting, said: &Option<SmolStr>| said.as_deref().map(|text| host.expand(setting, text)).transpose();
     let (http, dns) = (of("addresses.http", &said.http_addr)?, of("addresses.dns", &said.dns_addr)?);
     let serf_lan_bind = said.serf_lan_addr.as_deref().map(|text| ip("-serf-lan-bind", text, host)).transpose()?;
+    let http_port = port("-http-port", said.http_port, HTTP_PORT)?;
+    let http = http.as_deref().unwrap_or(client).split_whitespace();
+    let (http_paths, http): (Vec<_>, Vec<_>) = http.partition(|text| text.starts_with(UNIX));
+    let http_paths = http_paths.into_iter().filter(|_| http_port.is_some());
     Ok(Listen {
         bind,
         serf_lan_bind: serf_lan_bind.unwrap_or(bind),
         serf_lan: needed("-serf-lan-port", said.serf_lan_port, SERF_LAN_PORT)?,
         serf_wan: port("-serf-wan-port", said.serf_wan_port, SERF_WAN_PORT)?.unwrap_or(0),
         server: needed("-server-port", said.server_port, SERVER_PORT)?,
-        http: sockets(
-            "addresses.http",
-            http.as_deref().unwrap_or(client),
-            port("-http-port", said.http_port, HTTP_PORT)?,
-        )?,
+        http: sockets("addresses.http", &http.join(" "), http_port)?,
+        http_paths: http_paths.map(|text| text.trim_start_matches(UNIX).into()).collect(),
+        unix_sockets: http_config::unix_sockets(said)?,
         dns: sockets("addresses.dns", dns.as_deref().unwrap_or(client), port("-dns-port", said.dns_port, DNS_PORT)?)?,
     })
 }
@@ -229,10 +236,10 @@ fn port(setting: &'static str, said: Option<i32>, default: u16) -> Resolved<Opti
 
 fn sockets(setting: &'static str, addresses: &str, port: Option<u16>) -> Resolved<Vec<SocketAddr>> {
     let Some(port) = port else { return Ok(Vec::new()) };
-    if addresses.starts_with("unix://") {
+    if addresses.starts_with(UNIX) {
         return Err(ConfigError::setting(
             setting,
-            "unix sockets are not available in this version (give an IP address)",
+            "only the HTTP interface can be on a unix socket (give an IP address)",
         ));
     }
     addresses.split_whitespace().map(|text| Ok(SocketAddr::new(parse_ip(setting, text)?, port))).collect()

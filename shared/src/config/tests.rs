@@ -138,7 +138,7 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"encrypt": "abc"}"#, "encrypt: gossip encryption is not available in this version"),
         (r#"{"acl": {"enabled": true}}"#, "acl: access control is not available in this version"),
         (r#"{"tls": {"defaults": {"verify_incoming": true}}}"#, "tls: TLS is not available"),
-        (r#"{"http_config": {"block_endpoints": ["/v1/kv"]}}"#, "http_config: block_endpoints: closing endpoints"),
+        (r#"{"http_config": {"block_endpoint": []}}"#, "http_config: unknown key \"block_endpoint\""),
         (r#"{"retry_join": ["provider=aws tag_key=x"]}"#, "a cloud cannot be asked for its machines"),
         (r#"{"services": {"name": 1}}"#, "name: expected a string"),
         (r#"{"checks": 1}"#, "checks: expected an object or a list of them, found 1"),
@@ -160,6 +160,38 @@ fn files_that_are_wrong_are_named_with_the_key() {
         let in_file = error.starts_with(&file.display().to_string()) || expected.starts_with(['-', 'a', 'i', 'r']);
         assert!(in_file && error.contains(expected), "{text}: {error}");
         assert!(!error.contains('\n'), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_http_interface() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.json");
+    let read = |text: &str| {
+        fs::write(&file, text).unwrap();
+        load(&["-dev", &format!("-config-file={}", file.display())])
+    };
+    let config = read(
+        r#"{"addresses": {"http": "unix:///run/a.sock 127.0.0.1"}, "unix_sockets": {"user": "root", "group": "7", "mode": "0660"},
+            "http_config": {"response_headers": {"X-A": "b"}, "block_endpoints": ["/v1/agent"], "allow_write_http_from": ["10.0.0.0/8"]}}"#,
+    )
+    .unwrap();
+    assert_eq!(config.listen.http, ["127.0.0.1:8500".parse().unwrap()]);
+    assert_eq!(config.listen.http_paths, [std::path::PathBuf::from("/run/a.sock")]);
+    let ownership = config.listen.unix_sockets;
+    assert_eq!((ownership.user, ownership.group, ownership.mode), (Some(0), Some(7), Some(0o660)));
+    let access = config.http_access;
+    assert_eq!((access.blocked.len(), access.write_from.len(), access.response_headers.len()), (1, 1, 1));
+    for (text, expected) in [
+        (r#"{"http_config": {"response_headers": {"a b": "c"}}}"#, "is no header"),
+        (r#"{"http_config": {"block_endpoints": ["v1"]}}"#, "begins with a slash"),
+        (r#"{"http_config": {"allow_write_http_from": ["10.0.0.0"]}}"#, "is no network"),
+        (r#"{"unix_sockets": {"user": "nobody-has-this-name"}}"#, "neither an ID nor a name in /etc/passwd"),
+        (r#"{"unix_sockets": {"mode": "999"}}"#, "is no mode"),
+        (r#"{"addresses": {"dns": "unix:///run/a.sock"}}"#, "only the HTTP interface"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
     }
 }
 
@@ -316,7 +348,7 @@ fn every_flag_is_taken_in_every_form() {
 
 #[test]
 fn flags_that_protect_are_refused() {
-    for flag in ["-encrypt=a", "-serf-lan-allowed-cidrs=10.0.0.0/8", "-allow-write-http-from=127.0.0.0/8"] {
+    for flag in ["-encrypt=a", "-serf-lan-allowed-cidrs=10.0.0.0/8"] {
         let error = load(&["-dev", flag]).unwrap_err();
         let (name, _) = flag.split_once('=').unwrap();
         assert!(error.starts_with(name) && error.contains("not available in this version"), "{error}");

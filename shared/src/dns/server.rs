@@ -28,7 +28,11 @@ use super::{
     handler::{QUESTION_BYTES, Step, Transport, Wait, consider},
     recursor::Recursors,
 };
-use crate::{tasks::Tasks, view::Reader};
+use crate::{
+    metrics::{DNS_SECONDS, Timer, count_dns},
+    tasks::Tasks,
+    view::Reader,
+};
 
 /// Tasks that read the UDP socket, at most.
 const MAX_UDP_TASKS: usize = 4;
@@ -103,12 +107,20 @@ struct Later {
     recursors: Arc<Recursors>,
     wait: Wait,
     transport: Transport,
+    timer: Timer,
 }
 
 impl Later {
     /// The message, in its time.
     async fn reply(self) -> Option<Vec<u8>> {
-        let Self { recursors, wait, transport } = self;
+        let Self { recursors, wait, transport, timer } = self;
+        let reply = Self::ask(&recursors, wait, transport).await;
+        drop(timer);
+        count_dns(reply.as_deref());
+        reply
+    }
+
+    async fn ask(recursors: &Arc<Recursors>, wait: Wait, transport: Transport) -> Option<Vec<u8>> {
         let Some(_place) = recursors.place() else { return wait.give_up() };
         match wait {
             Wait::Forward(forward) => match recursors.resolve(&forward.asked, transport).await {
@@ -156,6 +168,14 @@ impl Responder {
     }
 
     fn respond(&self, packet: &[u8], transport: Transport) -> Outcome {
+        let outcome = self.decide(packet, transport, DNS_SECONDS.time());
+        if let Outcome::Now(answer) = &outcome {
+            count_dns(answer.as_deref());
+        }
+        outcome
+    }
+
+    fn decide(&self, packet: &[u8], transport: Transport, timer: Timer) -> Outcome {
         let step = consider(packet, transport, &self.reader.load(), &self.settings, &mut rand::rng());
         let wait = match step {
             None => return Outcome::Now(None),
@@ -168,7 +188,7 @@ impl Responder {
         {
             return Outcome::Now(Some(kept.reply(&forward.asked, forward.limit)));
         }
-        Outcome::Later(Later { recursors: recursors.clone(), wait, transport })
+        Outcome::Later(Later { recursors: recursors.clone(), wait, transport, timer })
     }
 
     async fn datagrams(&self, socket: &Arc<UdpSocket>) -> io::Result<()> {

@@ -1,11 +1,13 @@
 //! An answer before it becomes bytes on a connection: status, headers, body, and its compression.
 
-use std::io::Write;
+use std::{convert::Infallible, fmt, io::Write};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full, StreamBody};
+use hyper::body::Frame;
 use serde::Serialize;
 
 /// Bodies smaller than this many bytes are not worth compressing.
@@ -15,34 +17,58 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
+/// What a connection sends: all at once, or as it comes.
+pub type Body = Either<Full<Bytes>, StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>>;
+
 /// What a handler gives back.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answer {
     status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    body: Content,
+}
+
+enum Content {
+    Whole(Bytes),
+    Stream(BoxStream<'static, Bytes>),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => bytes.fmt(formatter),
+            Self::Stream(_) => formatter.write_str("a stream"),
+        }
+    }
 }
 
 impl Answer {
     /// 200 without a body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Content::Whole(Bytes::new()) }
     }
 
     /// 200 with a sentence.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self::with_body(text.into().into(), TEXT)
+        Self::with_body(Content::Whole(text.into().into()), TEXT)
+    }
+
+    /// 200 with text as it comes, until the stream ends. It is asked for more only when the caller has taken what
+    /// there was.
+    #[must_use]
+    pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self::with_body(Content::Stream(pieces.boxed()), TEXT)
     }
 
     /// 200 with JSON that is encoded already.
     #[must_use]
     pub fn json(encoded: Bytes) -> Self {
-        Self::with_body(encoded, JSON)
+        Self::with_body(Content::Whole(encoded), JSON)
     }
 
-    fn with_body(body: Bytes, kind: HeaderValue) -> Self {
+    fn with_body(body: Content, kind: HeaderValue) -> Self {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(header::CONTENT_TYPE, kind);
         Self { status: StatusCode::OK, headers, body }
@@ -69,21 +95,32 @@ impl Answer {
 
     /// The answer for a caller that sent these headers: compressed where it may be and is worth it.
     #[must_use]
-    pub fn into_response(mut self, request_headers: &HeaderMap) -> Response<Full<Bytes>> {
-        if self.body.len() >= SMALLEST_COMPRESSED {
-            self.headers.insert(header::VARY, ACCEPT_ENCODING);
-            if accepts_gzip(request_headers)
-                && let Ok(compressed) = gzip(&self.body)
-            {
-                self.headers.insert(header::CONTENT_ENCODING, GZIP);
-                self.body = compressed;
+    pub fn into_response(mut self, request_headers: &HeaderMap) -> Response<Body> {
+        let body = match self.body {
+            Content::Whole(bytes) => Either::Left(Full::new(compress(bytes, &mut self.headers, request_headers))),
+            Content::Stream(pieces) => {
+                Either::Right(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))).boxed()))
             }
-        }
-        let mut response = Response::new(Full::new(self.body));
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
     }
+}
+
+fn compress(body: Bytes, headers: &mut HeaderMap, request_headers: &HeaderMap) -> Bytes {
+    if body.len() < SMALLEST_COMPRESSED {
+        return body;
+    }
+    headers.insert(header::VARY, ACCEPT_ENCODING);
+    if accepts_gzip(request_headers)
+        && let Ok(compressed) = gzip(&body)
+    {
+        headers.insert(header::CONTENT_ENCODING, GZIP);
+        return compressed;
+    }
+    body
 }
 
 /// What a read gives: JSON.

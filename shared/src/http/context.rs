@@ -1,10 +1,13 @@
 //! What handlers have at hand: this node's settings and its ways to read, write and ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Failure, answer::Answer, answer::encode, listener::Limits, params::Near, query::Query, route::Request};
+use super::{
+    Failure, access::Access, answer::Answer, answer::encode, listener::Limits, params::Near, query::Query,
+    route::Request,
+};
 use crate::{
     agent::Agent,
     backend::Backend,
@@ -12,6 +15,7 @@ use crate::{
     control::Control,
     events::Events,
     gossip::Pool,
+    monitor::Monitor,
     view::Reader,
 };
 
@@ -52,6 +56,10 @@ pub struct Settings {
     pub serf_wan_port: u16,
     /// What one caller, and all together, may take.
     pub limits: Limits,
+    /// Who may do what, and what every answer carries.
+    pub access: Access,
+    /// Where this node keeps its data, if it does.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// What handlers have at hand.
@@ -72,6 +80,8 @@ pub struct Context {
     pub events: Events,
     /// The way to the process's main loop.
     pub control: Control,
+    /// Where the log can be watched.
+    pub monitor: Monitor,
 }
 
 impl Context {

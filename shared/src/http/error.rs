@@ -14,6 +14,12 @@ pub enum Failure {
     /// Nothing has that name: 404. Some of Consul's come without a word.
     #[error("{0}")]
     NotFound(String),
+    /// The configuration does not let this caller do that: 403.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// There is no access control that it could be about: 401, as Consul.
+    #[error("ACL support disabled")]
+    NoAccessControl,
     /// No endpoint has that path: 404 without a word, as Consul.
     #[error("")]
     NoEndpoint,
@@ -58,6 +64,8 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NoAccessControl => StatusCode::UNAUTHORIZED,
             Self::NotFound(_) | Self::NoEndpoint | Self::Agent(AgentError::NoService(_)) => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -8,19 +8,18 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Method, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{body::Body, body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,11 +27,13 @@ use tracing::Instrument;
 
 use super::{
     Context, Failure,
-    answer::Answer,
+    answer::{Answer, Body},
+    patience::Patient,
     query::Query,
-    route::{Request, Router},
+    route::{self, Request, Router},
+    socket::{Listener, Stream},
 };
-use crate::tasks::Tasks;
+use crate::{metrics::HTTP_CONNECTIONS, tasks::Tasks};
 
 /// The longest head of a request (request line and headers), in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -43,6 +44,8 @@ const BODY_BYTES: usize = 1024 * 1024;
 const HEAD_LIMIT: Duration = Duration::from_secs(120);
 /// How long a body may take to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
+/// How long a caller may take nothing of an answer that waits to be read.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// How long answers to requests in flight may take once the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection that is one too many is kept to tell its caller so.
@@ -69,38 +72,12 @@ impl Default for Limits {
     }
 }
 
-/// Why the address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Someone else does.
-    #[error("HTTP: {0} is in use by another process (choose another port with -http-port or ports.http)")]
-    InUse(SocketAddr),
-    /// The system does not allow it.
-    #[error("HTTP: cannot listen on {address}")]
-    Failed {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-/// Starts to listen.
-///
-/// # Errors
-/// [`BindError`], with the address in it.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse(address),
-        _ => BindError::Failed { address, source },
-    })
-}
-
 /// Serves until the group of `tasks` stops, then drains. To be run as a long-lived task of that group.
 ///
 /// # Errors
 /// None so far: a failing accept is tried again.
-pub async fn serve(context: Arc<Context>, listener: TcpListener, tasks: Tasks) -> io::Result<()> {
+pub async fn serve(context: Arc<Context>, listener: impl Into<Listener>, tasks: Tasks) -> io::Result<()> {
+    let listener = listener.into();
     let stopping = tasks.stopping();
     let limits = context.settings.limits;
     let server = Arc::new(Server { context, router: Router::new(), stopping: stopping.clone() });
@@ -117,11 +94,11 @@ pub async fn serve(context: Arc<Context>, listener: TcpListener, tasks: Tasks) -
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (server, place) = (server.clone(), clients.enter(peer.ip(), limits.connections_per_client));
-                let span = tracing::debug_span!("http", %peer);
+                let (server, place) = (server.clone(), clients.enter(peer, limits.connections_per_client));
+                let span = tracing::debug_span!("http", ?peer);
                 let connection = async move {
                     match place {
-                        Some(_place) => server.connection(stream).await,
+                        Some(_place) => server.connection(stream, peer).await,
                         None => refuse(stream).await,
                     }
                     drop(permit);
@@ -136,20 +113,20 @@ pub async fn serve(context: Arc<Context>, listener: TcpListener, tasks: Tasks) -
     }
 }
 
-/// How many connections each address has.
+/// How many connections each address has. Those of unix sockets count together.
 #[derive(Clone, Default)]
 struct Clients {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
 }
 
 /// One connection of an address, counted until it is dropped.
 struct Place {
     clients: Clients,
-    address: IpAddr,
+    address: Option<IpAddr>,
 }
 
 impl Clients {
-    fn enter(&self, address: IpAddr, limit: usize) -> Option<Place> {
+    fn enter(&self, address: Option<IpAddr>, limit: usize) -> Option<Place> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
         if *count >= limit {
@@ -174,7 +151,7 @@ impl Drop for Place {
 
 /// Tells a caller that it has too many connections. What it sends is read for a moment, for a connection closed
 /// with unread bytes is reset and the answer lost.
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(mut stream: Stream) {
     let tell = async {
         stream.write_all(TOO_MANY).await?;
         stream.shutdown().await?;
@@ -194,20 +171,18 @@ struct Server {
 }
 
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
+    async fn connection(self: Arc<Self>, stream: Stream, peer: Option<IpAddr>) {
+        let _held = HTTP_CONNECTIONS.hold();
         let stopping = self.stopping.clone();
         let service = service_fn(move |request| {
             let server = self.clone();
-            async move { Ok::<_, Infallible>(server.respond(request).await) }
+            async move { Ok::<_, Infallible>(server.respond(request, peer).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_LIMIT)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Patient::new(stream, WRITE_LIMIT)), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -225,26 +200,43 @@ impl Server {
         }
     }
 
-    async fn respond(&self, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let span = tracing::debug_span!("request", method = %head.method, path = head.uri.path());
         let path = head.uri.path();
-        let answer = match self.router.options(path).filter(|_| head.method == Method::OPTIONS) {
-            Some(answer) => answer,
-            None => {
-                let query = Query::parse(head.uri.query().unwrap_or_default());
-                self.answer(&head.method, path, query, body).instrument(span).await.unwrap_or_else(Answer::from)
-            }
+        let span = tracing::debug_span!("request", method = %head.method, path);
+        let access = &self.context.settings.access;
+        let answer = match access.check(&head.method, path, peer) {
+            Err(failure) => failure.into(),
+            Ok(()) => match self.router.options(path).filter(|_| head.method == Method::OPTIONS) {
+                Some(answer) => answer,
+                None => {
+                    let query = Query::parse(head.uri.query().unwrap_or_default());
+                    self.answer(&head.method, path, query, body).instrument(span).await
+                }
+            },
         };
-        answer.into_response(&head.headers)
+        let mut response = answer.into_response(&head.headers);
+        access.add_headers(response.headers_mut());
+        response
     }
 
-    async fn answer(&self, method: &Method, path: &str, query: Query, body: Incoming) -> Result<Answer, Failure> {
-        let found = self.router.find(method, path)?;
-        let body = collect(body).await?;
-        let stopping = self.stopping.clone();
-        let request = Request { parameter: found.parameter.clone(), query, body, stopping };
-        found.handle(&self.context, &request).await
+    async fn answer(&self, method: &Method, path: &str, query: Query, body: Incoming) -> Answer {
+        let found = match self.router.find(method, path) {
+            Ok(found) => found,
+            Err(failure) => {
+                route::count_unknown(failure.status());
+                return failure.into();
+            }
+        };
+        let answer = async {
+            let body = collect(body).await?;
+            let stopping = self.stopping.clone();
+            let request = Request { parameter: found.parameter.clone(), query, body, stopping };
+            found.handle(&self.context, &request).await
+        };
+        let answer = answer.await.unwrap_or_else(Answer::from);
+        found.count(answer.status());
+        answer
     }
 }
 

@@ -8,6 +8,7 @@
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
 //! ([`crate::backend::Backend::barrier`]).
 
+mod access;
 mod agent;
 mod agent_health;
 mod answer;
@@ -17,21 +18,26 @@ mod coordinate;
 mod error;
 mod event;
 mod health;
+mod insight;
 mod internal;
 pub mod json;
 mod listener;
 mod maintenance;
 mod operator;
 pub mod params;
+mod patience;
 pub mod query;
 mod read;
 mod route;
+mod socket;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
+    access::{Access, Network, NoNetwork},
     context::{Context, Identity, Settings, Versions},
     error::Failure,
-    listener::{BindError, Limits, bind, serve},
+    listener::{Limits, serve},
+    socket::{BindError, Listener, Ownership, UnixSocket, bind, bind_path},
 };

@@ -26,6 +26,7 @@ use crate::{
     backend::{BackendError, Consistency, Contact},
     catalog::{State, Topic},
     filter::{Filter, Schema},
+    metrics::BLOCKED_READERS,
     model::Index,
 };
 
@@ -195,7 +196,7 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
     let waiting: Vec<_> = question.topics.iter().map(|topic| context.reader.wait_for(topic)).collect();
     let time_out = tokio::time::sleep(with_jitter(options.wait));
     tokio::pin!(time_out);
-    let mut has_waited = false;
+    let (mut has_waited, mut held) = (false, None);
     loop {
         // Made before the look at the state, so that no change falls between the two.
         let next = select_all(waiting.iter().map(|topic| topic.next().boxed()));
@@ -203,6 +204,7 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
             return has_waited;
         }
         has_waited = true;
+        held.get_or_insert_with(|| BLOCKED_READERS.hold());
         tokio::select! {
             _ = next => {}
             () = &mut time_out => return true,

@@ -3,17 +3,24 @@
 //! A path that ends in `/*` takes the rest of the request's path as its parameter: decoded, empty where it is
 //! missing, and with whatever slashes are in it, since IDs may contain them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, internal, maintenance,
-    operator, query::Query, query::decode_path, status,
+    Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
+    maintenance, operator, query::Query, query::decode_path, status,
 };
+use crate::metrics::{HTTP_REQUESTS, Series, as_f64};
 
 /// A request as handlers see it.
 pub(super) struct Request {
@@ -58,6 +65,12 @@ endpoints! {
     GET "/v1/agent/checks" => agent::checks;
     GET "/v1/agent/health/service/name/*" => agent_health::by_name;
     GET "/v1/agent/health/service/id/*" => agent_health::by_id;
+    GET "/v1/agent/host" => insight::host;
+    GET "/v1/agent/version" => insight::version;
+    GET "/v1/agent/metrics" => insight::metrics;
+    GET "/v1/agent/metrics/stream" => insight::metrics_stream;
+    GET "/v1/agent/monitor" => insight::monitor;
+    PUT "/v1/agent/token/*" => insight::token;
     PUT "/v1/agent/service/register" => agent::register_service;
     PUT "/v1/agent/service/deregister/*" => agent::deregister_service;
     PUT "/v1/agent/service/maintenance/*" => maintenance::service;
@@ -93,6 +106,42 @@ endpoints! {
     GET "/v1/status/peers" => status::peers;
 }
 
+/// The first digits of statuses, from 1.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Requests by endpoint, and last those that found none, and by class of status.
+static REQUESTS: [[AtomicU64; CLASSES.len()]; ENDPOINTS.len() + 1] =
+    [const { [const { AtomicU64::new(0) }; CLASSES.len()] }; ENDPOINTS.len() + 1];
+
+fn count(place: usize, status: StatusCode) {
+    let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+    REQUESTS[place][class].fetch_add(1, Relaxed);
+}
+
+/// Counts a request that found no endpoint.
+pub(super) fn count_unknown(status: StatusCode) {
+    count(ENDPOINTS.len(), status);
+}
+
+/// The requests that there were, by endpoint.
+pub(super) fn requests() -> impl Iterator<Item = Series> {
+    let cells = REQUESTS.iter().enumerate().flat_map(|(place, counts)| {
+        counts.iter().zip(CLASSES).map(move |(count, class)| (place, count.load(Relaxed), class))
+    });
+    cells.filter(|(_, count, _)| *count > 0).map(|(place, count, class)| {
+        let (method, path) = ENDPOINTS.get(place).map_or(("", ""), |(method, path, _)| (method.as_str(), path));
+        Series::counter(HTTP_REQUESTS, "Requests by endpoint and class of status.", as_f64(count))
+            .with("method", method.to_string())
+            .with("path", path)
+            .with("status", class)
+    })
+}
+
+/// Every endpoint's method and path.
+#[cfg(test)]
+pub(super) fn table() -> impl Iterator<Item = (Method, &'static str)> {
+    ENDPOINTS.iter().map(|(method, path, _)| (method.clone(), *path))
+}
+
 /// The endpoints by path.
 pub(super) struct Router {
     paths: matchit::Router<Arc<Endpoint>>,
@@ -100,12 +149,13 @@ pub(super) struct Router {
 
 #[derive(Default)]
 struct Endpoint {
-    methods: Vec<(Method, Handler)>,
+    /// Each method with its place in [`ENDPOINTS`].
+    methods: Vec<(Method, usize)>,
 }
 
 /// An endpoint that was found, and the part of the path that is its parameter.
 pub(super) struct Found {
-    handler: Handler,
+    place: usize,
     /// Decoded.
     pub parameter: String,
 }
@@ -113,7 +163,13 @@ pub(super) struct Found {
 impl Found {
     /// Runs the handler.
     pub async fn handle(&self, context: &Context, request: &Request) -> Result<Answer, Failure> {
-        (self.handler)(context, request).await
+        let (_, _, handler) = &ENDPOINTS[self.place];
+        handler(context, request).await
+    }
+
+    /// Counts a request as answered.
+    pub fn count(&self, status: StatusCode) {
+        count(self.place, status);
     }
 }
 
@@ -121,8 +177,8 @@ impl Router {
     /// The table above.
     pub fn new() -> Self {
         let mut endpoints: HashMap<&str, Endpoint> = HashMap::new();
-        for (method, path, handler) in ENDPOINTS {
-            endpoints.entry(path).or_default().methods.push((method.clone(), *handler));
+        for (place, (method, path, _)) in ENDPOINTS.iter().enumerate() {
+            endpoints.entry(path).or_default().methods.push((method.clone(), place));
         }
         let mut paths = matchit::Router::new();
         for (path, endpoint) in endpoints {
@@ -144,9 +200,9 @@ impl Router {
     pub fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
         let found = self.paths.at(path).map_err(|_| Failure::NoEndpoint)?;
         match found.value.methods.iter().find(|(own, _)| own == method) {
-            Some((_, handler)) => {
+            Some((_, place)) => {
                 let rest = found.params.get("rest").unwrap_or_default();
-                Ok(Found { handler: *handler, parameter: decode_path(rest) })
+                Ok(Found { place: *place, parameter: decode_path(rest) })
             }
             None => Err(Failure::Method { method: method.to_string(), allowed: found.value.allowed() }),
         }

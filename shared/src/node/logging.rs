@@ -3,19 +3,28 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{
-    EnvFilter, Registry,
+    EnvFilter, Layer, Registry,
     layer::SubscriberExt,
     reload::{self, Handle},
     util::SubscriberInitExt,
 };
 
+use crate::monitor::Monitor;
+
 /// Changes the level of a running process.
 #[derive(Clone)]
 pub struct Level {
     handle: Handle<EnvFilter, Registry>,
+    monitor: Monitor,
 }
 
 impl Level {
+    /// Where the log can be watched, at any level.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
+    }
+
     /// Sets the level: one of Consul's words.
     pub fn set(&self, level: &str) {
         if let Err(error) = self.handle.reload(filter(level)) {
@@ -28,11 +37,12 @@ impl Level {
 #[must_use]
 pub fn start(level: &str, json: bool) -> Level {
     let (filter, handle) = reload::Layer::new(filter(level));
-    let registry = tracing_subscriber::registry().with(filter);
     let format = tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal());
+    let format = if json { format.json().with_filter(filter).boxed() } else { format.with_filter(filter).boxed() };
+    let monitor = Monitor::default();
     // A second start in one process (a test) keeps the first.
-    let _ = if json { registry.with(format.json()).try_init() } else { registry.with(format).try_init() };
-    Level { handle }
+    let _ = tracing_subscriber::registry().with(format).with(monitor.layer()).try_init();
+    Level { handle, monitor }
 }
 
 /// Libraries speak from `warn` on, whatever the level, unless it is `trace`.

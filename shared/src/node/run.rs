@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
@@ -17,12 +14,14 @@ use super::{
 };
 use crate::{
     agent::{Agent, AgentSettings},
+    backend::Backend,
     config::{AgentFlags, Config},
     control::{self, Control, Request},
     dns,
     events::Events,
     gossip::{Pool, PoolConfig},
     http,
+    metrics::Measured,
     model::Node,
     tasks::Tasks,
     view::{self, Reader},
@@ -122,7 +121,7 @@ async fn start<R: Role>(
     let (ground_config, ground_reader) = (config.clone(), reader.clone());
     let ground =
         Ground { config: ground_config, pool: pool.clone(), tags, writer, reader: ground_reader, tasks: tasks.clone() };
-    let backend = role.start(ground).await?;
+    let backend: Arc<dyn Backend> = Arc::new(Measured(role.start(ground).await?));
 
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
     agent.load_files(&config.services, &config.checks)?;
@@ -137,6 +136,7 @@ async fn start<R: Role>(
         wan: wan.clone(),
         events: Events::start(&pool, &agent, &tasks),
         control,
+        monitor: level.monitor(),
     };
     sockets.serve(&config, Arc::new(context), &reader, &tasks);
     let retry = Retry {
@@ -151,7 +151,7 @@ async fn start<R: Role>(
 
 /// The sockets that clients use, bound before anything else happens.
 struct Sockets {
-    http: Vec<TcpListener>,
+    http: Vec<http::Listener>,
     dns: Vec<dns::Bound>,
 }
 
@@ -159,7 +159,10 @@ impl Sockets {
     async fn bind(config: &Config) -> Result<Self, RoleError> {
         let mut sockets = Self { http: Vec::new(), dns: Vec::new() };
         for address in &config.listen.http {
-            sockets.http.push(http::bind(*address).await?);
+            sockets.http.push(http::bind(*address).await?.into());
+        }
+        for path in &config.listen.http_paths {
+            sockets.http.push(http::bind_path(path, config.listen.unix_sockets)?.into());
         }
         for address in &config.listen.dns {
             sockets.dns.push(dns::bind(*address).await?);
@@ -217,6 +220,8 @@ fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
         serf_lan_port: config.listen.serf_lan,
         serf_wan_port: config.listen.serf_wan,
         limits: http::Limits { connections_per_client: config.http_max_conns_per_client, ..http::Limits::default() },
+        access: config.http_access.clone(),
+        data_dir: config.data_dir.clone(),
     }
 }
 
@@ -226,6 +231,9 @@ fn announce(config: &Config, id: Uuid) {
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, role, node = %config.node_name, %id, datacenter = %config.datacenter, "Lictor agent");
     let lan = SocketAddr::new(config.listen.serf_lan_bind, config.listen.serf_lan);
+    if !config.listen.http_paths.is_empty() {
+        tracing::info!(http = ?config.listen.http_paths, "listening");
+    }
     tracing::info!(http = ?config.listen.http, dns = ?config.listen.dns, %lan, advertise = %config.advertise, "listening");
     if !config.ignored.is_empty() {
         tracing::warn!(settings = %config.ignored.join(", "), "these settings are accepted and have no effect");
@@ -303,6 +311,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("enable_script_checks or enable_local_script_checks", old.script_checks != new.script_checks),
         ("check_update_interval", old.check_update_interval != new.check_update_interval),
         ("limits", old.http_max_conns_per_client != new.http_max_conns_per_client),
+        ("http_config", old.http_access != new.http_access),
         ("dns_config", old.dns != new.dns),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()

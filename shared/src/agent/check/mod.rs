@@ -26,6 +26,7 @@ use tokio::time::MissedTickBehavior;
 pub(super) use self::tls::Tls;
 use super::{Agent, duration, local::Local};
 use crate::{
+    metrics::CHECK_RUNS,
     model::{CheckDefinition, Key, Origin, Status},
     tasks::Tasks,
 };
@@ -195,6 +196,7 @@ impl Runner {
             let Ok(turn) = turns.acquire().await else { return };
             let (status, output) = self.probe().await;
             drop(turn);
+            CHECK_RUNS.count(status as usize);
             self.agent.record(&self.key, self.run, status, &output);
         }
     }

@@ -1,6 +1,6 @@
 //! Consul's JSON, and nowhere else: the rows of answers and the bodies of requests.
 //!
-//! `rows` writes the catalog and health answers, `ui` those of the web page, `agent` those about this agent and its pool, `registration` reads
+//! `rows` writes the catalog and health answers, `ui` those of the web page, `agent`, `host` and `metrics` those about this agent, its pool and its host, `registration` reads
 //! what the catalog endpoints take; services and checks of the agent are read by [`crate::agent::definition`], since
 //! files have them too. What is null, `[]` or `{}` when empty is as recorded from Consul, field by field: clients
 //! have come to depend on it.
@@ -8,6 +8,8 @@
 pub mod agent;
 pub mod coordinate;
 pub mod event;
+pub mod host;
+pub mod metrics;
 pub mod operator;
 pub mod registration;
 pub mod rows;

@@ -4,7 +4,9 @@ mod agent;
 mod blocking;
 mod connections;
 mod events;
+mod insight;
 mod recordings;
+mod robustness;
 
 use std::{
     net::SocketAddr,
@@ -29,6 +31,7 @@ use crate::{
     events::Events,
     gossip::{Pool, PoolConfig},
     model::{Check, Node, SERF_HEALTH, SERVER_SERVICE, Service, Status},
+    monitor::Monitor,
     tasks::Tasks,
 };
 
@@ -65,6 +68,8 @@ struct TestServer {
     gossip: SocketAddr,
     wan_gossip: SocketAddr,
     requests: Mutex<mpsc::Receiver<control::Request>>,
+    monitor: Monitor,
+    context: Arc<Context>,
     tasks: Tasks,
 }
 
@@ -131,6 +136,8 @@ impl TestServer {
             serf_wan_port: 8302,
             versions: Versions { api_level: "1.10.12".into(), own: "0.1.0".into() },
             limits: Limits::default(),
+            access: Access::default(),
+            data_dir: None,
         };
         change(&mut settings);
         let tasks = Tasks::new();
@@ -138,6 +145,7 @@ impl TestServer {
         let (agent, members) = (agent_of(&backend), Pool::start(pool(), &tasks).await.unwrap());
         let wan = Pool::start(wan_pool(), &tasks).await.unwrap();
         let wan_gossip = wan.local_address();
+        let monitor = Monitor::default();
         let context = Context {
             settings,
             reader: backend.reader(),
@@ -147,12 +155,14 @@ impl TestServer {
             members,
             wan: Some(wan),
             control,
+            monitor: monitor.clone(),
         };
         let gossip = context.members.local_address();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        tasks.spawn("http", serve(Arc::new(context), listener, tasks.clone()));
-        Self { backend, address, agent, gossip, wan_gossip, requests: Mutex::new(requests), tasks }
+        let context = Arc::new(context);
+        tasks.spawn("http", serve(context.clone(), listener, tasks.clone()));
+        Self { backend, address, agent, gossip, wan_gossip, requests: Mutex::new(requests), monitor, context, tasks }
     }
 
     /// The same, with an agent that registers its node and what it is told.

@@ -81,7 +81,7 @@ async fn replay(scenario: &str, recorded: &str, elsewhere: &[&str]) {
     }
 }
 
-async fn answer_reloads(server: &TestServer) {
+pub(super) async fn answer_reloads(server: &TestServer) {
     let next = || std::future::poll_fn(|task| server.requests.lock().unwrap().poll_recv(task));
     while let Some(control::Request::Reload(answer) | control::Request::Leave(answer)) = next().await {
         answer.send(Ok(())).unwrap();

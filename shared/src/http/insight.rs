@@ -1,0 +1,194 @@
+//! What an operator looks at in a running agent: its version, its host, its metrics, its log.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, header};
+use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
+use tracing_subscriber::fmt::{
+    format::Writer,
+    time::{FormatTime, SystemTime as Clock},
+};
+
+use super::{
+    Context, Failure,
+    answer::{Answer, encode},
+    json,
+    params::switch,
+    read::Rows,
+    route::{self, Request},
+};
+use crate::{
+    backend::Backend,
+    gossip::{MemberStatus, Pool},
+    host,
+    metrics::{self, Series, as_f64},
+    monitor::{self, Watch},
+    view::Reader,
+};
+
+/// The time between two pieces of `/v1/agent/metrics/stream`.
+const METRICS_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) async fn version(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let versions = &context.settings.versions;
+    let answer = json!({
+        "SHA": "",
+        "BuildDate": "1970-01-01T00:00:01Z",
+        "HumanVersion": versions.api_level,
+        "FIPS": "",
+        "LictorVersion": versions.own,
+    });
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&answer)))
+}
+
+pub(super) async fn host(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let rows = Rows::wanted(&request.query, None)?;
+    let path = context.settings.data_dir.clone().unwrap_or_else(|| Path::new("/").into());
+    // The disk may let us wait.
+    let look = tokio::task::spawn_blocking(move || {
+        let disk = host::disk(&path).map_err(|error| error.to_string());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        json::host::host(&host::memory(), &host::cpus(), &host::system(), &path, &disk, now_ns)
+    });
+    let answer = look.await.map_err(|error| Failure::Rejected(format!("The host cannot be read: {error}")))?;
+    Ok(Answer::json(rows.value(&answer)))
+}
+
+pub(super) async fn metrics(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let sources = Sources::of(context);
+    match request.query.filled("format") {
+        Some("prometheus") => {
+            let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            Ok(Answer::text(metrics::exposition(&sources.read())).with_header(header::CONTENT_TYPE, kind))
+        }
+        _ => Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&sources.summary()))),
+    }
+}
+
+/// The metrics now, and again every [`METRICS_INTERVAL`]: JSON objects one behind the other.
+pub(super) async fn metrics_stream(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let mut ticks = tokio::time::interval(METRICS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let begin = (ticks, Sources::of(context), request.stopping.clone());
+    let pieces = stream::unfold(begin, |(mut ticks, sources, stopping)| async move {
+        stopping.run_until_cancelled(ticks.tick()).await?;
+        let piece = [&encode(&sources.summary(), false)[..], b"\n"].concat();
+        Some((Bytes::from(piece), (ticks, sources, stopping)))
+    });
+    Ok(Answer::stream(pieces))
+}
+
+/// The log from now on, at the level asked for (`info`), a line for each event.
+pub(super) async fn monitor(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let name = request.query.filled("loglevel").unwrap_or("info");
+    let level = monitor::level(name).ok_or_else(|| Failure::BadRequest(format!("Unknown log level: {name}")))?;
+    let as_json = switch(&request.query, "logjson")?;
+    let begin = Some((context.monitor.watch(level), request.stopping.clone()));
+    let lines = stream::unfold(begin, move |state| async move {
+        let (mut watch, stopping) = state?;
+        let (line, ended) = stopping.run_until_cancelled(next_line(&mut watch, as_json)).await?;
+        Some((line, (!ended).then_some((watch, stopping))))
+    });
+    Ok(Answer::stream(lines))
+}
+
+/// The next line, and whether it is the last: who is too slow is told so and has to come again.
+async fn next_line(watch: &mut Watch, as_json: bool) -> (Bytes, bool) {
+    match watch.next().await {
+        Ok(record) if as_json => (record.json().into(), false),
+        Ok(record) => (record.line().into(), false),
+        Err(lost) => {
+            (format!("{lost} log lines were lost, as they were not read in time; the log ends here\n").into(), true)
+        }
+    }
+}
+
+/// What is known of access control: that there is none.
+pub(super) async fn token(_: &Context, _: &Request) -> Result<Answer, Failure> {
+    Err(Failure::NoAccessControl)
+}
+
+/// Where metrics come from that are not counted but looked up.
+struct Sources {
+    reader: Reader,
+    backend: Arc<dyn Backend>,
+    members: Pool,
+    version: String,
+}
+
+impl Sources {
+    fn of(context: &Context) -> Self {
+        Self {
+            reader: context.reader.clone(),
+            backend: context.backend.clone(),
+            members: context.members.clone(),
+            version: context.settings.versions.own.clone(),
+        }
+    }
+
+    fn summary(&self) -> Value {
+        json::metrics::summary(&self.read(), &timestamp(), host::process().uptime())
+    }
+
+    fn read(&self) -> Vec<Series> {
+        let mut all = metrics::read();
+        all.extend(route::requests());
+        all.extend(self.pool());
+        all.extend(self.view());
+        all.push(Series::gauge(metrics::BUILD, "This program, always 1.", 1.0).with("version", self.version.clone()));
+        let process = host::process();
+        all.extend([
+            Series::gauge(metrics::RESIDENT_BYTES, "Memory in RAM.", as_f64(process.resident_bytes)),
+            Series::gauge(metrics::OPEN_FILES, "Open file descriptors.", as_f64(process.open_files as u64)),
+            Series::gauge(metrics::START_SECONDS, "Start of the process since 1970.", process.started.as_secs_f64()),
+            Series::counter(metrics::PROCESSOR_SECONDS, "Time on a processor.", process.processor.as_secs_f64()),
+        ]);
+        all
+    }
+
+    fn pool(&self) -> impl Iterator<Item = Series> {
+        use MemberStatus::{Alive, Failed, Leaving, Left};
+        let members = self.members.members();
+        [Alive, Leaving, Left, Failed].into_iter().map(move |status| {
+            let count = members.iter().filter(|member| member.status == status).count();
+            Series::gauge(metrics::GOSSIP_MEMBERS, "Members of the LAN pool.", as_f64(count as u64))
+                .with("status", status.as_str())
+        })
+    }
+
+    fn view(&self) -> impl Iterator<Item = Series> {
+        let state = self.reader.load();
+        let rows = [
+            ("nodes", state.nodes().count()),
+            ("services", state.services().count()),
+            ("instances", state.all_instances().count()),
+            ("checks", state.checks().count()),
+        ];
+        let last = self.backend.contact().last.as_secs_f64();
+        let rows = rows.map(|(kind, count)| {
+            Series::gauge(metrics::VIEW_ROWS, "What this node's view holds.", as_f64(count as u64)).with("kind", kind)
+        });
+        let others = [
+            Series::gauge(metrics::VIEW_INDEX, "The index of this node's view.", as_f64(state.index().0)),
+            Series::gauge(metrics::LAST_CONTACT, "Age of the last word from a leader.", last),
+        ];
+        rows.into_iter().chain(others)
+    }
+}
+
+/// Now, as Consul writes moments: `2026-01-02 03:04:05 +0000 UTC`.
+fn timestamp() -> String {
+    let mut text = String::new();
+    // It writes to a text, which grows.
+    let _ = Clock.format_time(&mut Writer::new(&mut text));
+    let seconds = text.split(['.', 'Z']).next().unwrap_or_default();
+    format!("{} +0000 UTC", seconds.replace('T', " "))
+}

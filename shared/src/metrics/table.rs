@@ -1,0 +1,99 @@
+//! Every instrument there is. What the registry and the pool can be asked for at any time (members, services, the
+//! index) is not counted here but read where the metrics are asked for; its names are here all the same.
+
+use super::{
+    instrument::{Counter, Gauge, Histogram},
+    series::Series,
+};
+
+/// DNS questions by what was answered: the response code.
+pub static DNS_QUESTIONS: Counter<8> =
+    Counter::labelled("lictor_dns_questions_total", "DNS questions by response code.", "outcome", DNS_OUTCOMES);
+/// Response codes by their number (RFC 1035, 4.1.1), what is above them, and packets that were not answered.
+const DNS_OUTCOMES: [&str; 8] =
+    ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "other", "unanswered"];
+/// How long a DNS question takes, from its packet to the packet of its answer.
+pub static DNS_SECONDS: Histogram = Histogram::new("lictor_dns_answer_seconds", "Time to answer a DNS question.");
+
+/// Checks that were run, by their result: a [`Status`](crate::model::Status).
+pub static CHECK_RUNS: Counter<3> = Counter::labelled(
+    "lictor_check_runs_total",
+    "Runs of this agent's checks by result.",
+    "status",
+    ["passing", "warning", "critical"],
+);
+
+/// Writes sent to the servers, by outcome: 0 done, 1 failed.
+pub static WRITES: Counter<2> =
+    Counter::labelled("lictor_writes_total", "Writes of this node by outcome.", "outcome", OUTCOMES);
+/// How long they took.
+pub static WRITE_SECONDS: Histogram =
+    Histogram::new("lictor_write_seconds", "Time until a write of this node was committed and seen by it.");
+/// Questions for the leader's index, by outcome: 0 done, 1 failed.
+pub static BARRIERS: Counter<2> =
+    Counter::labelled("lictor_barriers_total", "Questions for the leader's index by outcome.", "outcome", OUTCOMES);
+/// How long they took.
+pub static BARRIER_SECONDS: Histogram =
+    Histogram::new("lictor_barrier_seconds", "Time until the leader told its index.");
+const OUTCOMES: [&str; 2] = ["done", "failed"];
+
+/// Reads that wait for a change.
+pub static BLOCKED_READERS: Gauge = Gauge::new("lictor_http_blocked_readers", "Reads that wait for a change.");
+/// Open connections to the HTTP interface.
+pub static HTTP_CONNECTIONS: Gauge = Gauge::new("lictor_http_connections", "Open connections to the HTTP interface.");
+/// Watch streams that this server feeds.
+pub static WATCH_STREAMS: Gauge = Gauge::new("lictor_watch_streams", "Watch streams that this server feeds.");
+
+/// Requests by endpoint and class of status.
+pub const HTTP_REQUESTS: &str = "lictor_http_requests_total";
+/// Members of the LAN pool by status.
+pub const GOSSIP_MEMBERS: &str = "lictor_gossip_members";
+/// The index of this node's view.
+pub const VIEW_INDEX: &str = "lictor_view_index";
+/// How old the last word from a leader is.
+pub const LAST_CONTACT: &str = "lictor_leader_last_contact_seconds";
+/// Nodes, services and instances in this node's view.
+pub const VIEW_ROWS: &str = "lictor_view_rows";
+/// This program's version, as a label of 1.
+pub const BUILD: &str = "lictor_build_info";
+/// Memory of the process that is in RAM.
+pub const RESIDENT_BYTES: &str = "process_resident_memory_bytes";
+/// Open file descriptors of the process.
+pub const OPEN_FILES: &str = "process_open_fds";
+/// Time on a processor.
+pub const PROCESSOR_SECONDS: &str = "process_cpu_seconds_total";
+/// When the process started.
+pub const START_SECONDS: &str = "process_start_time_seconds";
+
+/// Counts a DNS answer by its packet; `None`: there was none.
+pub fn count_dns(answer: Option<&[u8]>) {
+    let code = answer.map_or(DNS_OUTCOMES.len() - 1, |packet| {
+        packet.get(3).map_or(0, |flags| usize::from(flags & 0x0f)).min(DNS_OUTCOMES.len() - 2)
+    });
+    DNS_QUESTIONS.count(code);
+}
+
+/// Reads all instruments.
+#[must_use]
+pub fn read() -> Vec<Series> {
+    let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read()];
+    let mut all: Vec<Series> = counters.into_iter().flatten().collect();
+    all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
+    all.extend([&BLOCKED_READERS, &HTTP_CONNECTIONS, &WATCH_STREAMS].map(Gauge::read));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_the_conventions() {
+        for series in read() {
+            assert!(series.name.starts_with("lictor_"), "{}", series.name);
+            let is_counter = matches!(series.reading, super::super::Reading::Counter(_));
+            assert_eq!(series.name.ends_with("_total"), is_counter, "{}", series.name);
+            assert!(series.help.ends_with('.'), "{}", series.help);
+        }
+    }
+}
