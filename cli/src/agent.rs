@@ -15,7 +15,7 @@ use lictor_sidecar::SidecarRole;
 /// The configuration is wrong, a port is in use, or a part of the agent failed.
 pub async fn run(flags: AgentFlags) -> anyhow::Result<ExitCode> {
     let config = Config::load(&flags)?;
-    let level = logging::start(&config.log.level, config.log.json);
+    let level = logging::start(&config.log)?;
     let ended = if config.is_server() {
         node::run(flags, config, level, ServerRole::default()).await
     } else {

@@ -13,6 +13,7 @@ use std::{
 
 use clap::{ArgAction::Set, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use lictor_shared::config::AgentFlags;
+pub use lictor_shared::config::go_bool;
 
 use crate::{
     catalog::CatalogCommand,
@@ -27,6 +28,7 @@ use crate::{
     rtt::RttFlags,
     services::ServicesCommand,
     target::HttpFlags,
+    validate::ValidateFlags,
     version::VersionFlags,
     watch::WatchFlags,
     words,
@@ -76,6 +78,8 @@ pub enum Command {
     /// Register and deregister services of this host
     #[command(subcommand)]
     Services(ServicesCommand),
+    /// Say whether configuration files are right, without starting anything
+    Validate(ValidateFlags),
     /// Print the version
     Version(VersionFlags),
     /// Print or run something at each change of services, nodes, checks or events
@@ -94,18 +98,6 @@ pub struct DemoFlags {
     #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub keep: bool,
-}
-
-/// The words Go's `flag` package takes for a boolean.
-///
-/// # Errors
-/// It is none of them.
-pub fn go_bool(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("neither true nor false"),
-    }
 }
 
 /// `KEY=VALUE`, split at the first `=`; the value may be empty.

@@ -24,6 +24,7 @@ mod rtt;
 mod services;
 mod table;
 mod target;
+mod validate;
 mod version;
 mod watch;
 mod words;
@@ -69,6 +70,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reload(flags) => membership::reload(flags, out).await,
         Command::Rtt(flags) => rtt::run(flags, out).await,
         Command::Services(command) => services::run(command, out).await,
+        Command::Validate(flags) => validate::run(flags, out),
         Command::Version(flags) => version::run(&flags, out),
         Command::Watch(flags) => watch::run(*flags, out).await,
         Command::Demo(options) => demo::run(options).await,

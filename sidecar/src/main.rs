@@ -42,6 +42,6 @@ async fn main() -> ExitCode {
 async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     let config = Config::load(&flags)?;
     anyhow::ensure!(!config.is_server(), "-server: this program is a sidecar only (run `lictor agent` for a server)");
-    let level = logging::start(&config.log.level, config.log.json);
+    let level = logging::start(&config.log)?;
     node::run(flags, config, level, SidecarRole).await.map_err(anyhow::Error::from_boxed)
 }

@@ -75,7 +75,6 @@ fn addresses(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Defin
     ] {
         partial.tagged_addresses.extend(some_text(fields, key)?.map(|address| (network.into(), address)));
     }
-    partial.translate_wan_addrs = fields.optional_flag("translatewanaddrs")?;
     if let Some(mut addresses) = fields.fields("addresses")? {
         partial.http_addr = some_text(&mut addresses, "http")?;
         partial.dns_addr = some_text(&mut addresses, "dns")?;
@@ -166,7 +165,6 @@ fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     partial.skip_leave_on_interrupt = fields.optional_flag("skipleaveoninterrupt")?;
     partial.enable_script_checks = fields.optional_flag("enablescriptchecks")?;
     partial.enable_local_script_checks = fields.optional_flag("enablelocalscriptchecks")?;
-    partial.check_output_max_size = fields.number("checkoutputmaxsize")?;
     partial.pid_file = some_text(fields, "pidfile")?.map(|path| path.as_str().into());
     Ok(())
 }

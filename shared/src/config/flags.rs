@@ -105,7 +105,7 @@ pub struct AgentFlags {
     /// Run check scripts that files on this host name
     #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enable_local_script_checks: Option<bool>,
-    /// The most that is kept of a check's output, in bytes [default: 4096]
+    /// Accepted for Consul's sake: each check says for itself
     #[arg(long = "check_output_max_size", value_name = "BYTES")]
     check_output_max_size: Option<usize>,
     /// trace, debug, info, warn or err [default: info]
@@ -292,7 +292,6 @@ impl AgentFlags {
             recursors: self.recursor.clone(),
             enable_script_checks: self.enable_script_checks,
             enable_local_script_checks: self.enable_local_script_checks,
-            check_output_max_size: self.check_output_max_size,
             log_level: self.log_level.clone(),
             log_json: self.log_json,
             log_file: self.log_file.clone(),
@@ -309,6 +308,7 @@ impl AgentFlags {
     fn ignored(&self) -> impl Iterator<Item = &'static str> {
         let given = [
             (self.ui.is_some(), "-ui"),
+            (self.check_output_max_size.is_some(), "-check_output_max_size"),
             (self.rejoin.is_some(), "-rejoin"),
             (self.disable_keyring_file.is_some(), "-disable-keyring-file"),
             (self.syslog.is_some(), "-syslog"),

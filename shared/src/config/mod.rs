@@ -17,6 +17,8 @@ mod host;
 mod http_config;
 mod keys;
 mod partial;
+#[cfg(test)]
+mod production;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -78,10 +80,6 @@ pub struct Config {
     pub script_checks: ScriptChecks,
     /// Connections that one address may hold to the HTTP interface.
     pub http_max_conns_per_client: usize,
-    /// How much of a check's output is kept, in bytes.
-    pub check_output_max_size: usize,
-    /// Whether answers about other datacenters name the WAN addresses.
-    pub translate_wan_addrs: bool,
     /// Who may do what by HTTP, and what its answers carry.
     pub http_access: http::Access,
     /// Services from files.

@@ -52,7 +52,6 @@ partial! {
         serf_wan_port: i32,
         server_port: i32,
         serf_lan_addr: SmolStr,
-        translate_wan_addrs: bool,
         domain: SmolStr,
         alt_domain: SmolStr,
         node_ttl: Duration,
@@ -85,7 +84,6 @@ partial! {
         pid_file: PathBuf,
         enable_script_checks: bool,
         enable_local_script_checks: bool,
-        check_output_max_size: usize,
         leave_on_terminate: bool,
         skip_leave_on_interrupt: bool,
     }

@@ -27,7 +27,6 @@ const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// A name must fit into a DNS label (RFC 1035, section 2.3.4); longer nodes work but cannot be found by DNS.
 const NAME_BYTES_MAX: usize = 128;
 const RECURSOR_PORT: u16 = 53;
-const CHECK_OUTPUT_MAX_SIZE: usize = 4096;
 const LOG_ROTATE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The file that Consul's own tools look for in a directory of logs.
 const LOG_FILE_NAME: &str = "consul.log";
@@ -62,8 +61,6 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         advertise: advertise(&said, bind, host)?,
         tagged_addresses: tagged_addresses(&said, host)?,
         script_checks: script_checks(&said),
-        check_output_max_size: check_output_max_size(&said)?,
-        translate_wan_addrs: said.translate_wan_addrs.unwrap_or(false),
         dns: dns_settings(&said, &datacenter, &listen, host)?,
         listen,
         http_access: http_config::access(&said)?,
@@ -291,13 +288,6 @@ fn recursor_strategy(said: &Partial) -> Resolved<dns::RecursorStrategy> {
             let problem = format!("{other:?} is no strategy (give \"sequential\" or \"random\")");
             Err(ConfigError::setting("dns_config.recursor_strategy", problem))
         }
-    }
-}
-
-fn check_output_max_size(said: &Partial) -> Resolved<usize> {
-    match said.check_output_max_size {
-        Some(0) => Err(ConfigError::setting("check_output_max_size", "0 would keep nothing (give 1 or more)")),
-        given => Ok(given.unwrap_or(CHECK_OUTPUT_MAX_SIZE)),
     }
 }
 

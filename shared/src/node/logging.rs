@@ -1,15 +1,23 @@
-//! Where log lines go: standard output, one line an event, for people or as JSON; the level can change while running.
+//! Where log lines go: standard output and, where one is named, a file (`log_file`); one line an event, for people or as
+//! JSON; the level can change while running.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::Mutex,
+};
 
+use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    fmt::MakeWriter,
     layer::SubscriberExt,
+    registry::LookupSpan,
     reload::{self, Handle},
     util::SubscriberInitExt,
 };
 
-use crate::monitor::Monitor;
+use super::log_file::{LogFileError, RotatingFile};
+use crate::{config::Log, monitor::Monitor};
 
 /// Changes the level of a running process.
 #[derive(Clone)]
@@ -34,15 +42,28 @@ impl Level {
 }
 
 /// Starts logging. Called once, before the first line.
-#[must_use]
-pub fn start(level: &str, json: bool) -> Level {
-    let (filter, handle) = reload::Layer::new(filter(level));
-    let format = tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal());
-    let format = if json { format.json().with_filter(filter).boxed() } else { format.with_filter(filter).boxed() };
+///
+/// # Errors
+/// The log file cannot be written to.
+pub fn start(log: &Log) -> Result<Level, LogFileError> {
+    let (filter, handle) = reload::Layer::new(filter(&log.level));
+    let file = log.file.clone().map(RotatingFile::open).transpose()?;
+    let mut to = vec![lines(log.json, io::stdout().is_terminal(), io::stdout)];
+    to.extend(file.map(|file| lines(log.json, false, Mutex::new(file))));
     let monitor = Monitor::default();
     // A second start in one process (a test) keeps the first.
-    let _ = tracing_subscriber::registry().with(format).with(monitor.layer()).try_init();
-    Level { handle, monitor }
+    let _ = tracing_subscriber::registry().with(to.with_filter(filter)).with(monitor.layer()).try_init();
+    Ok(Level { handle, monitor })
+}
+
+/// Writes a line an event.
+fn lines<S, W>(json: bool, colours: bool, to: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let format = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(to);
+    if json { format.json().boxed() } else { format.boxed() }
 }
 
 /// Libraries speak from `warn` on, whatever the level, unless it is `trace`.

@@ -7,7 +7,10 @@
 
 mod coordinates;
 mod join;
+mod log_file;
 pub mod logging;
+mod notify;
+mod pid_file;
 mod run;
 mod signals;
 pub mod tags;
@@ -18,7 +21,7 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-pub use self::run::run;
+pub use self::{log_file::LogFileError, run::run};
 use crate::{
     backend::Backend,
     config::Config,

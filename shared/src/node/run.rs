@@ -9,6 +9,8 @@ use super::{
     Ground, Role, RoleError, coordinates,
     join::{self, Retry},
     logging::Level,
+    notify::{Notifier, State},
+    pid_file::PidFile,
     signals::{Asked, Signals},
     tags, wan,
 };
@@ -38,6 +40,8 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 /// What could not start or what failed while running, with its remedy where there is one.
 pub async fn run(flags: AgentFlags, config: Config, level: Level, role: impl Role) -> Result<(), RoleError> {
     let mut signals = Signals::install()?;
+    let notifier = Notifier::from_environment();
+    let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     let (control, mut requests) = control::channel();
     let starting = start(flags, config, level, role, control);
     let Some(started) = until_told(&mut signals, starting).await else {
@@ -45,15 +49,16 @@ pub async fn run(flags: AgentFlags, config: Config, level: Level, role: impl Rol
         return Ok(());
     };
     let mut running = started?;
+    notifier.tell(State::Ready);
     let ended = loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => drop(running.reload()),
+                Asked::Reload => drop(running.reload(&notifier)),
                 Asked::Interrupt => break Ended::Told { leave: !running.config.skip_leave_on_interrupt, answer: None },
                 Asked::Terminate => break Ended::Told { leave: running.config.leave_on_terminate, answer: None },
             },
             request = requests.recv() => match request {
-                Some(Request::Reload(answer)) => drop(answer.send(running.reload())),
+                Some(Request::Reload(answer)) => drop(answer.send(running.reload(&notifier))),
                 Some(Request::Leave(answer)) => break Ended::Told { leave: true, answer: Some(answer) },
                 None => break Ended::Failed("nobody is left to control this agent".into()),
             },
@@ -61,6 +66,7 @@ pub async fn run(flags: AgentFlags, config: Config, level: Level, role: impl Rol
             reason = running.agent_tasks.failed() => break Ended::Failed(reason),
         }
     };
+    notifier.tell(State::Stopping);
     running.stop(ended, requests).await
 }
 
@@ -87,6 +93,9 @@ enum Ended {
 
 struct Running<R> {
     flags: AgentFlags,
+    /// As it was at the start: what cannot change while running still is.
+    started: Arc<Config>,
+    /// As the files said last.
     config: Arc<Config>,
     level: Level,
     role: R,
@@ -146,7 +155,7 @@ async fn start<R: Role>(
         max: config.join.max,
     };
     retry.start(pool.clone(), &tasks);
-    Ok(Running { flags, config, level, role, pool, wan, agent, tasks, agent_tasks })
+    Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, tasks, agent_tasks })
 }
 
 /// The sockets that clients use, bound before anything else happens.
@@ -242,7 +251,14 @@ fn announce(config: &Config, id: Uuid) {
 
 impl<R: Role> Running<R> {
     /// Reads the files again and applies what can change while running: all of it, or nothing.
-    fn reload(&mut self) -> Result<(), String> {
+    fn reload(&mut self, notifier: &Notifier) -> Result<(), String> {
+        notifier.tell(State::Reloading);
+        let result = self.read_again();
+        notifier.tell(State::Ready);
+        result
+    }
+
+    fn read_again(&mut self) -> Result<(), String> {
         let result = Config::load(&self.flags).map_err(|error| error.to_string()).and_then(|new| {
             self.agent.load_files(&new.services, &new.checks).map_err(|error| error.to_string())?;
             Ok(new)
@@ -250,7 +266,7 @@ impl<R: Role> Running<R> {
         match result {
             Ok(new) => {
                 self.level.set(&new.log.level);
-                for setting in needs_restart(&self.config, &new) {
+                for setting in needs_restart(&self.started, &new) {
                     tracing::warn!(setting, "this setting has changed and takes a restart to apply");
                 }
                 self.config = Arc::new(new);
@@ -306,7 +322,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server or bootstrap_expect", old.role != new.role),
         ("an address or port", old.listen != new.listen || old.advertise != new.advertise),
         ("retry_join or start_join", old.join != new.join),
-        ("log_json", old.log.json != new.log.json),
+        ("log_json or log_file", (old.log.json, &old.log.file) != (new.log.json, &new.log.file)),
+        ("pid_file", old.pid_file != new.pid_file),
+        ("an advertised address", old.tagged_addresses != new.tagged_addresses),
         ("discovery_max_stale", old.discovery_max_stale != new.discovery_max_stale),
         ("enable_script_checks or enable_local_script_checks", old.script_checks != new.script_checks),
         ("check_update_interval", old.check_update_interval != new.check_update_interval),

@@ -1,0 +1,9 @@
+log_level            = "WARN"
+log_json             = true
+log_file             = "/var/log/registry/"
+log_rotate_bytes     = 104857600
+log_rotate_duration  = "24h"
+log_rotate_max_files = 7
+pid_file             = "/run/registry.pid"
+enable_syslog        = false
+disable_update_check = true
