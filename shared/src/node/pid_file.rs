@@ -73,7 +73,10 @@ fn is_ours(pid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::{
+        process::{Command, Stdio},
+        time::{Duration, Instant},
+    };
 
     use super::*;
 
@@ -95,6 +98,15 @@ mod tests {
         assert!(error.contains("no/such.pid: No such file"), "{error}");
     }
 
+    /// A process has its program's name only shortly after it was started.
+    fn wait_for_name(pid: u32, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim() != name {
+            assert!(Instant::now() < deadline, "process {pid} never became {name}");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn a_living_agents_pid_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
@@ -104,6 +116,8 @@ mod tests {
         fs::copy("/bin/sleep", &twin).unwrap();
         for (program, refused) in [(twin.as_path(), true), (Path::new("/bin/sleep"), false)] {
             let mut other = Command::new(program).arg("60").stdout(Stdio::null()).spawn().unwrap();
+            let name = program.file_name().unwrap().to_str().unwrap();
+            wait_for_name(other.id(), name);
             fs::write(&path, other.id().to_string()).unwrap();
             let created = PidFile::create(&path);
             other.kill().unwrap();
