@@ -26,27 +26,23 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 
 /// Replays a scenario and returns its differences, one text for each step that differs, and how many answers were
-/// compared. Steps for which `is_compared` (number from 0, text) is false are played, but not compared.
+/// compared.
 ///
 /// # Panics
 /// The scenario or its recording cannot be read, or the agent does not start.
 #[must_use]
-pub fn differences(name: &str, is_compared: impl Fn(usize, &str) -> bool) -> (Vec<String>, usize) {
+pub fn differences(name: &str) -> (Vec<String>, usize) {
     let (config, steps) = scenario::parse(&read(&format!("scenarios/{name}.txt")));
     let recorded: Value = serde_json::from_str(&read(&format!("recorded/{name}.json")))
         .unwrap_or_else(|error| panic!("recorded/{name}.json: {error}"));
     let recorded = recorded.as_array().map(Vec::as_slice).unwrap_or_default();
     let answers = player::play(&config, &steps);
     assert_eq!(answers.len(), recorded.len(), "{name}: as many answers as recorded");
-    let pairs = || {
-        let pairs = answers.iter().zip(recorded).enumerate();
-        pairs.filter(|(number, ((step, _), _))| is_compared(*number, step)).map(|(_, pair)| pair)
-    };
-    let differing = pairs().filter_map(|((step, answer), wanted)| {
+    let differing = answers.iter().zip(recorded).filter_map(|((step, answer), wanted)| {
         let lines = compare::answers(wanted, answer);
         (!lines.is_empty()).then(|| format!("{name}: {step}\n    {}", lines.join("\n    ")))
     });
-    (differing.collect(), pairs().count())
+    (differing.collect(), answers.len())
 }
 
 fn read(path: &str) -> String {
