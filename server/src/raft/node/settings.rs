@@ -86,6 +86,10 @@ impl RaftSettings {
             election_timeout_min: self.times(ELECTION_MS),
             election_timeout_max: self.times(LEASE_MS),
             enable_pre_vote: Some(true),
+            // A leader that restarts must be elected anew. Taken back at once, it would lead the same term with a commit
+            // mark that may be behind what it had acknowledged (its reads would miss that), and perhaps without entries
+            // that only the others had on disk.
+            enable_leader_restore: Some(false),
             max_payload_entries: REQUEST_ENTRIES,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_entries),
             max_in_snapshot_log_to_keep: self.kept_entries,

@@ -205,6 +205,30 @@ async fn a_restart_of_all_loses_nothing() {
     }
 }
 
+/// A leader that took its place back at once answered reads from before what it had acknowledged: its commit mark was
+/// behind, and it had no entry of a new term to wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_restarts_is_elected_anew() {
+    let place = Place::new(true).await;
+    let before = place.start().await;
+    before.node.bootstrap([(place.raft_id, place.server())].into()).await.unwrap();
+    until("it leads", || before.node.is_leader()).await;
+    let last = before.write("n1").await;
+    let term = last_term(&before);
+    before.stop().await;
+
+    let again = place.start().await;
+    until("it leads again", || again.node.is_leader()).await;
+    let index = again.node.read_index(Consistency::Leader).await.unwrap();
+    assert!(index > last, "{index} is not of an entry after {last}");
+    assert!(last_term(&again) > term);
+    again.stop().await;
+}
+
+fn last_term(server: &Running) -> u64 {
+    server.node.report().expect("it leads").servers[0].last_term
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_far_behind_gets_a_snapshot() {
     for on_disk in [true, false] {
