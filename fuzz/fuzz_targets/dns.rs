@@ -1,0 +1,81 @@
+//! From packet to packet: whatever comes is answered with a message that fits, or not at all.
+//!
+//! The first byte chooses the transport and the settings, the rest is the packet. The corpus began as the recorded
+//! questions (`shared/src/dns/testdata`).
+
+#![no_main]
+
+use std::{net::Ipv4Addr, sync::LazyLock};
+
+use hickory_proto::op::{Message, MessageType};
+use libfuzzer_sys::{Corpus, fuzz_target};
+use lictor_shared::{
+    catalog::State,
+    command::{Command, Registration},
+    dns::{Settings, Transport, domain, respond},
+    model::{Check, Index, Node, Service, Status, Time},
+};
+use rand::{SeedableRng, rngs::StdRng};
+
+static STATE: LazyLock<State> = LazyLock::new(state);
+
+/// Instances that are many, in every state, at addresses of every kind, with names that DNS cannot express.
+fn state() -> State {
+    let mut state = State::default();
+    let mut put = |node: &str, address: &str, service: &str, status: Status| {
+        let check = Check { id: "c".into(), service_id: service.into(), status, ..Check::default() };
+        let service = Service {
+            id: service.into(),
+            name: service.into(),
+            port: 80,
+            tags: vec!["primary".into(), "a.b".into()],
+            ..Service::default()
+        };
+        let meta = [("rack".into(), "r1".into()), ("long".into(), "v".repeat(300).into())].into();
+        let node = Node { name: node.into(), address: address.into(), meta, ..Node::default() };
+        let registration =
+            Registration { node, service: Some(service), checks: vec![check], ..Registration::default() };
+        let index = Index(state.index().0 + 1);
+        state.apply(index, Time(0), &Command::Register(Box::new(registration)));
+    };
+    for number in 1..=60_u8 {
+        put(&format!("host-{number}"), &Ipv4Addr::new(10, 0, 0, number).to_string(), "db", Status::Passing);
+    }
+    put("six", "2001:db8::6", "six", Status::Warning);
+    put("down", "10.0.1.1", "down", Status::Critical);
+    put("ext", "db.example.com", "ext", Status::Passing);
+    put("front", "db.service.consul", "front", Status::Passing);
+    put("loop", "loop.service.consul", "loop", Status::Passing);
+    put("a b=`\u{7f}", "not a name..", "odd", Status::Passing);
+    put("long", &"long.".repeat(80), "long", Status::Passing);
+    put("server", "10.0.2.1", "consul", Status::Passing);
+    state
+}
+
+fn settings(choice: u8) -> Settings {
+    let bit = |bit: u8| choice & 1 << bit != 0;
+    Settings {
+        alt_domain: bit(1).then(|| domain("alt.consul").expect("a valid domain")),
+        recursors: if bit(2) { vec![(Ipv4Addr::LOCALHOST, 53).into()] } else { Vec::new() },
+        enable_truncate: bit(3),
+        only_passing: bit(4),
+        disable_compression: bit(5),
+        a_record_limit: usize::from(bit(6)),
+        ..Settings::default()
+    }
+}
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Some((choice, packet)) = data.split_first() else { return Corpus::Reject };
+    let transport = if choice & 1 == 0 { Transport::Udp } else { Transport::Tcp };
+    let mut random = StdRng::seed_from_u64(0);
+    let Some(reply) = respond(packet, transport, &STATE, &settings(*choice), &mut random) else {
+        return Corpus::Keep;
+    };
+    assert_eq!(reply[..2], packet[..2], "another number");
+    let read = Message::from_vec(&reply).expect("our own messages can be read");
+    assert_eq!(read.metadata.message_type, MessageType::Response);
+    let takes = Message::from_vec(packet).ok().and_then(|asked| asked.edns).map_or(512, |edns| edns.max_payload());
+    assert!(transport == Transport::Tcp || reply.len() <= usize::from(takes.max(512)), "{} bytes", reply.len());
+    Corpus::Keep
+});
