@@ -79,9 +79,6 @@ pub enum Refusal {
     /// A check names a service that its node does not have.
     #[error("Missing service registration")]
     MissingService,
-    /// A service or check was put on a node that is not there and not in the command.
-    #[error("Missing node registration")]
-    MissingNode,
     /// The name belongs to a live node with another ID.
     #[error("Node name {name} is reserved by node {holder} with name {name} ({address})")]
     NameTaken {

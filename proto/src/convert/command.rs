@@ -125,7 +125,6 @@ impl From<&Refusal> for internal::Refusal {
     fn from(refusal: &Refusal) -> Self {
         let reason = match refusal {
             Refusal::MissingService => refusal::Reason::MissingService(internal::MissingService {}),
-            Refusal::MissingNode => refusal::Reason::MissingNode(internal::MissingNode {}),
             Refusal::NameTaken { name, holder, address } => refusal::Reason::NameTaken(internal::NameTaken {
                 name: name.to_string(),
                 holder: holder.clone(),
@@ -142,7 +141,6 @@ impl TryFrom<internal::Refusal> for Refusal {
     fn try_from(refusal: internal::Refusal) -> Result<Self, DecodeError> {
         Ok(match required(refusal.reason, "Refusal.reason")? {
             refusal::Reason::MissingService(internal::MissingService {}) => Self::MissingService,
-            refusal::Reason::MissingNode(internal::MissingNode {}) => Self::MissingNode,
             refusal::Reason::NameTaken(taken) => {
                 Self::NameTaken { name: taken.name.into(), holder: taken.holder, address: taken.address }
             }

@@ -267,7 +267,7 @@ fn an_outcome_comes_back() {
     let taken = Refusal::NameTaken { name: "n".into(), holder: "id".into(), address: "10.0.0.1".into() };
     let written = Written { index: Index(8), outcome: Outcome::Mismatch };
     assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
-    for refusal in [None, Some(Refusal::MissingService), Some(Refusal::MissingNode), Some(taken)] {
+    for refusal in [None, Some(Refusal::MissingService), Some(taken)] {
         let written = Written { index: Index(7), outcome: refusal.map_or(Outcome::Done, Outcome::Refused) };
         assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
     }

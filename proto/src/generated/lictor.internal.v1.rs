@@ -396,7 +396,7 @@ pub struct Done {}
 /// Why nothing was changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refusal {
-    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3")]
+    #[prost(oneof = "refusal::Reason", tags = "1, 2")]
     pub reason: ::core::option::Option<refusal::Reason>,
 }
 /// Nested message and enum types in `Refusal`.
@@ -406,17 +406,12 @@ pub mod refusal {
         #[prost(message, tag = "1")]
         MissingService(super::MissingService),
         #[prost(message, tag = "2")]
-        MissingNode(super::MissingNode),
-        #[prost(message, tag = "3")]
         NameTaken(super::NameTaken),
     }
 }
 /// A check names a service that its node does not have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MissingService {}
-/// A row was put on a node that is not there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MissingNode {}
 /// The name belongs to a live node with another ID.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NameTaken {
