@@ -2,7 +2,16 @@
 //!
 //! A reader loads the present snapshot without a lock and without waiting. Who waits for a change waits for a
 //! [`Topic`] and is woken only when that topic is touched; who waits for an index (read-your-writes, barriers) is
-//! woken once, when it is reached. The index of a view never goes back.
+//! woken once, when it is reached.
+//!
+//! **Two layers.** The *base* is what the servers have told: the writer alone changes it, streams resume from it, and
+//! the agent compares with it. What is *shown* is the base with those of this node's own commands applied that the
+//! servers could not be given yet ([`Reader::show`]). Ordinarily there are none, and both are one and the same state.
+//!
+//! **Indexes.** The index of a topic in what is shown never goes back, and grows whenever an answer about the topic
+//! changes, whatever the servers, this node and the network do (`catalog::floor`). So an answer may be kept as long as
+//! the index of its topics is the same. [`State::index`] is that of the base. It goes back only when a cluster was
+//! formed anew ([`Writer::begin_anew`]).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +24,8 @@ use tokio::sync::{Notify, futures::OwnedNotified, oneshot};
 
 use crate::{
     catalog::{State, Topic, Touched},
-    model::Index,
+    command::Command,
+    model::{Index, Time},
 };
 
 /// Makes an empty view.
@@ -27,26 +37,50 @@ pub fn new() -> (Writer, Reader) {
 
 #[derive(Default)]
 struct Shared {
+    /// What is shown.
     state: ArcSwap<State>,
+    /// Held while what is shown is made.
+    layers: Mutex<Layers>,
     topics: Mutex<HashMap<Topic, Arc<Notify>>>,
     reaching: Mutex<BTreeMap<Index, Vec<oneshot::Sender<()>>>>,
 }
 
+/// What the shown state is made of.
+#[derive(Default)]
+struct Layers {
+    base: Arc<State>,
+    /// What the servers could not be given yet, and when it came about.
+    local: Vec<Command>,
+    local_time: Time,
+    /// What those commands change in what is shown.
+    local_touched: Touched,
+}
+
+/// How a new state came about.
+enum Step<'a> {
+    /// By changes that touched these topics.
+    Touched(&'a Touched),
+    /// As a whole.
+    Whole,
+    /// As a whole, of another registry.
+    Anew,
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code that holds one of these locks can leave the map half changed.
+    // No code that holds one of these locks can leave what it guards half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The only one who changes a view.
+/// The only one who changes the base of a view.
 pub struct Writer {
     shared: Arc<Shared>,
 }
 
 impl Writer {
-    /// The state as last published.
+    /// The base as last published: without what only this node shows.
     #[must_use]
     pub fn state(&self) -> Arc<State> {
-        self.shared.state.load_full()
+        lock(&self.shared.layers).base.clone()
     }
 
     /// A reader of this view.
@@ -57,33 +91,35 @@ impl Writer {
 
     /// Publishes the next state and wakes those who wait for what it touched.
     ///
-    /// A state older than the present one is not published: a view never goes back.
+    /// A state older than the present one is not published.
     pub fn publish(&mut self, state: State, touched: &Touched) {
-        if !self.swap(state) {
+        self.shared.put(state, &Step::Touched(touched));
+    }
+
+    /// Publishes a state that came as a whole (a snapshot): everyone who waits looks again. An older one is not
+    /// published.
+    pub fn replace(&mut self, state: State) {
+        self.shared.put(state, &Step::Whole);
+    }
+
+    /// Publishes the whole state of a registry that was formed anew, whatever its index: everyone who waits looks
+    /// again, and every topic's index grows.
+    pub fn begin_anew(&mut self, state: State) {
+        self.shared.put(state, &Step::Anew);
+    }
+}
+
+impl Shared {
+    fn put(&self, state: State, step: &Step<'_>) {
+        let mut layers = lock(&self.layers);
+        let index = state.index();
+        if index < layers.base.index() && !matches!(step, Step::Anew) {
             return;
         }
-        let topics = lock(&self.shared.topics);
-        for topic in touched {
-            if let Some(waiting) = topics.get(topic) {
-                waiting.notify_waiters();
-            }
-        }
-    }
-
-    /// Publishes a state that came as a whole (a snapshot): everyone who waits looks again.
-    pub fn replace(&mut self, state: State) {
-        if self.swap(state) {
-            lock(&self.shared.topics).values().for_each(|waiting| waiting.notify_waiters());
-        }
-    }
-
-    fn swap(&mut self, state: State) -> bool {
-        let index = state.index();
-        if index < self.shared.state.load().index() {
-            return false;
-        }
-        self.shared.state.store(Arc::new(state));
-        let mut reaching = lock(&self.shared.reaching);
+        layers.base = Arc::new(state);
+        self.show(&mut layers, step);
+        drop(layers);
+        let mut reaching = lock(&self.reaching);
         let later = reaching.split_off(&Index(index.0 + 1));
         let reached = std::mem::replace(&mut *reaching, later);
         drop(reaching);
@@ -91,7 +127,48 @@ impl Writer {
             // A caller that gave up has dropped its receiver.
             let _ = caller.send(());
         }
-        true
+    }
+
+    /// Makes what is shown of the layers, and wakes those who wait for what differs.
+    fn show(&self, layers: &mut Layers, step: &Step<'_>) {
+        let previous = self.state.load();
+        let plain = layers.local.is_empty() && layers.local_touched.is_empty() && !previous.has_floors();
+        if plain && !matches!(step, Step::Anew) {
+            self.state.store(layers.base.clone());
+            return self.wake(step);
+        }
+        let mut state = State::clone(&layers.base);
+        let index = state.index();
+        // Also what they changed until now, as it may be as it was again.
+        let mut touched = std::mem::take(&mut layers.local_touched);
+        for command in &layers.local {
+            layers.local_touched.extend(state.apply(index, layers.local_time, command).touched);
+        }
+        touched.extend(layers.local_touched.iter().cloned());
+        match step {
+            Step::Touched(others) => {
+                touched.extend(others.iter().cloned());
+                state.raise_over(&previous, &touched);
+            }
+            // What differs is not known.
+            Step::Whole | Step::Anew => state.raise_all_over(&previous),
+        }
+        self.state.store(Arc::new(state));
+        match step {
+            Step::Touched(_) => self.wake(&Step::Touched(&touched)),
+            whole => self.wake(whole),
+        }
+    }
+
+    fn wake(&self, step: &Step<'_>) {
+        let topics = lock(&self.topics);
+        match step {
+            Step::Touched(touched) => {
+                let waiting = touched.iter().filter_map(|topic| topics.get(topic));
+                waiting.for_each(|waiting| waiting.notify_waiters());
+            }
+            Step::Whole | Step::Anew => topics.values().for_each(|waiting| waiting.notify_waiters()),
+        }
     }
 }
 
@@ -102,6 +179,23 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// What the servers have told, without what only this node shows.
+    #[must_use]
+    pub fn base(&self) -> Arc<State> {
+        lock(&self.shared.layers).base.clone()
+    }
+
+    /// Shows these commands of this node, and no others, as if they had been applied after all that the servers have
+    /// told; for what the servers cannot be given at the moment. Only the node's agent calls it.
+    pub fn show(&self, commands: Vec<Command>, time: Time) {
+        let mut layers = lock(&self.shared.layers);
+        if commands.is_empty() && layers.local.is_empty() {
+            return;
+        }
+        (layers.local, layers.local_time) = (commands, time);
+        self.shared.show(&mut layers, &Step::Touched(&Touched::new()));
+    }
+
     /// The present snapshot.
     #[must_use]
     pub fn load(&self) -> arc_swap::Guard<Arc<State>> {
@@ -189,80 +283,4 @@ impl Drop for Waiting {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::{
-        command::{Command, Registration},
-        model::{Key, Node, Service, Time},
-    };
-
-    fn write(writer: &mut Writer, index: u64, service: &str) {
-        let mut state = State::clone(&writer.state());
-        let node = Node { name: "n".into(), ..Node::default() };
-        let service = Service { id: service.into(), name: service.into(), ..Service::default() };
-        let service = Some(Service { port: u16::try_from(index).unwrap(), ..service });
-        let command = Command::Register(Box::new(Registration { node, service, ..Registration::default() }));
-        let applied = state.apply(Index(index), Time(0), &command);
-        writer.publish(state, &applied.touched);
-    }
-
-    #[tokio::test]
-    async fn a_reader_wakes_for_its_topic_only() {
-        let (mut writer, reader) = new();
-        write(&mut writer, 5, "a");
-        let topic = Topic::Service(Key::new("a"));
-        let waiting = reader.changed(&topic, Index(5));
-        tokio::pin!(waiting);
-        assert!(timeout(Duration::from_millis(5), &mut waiting).await.is_err());
-        let woken = reader.wait_for(&topic);
-        let wake_up = woken.next();
-        tokio::pin!(wake_up);
-        write(&mut writer, 6, "b");
-        assert!(timeout(Duration::from_millis(5), &mut wake_up).await.is_err());
-        write(&mut writer, 7, "a");
-        assert_eq!(timeout(Duration::from_secs(5), waiting).await.unwrap().index(), Index(7));
-        timeout(Duration::from_secs(5), wake_up).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_wake_up_between_look_and_wait_is_not_lost() {
-        let (mut writer, reader) = new();
-        let waiting = reader.wait_for(&Topic::Services);
-        let next = waiting.next();
-        write(&mut writer, 3, "a");
-        timeout(Duration::from_secs(5), next).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn reach_returns_when_the_index_is_there() {
-        let (mut writer, reader) = new();
-        write(&mut writer, 3, "a");
-        reader.reach(Index(2)).await;
-        let waiting = reader.reach(Index(5));
-        tokio::pin!(waiting);
-        assert!(timeout(Duration::from_millis(5), &mut waiting).await.is_err());
-        write(&mut writer, 6, "a");
-        timeout(Duration::from_secs(5), waiting).await.unwrap();
-    }
-
-    #[test]
-    fn a_view_never_goes_back() {
-        let (mut writer, reader) = new();
-        write(&mut writer, 9, "a");
-        writer.replace(State::default());
-        assert_eq!(reader.load().index(), Index(9));
-    }
-
-    #[test]
-    fn topics_without_waiters_are_forgotten() {
-        let (_writer, reader) = new();
-        let waiting: Vec<_> = (0..100).map(|i| reader.wait_for(&Topic::Service(Key::new(&format!("s{i}"))))).collect();
-        assert_eq!(reader.topics_waited_for(), 100);
-        drop(waiting);
-        assert_eq!(reader.topics_waited_for(), 0);
-    }
-}
+mod tests;

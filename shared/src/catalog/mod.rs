@@ -18,12 +18,13 @@
 //! Beside them, once: the autopilot configuration.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
-//! what a reader can wait for, `view` for how a state reaches its readers.
+//! what a reader can wait for, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.
 
 mod apply;
+mod floor;
 mod rows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod topic;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use uuid::Uuid;
 
+use self::floor::Floors;
 pub use self::{
     apply::Applied,
     rows::{Change, Loader, Record, Row},
@@ -52,6 +54,8 @@ pub struct State {
     coordinates: OrdMap<Key, Arc<NodeCoordinate>>,
     autopilot: Option<Arc<Autopilot>>,
     indexes: Indexes,
+    /// What indexes are shown at least; none in ordinary times.
+    floors: Option<Arc<Floors>>,
 }
 
 #[derive(Clone, Debug)]
@@ -210,7 +214,8 @@ impl State {
         self.autopilot.as_ref()
     }
 
-    /// When what the topic names last changed. Never 0, so that a client can wait from it.
+    /// When what the topic names last changed: never 0, so that a client can wait from it, and in the states that one
+    /// view shows never back (see `floor`).
     #[must_use]
     pub fn index_of(&self, topic: &Topic) -> Index {
         let index = match topic {
@@ -222,7 +227,7 @@ impl State {
             Topic::Status(status) => self.indexes.by_status[*status as usize],
             Topic::Coordinates => self.indexes.coordinates,
         };
-        index.max(Index(1))
+        index.max(self.floor_of(topic)).max(Index(1))
     }
 
     /// The checks about one service of a node, or (empty ID) about the node itself, by ID.

@@ -187,7 +187,8 @@ fn autopilot_is_set_only_over_what_was_expected() {
     assert_eq!((autopilot.min_quorum, autopilot.create_index, autopilot.modify_index), (3, Index(12), Index(15)));
 }
 
-fn any_command() -> impl Strategy<Value = Command> {
+/// Commands about a few nodes, services and checks.
+pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     let (n, s, c) = (0..3_u8, 0..4_u8, 0..4_u8);
     let status = prop::sample::select(&Status::ALL[..]);
     (n, s, c, status, 0..10_u8).prop_map(|(n, s, c, status, kind)| {
