@@ -2,7 +2,8 @@
 //!
 //! A whole state is buffered and swapped in when it is whole; changes are absorbed into a copy (a few reference
 //! counts) that is swapped in once per message. What the view has already is passed over, a hole is an error: then
-//! the stream must begin anew with the whole state. The index of the view never goes back, whatever a server sends.
+//! the stream must begin anew with the whole state. The index of the view never goes back, whatever a server sends,
+//! unless its cluster is another one.
 
 use lictor_proto::{
     DecodeError, decode_change, decode_record,
@@ -83,17 +84,17 @@ impl Absorber {
         self.loading = None;
     }
 
-    /// Takes a message.
+    /// Takes a message; `of_another`: the cluster that sent it is not the one that the view is from.
     ///
     /// # Errors
     /// [`AbsorbError`]; the view is as it was before this message.
-    pub fn take(&mut self, event: WatchEvent) -> Result<Taken, AbsorbError> {
+    pub fn take(&mut self, event: WatchEvent, of_another: bool) -> Result<Taken, AbsorbError> {
         match event.event {
             Some(Event::Heartbeat(heartbeat)) => return Ok(Taken::Heartbeat(heartbeat)),
             Some(Event::InitBegin(_)) => self.loading = Some((Loader::default(), 0)),
             Some(Event::Records(records)) => self.load(&records)?,
             Some(Event::InitDone(done)) => {
-                self.finish(Index(done.index))?;
+                self.finish(Index(done.index), of_another)?;
                 return Ok(Taken::State);
             }
             Some(Event::Changes(changes)) => self.absorb(&changes)?,
@@ -114,8 +115,12 @@ impl Absorber {
         Ok(())
     }
 
-    fn finish(&mut self, index: Index) -> Result<(), AbsorbError> {
+    fn finish(&mut self, index: Index, of_another: bool) -> Result<(), AbsorbError> {
         let (loader, _) = self.loading.take().ok_or(AbsorbError::OutOfPlace("the end of a state"))?;
+        if of_another {
+            self.writer.begin_anew(loader.finish(index));
+            return Ok(());
+        }
         let had = self.index();
         if index < had {
             return Err(AbsorbError::Older { had, found: index });

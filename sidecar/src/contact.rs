@@ -18,8 +18,10 @@ pub struct ServerContact {
 
 #[derive(Debug)]
 struct Heard {
-    /// When the leader's last word that is known of was.
+    /// When the leader's last word that is known of was, but for `earlier`.
     leader_at: Instant,
+    /// How long before this process that word was.
+    earlier: Duration,
     /// When a server was last heard, while its stream is open.
     at: Option<Instant>,
     known_leader: bool,
@@ -35,8 +37,16 @@ impl ServerContact {
     #[must_use]
     pub fn new(silence_limit: Duration) -> Self {
         let leader_at = Instant::now();
-        let heard = Heard { leader_at, at: None, known_leader: false, leader: None, peers: Vec::new() };
+        let (at, earlier, peers) = (None, Duration::ZERO, Vec::new());
+        let heard = Heard { leader_at, earlier, at, known_leader: false, leader: None, peers };
         Self { heard: Mutex::new(heard), silence_limit }
+    }
+
+    /// The view is from an earlier life, to which a leader spoke so long ago.
+    #[must_use]
+    pub fn of_earlier_life(self, age: Duration) -> Self {
+        self.heard().earlier = age;
+        self
     }
 
     /// Takes a heartbeat.
@@ -51,6 +61,7 @@ impl ServerContact {
         if heartbeat.known_leader {
             let spoken = now.checked_sub(Duration::from_millis(heartbeat.leader_contact_ms)).unwrap_or(now);
             heard.leader_at = heard.leader_at.max(spoken);
+            heard.earlier = Duration::ZERO;
         }
     }
 
@@ -64,7 +75,10 @@ impl ServerContact {
     pub fn contact(&self) -> Contact {
         let heard = self.heard();
         let lively = heard.at.is_some_and(|at| at.elapsed() < self.silence_limit);
-        Contact { known_leader: lively && heard.known_leader, last: heard.leader_at.elapsed() }
+        Contact {
+            known_leader: lively && heard.known_leader,
+            last: heard.leader_at.elapsed().saturating_add(heard.earlier),
+        }
     }
 
     /// The leader's RPC address, as last heard.
@@ -109,6 +123,17 @@ mod tests {
         contact.lose();
         assert!(!contact.contact().known_leader);
         assert_eq!(contact.leader(), Some("b".into()), "whom to try first is remembered");
+    }
+
+    #[test]
+    fn an_earlier_life_makes_it_older_until_a_leader_speaks() {
+        let hour = Duration::from_secs(3600);
+        let contact = ServerContact::new(Duration::from_secs(60)).of_earlier_life(hour);
+        assert!(contact.contact().last >= hour);
+        contact.hear(heartbeat("", 0));
+        assert!(contact.contact().last >= hour);
+        contact.hear(heartbeat("a", 0));
+        assert!(contact.contact().last < hour);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The sidecar's part of a node: the stream from a server into the view, and writes to the leader.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lictor_shared::{
@@ -13,7 +13,12 @@ use lictor_shared::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{Sidecar, SidecarSettings, identity};
+use crate::{Sidecar, SidecarSettings, identity, keeper};
+
+/// Between two tries to find failed servers back.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Failed servers that are asked at most.
+const ASKED_AGAIN: usize = 16;
 
 /// A node that keeps nothing it cannot get back.
 #[derive(Debug, Default)]
@@ -27,7 +32,12 @@ impl Role for SidecarRole {
 
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let servers = follow_servers(ground.pool, ground.config.datacenter.clone(), &ground.tasks);
-        let settings = SidecarSettings::new(&ground.config.node_name, &ground.config.datacenter);
+        let config = &ground.config;
+        // Who wants no answers without a leader needs nothing to give them from.
+        let max_age = config.discovery_max_stale;
+        let data_dir = config.data_dir.clone().filter(|_| !max_age.is_zero());
+        let mut settings = SidecarSettings { data_dir, ..SidecarSettings::new(&config.node_name, &config.datacenter) };
+        settings.last_known = keeper::last_known(&settings, max_age).await;
         Ok(Sidecar::start(settings, servers, ground.writer, &ground.tasks))
     }
 
@@ -36,7 +46,8 @@ impl Role for SidecarRole {
     async fn stop(&mut self) {}
 }
 
-/// The RPC addresses of the servers that are alive, as the pool says.
+/// The RPC addresses of the servers that are alive, as the pool says. While none is, the failed ones are asked again and
+/// again whether they are back: the pool itself does that seldom.
 fn follow_servers(pool: Pool, datacenter: String, tasks: &Tasks) -> watch::Receiver<Vec<SocketAddr>> {
     let (sender, receiver) = watch::channel(Vec::new());
     let stopping = tasks.stopping();
@@ -45,18 +56,30 @@ fn follow_servers(pool: Pool, datacenter: String, tasks: &Tasks) -> watch::Recei
         loop {
             changes.borrow_and_update();
             let members = pool.members();
-            let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
-            let servers: Vec<SocketAddr> = alive.filter_map(|m| tags::server_address(m, &datacenter)).collect();
+            let servers = members.iter().filter_map(|m| Some((m, tags::server_address(m, &datacenter)?)));
+            let (alive, others): (Vec<_>, Vec<_>) = servers.partition(|(m, _)| m.status == MemberStatus::Alive);
+            let failed = others.into_iter().filter(|(m, _)| m.status == MemberStatus::Failed);
+            let failed: Vec<SocketAddr> = failed.map(|(m, _)| m.address).take(ASKED_AGAIN).collect();
+            let alive: Vec<SocketAddr> = alive.into_iter().map(|(_, address)| address).collect();
+            let all_failed = alive.is_empty() && !failed.is_empty();
             sender.send_if_modified(|known| {
-                let new = *known != servers;
-                *known = servers;
+                let new = *known != alive;
+                *known = alive;
                 new
             });
             tokio::select! {
                 () = stopping.cancelled() => return Ok(()),
                 changed = changes.changed() => if changed.is_err() { return Err("the LAN pool has stopped") },
+                () = ask_again(&pool, &failed), if all_failed => {}
             }
         }
     });
     receiver
+}
+
+async fn ask_again(pool: &Pool, failed: &[SocketAddr]) {
+    tokio::time::sleep(ASK_AGAIN.mul_f64(rand::random_range(0.75..1.0))).await;
+    if let Err(error) = pool.join(failed).await {
+        tracing::debug!(%error, "no server is back yet");
+    }
 }

@@ -26,6 +26,7 @@ use crate::{
     SidecarSettings,
     absorb::{AbsorbError, Absorber, Taken},
     contact::ServerContact,
+    keeper::Cluster,
 };
 
 /// The first pause when no server can be followed; doubled from then on.
@@ -72,8 +73,8 @@ pub struct Follow {
     anew: bool,
     /// Servers still to be tried in this round.
     round: Vec<SocketAddr>,
-    /// The Raft IDs of the cluster that the view is from.
-    cluster: Vec<u64>,
+    /// The cluster that the view is from.
+    cluster: Arc<Cluster>,
     /// Those of the cluster that is followed, where it is another.
     other_cluster: Option<Vec<u64>>,
     /// How many streams in a row had servers behind the view.
@@ -88,6 +89,7 @@ impl Follow {
         servers: watch::Receiver<Vec<SocketAddr>>,
         writer: Writer,
         contact: Arc<ServerContact>,
+        cluster: Arc<Cluster>,
     ) -> Self {
         Self {
             settings,
@@ -97,7 +99,7 @@ impl Follow {
             client: Client::new(),
             anew: false,
             round: Vec::new(),
-            cluster: Vec::new(),
+            cluster,
             other_cluster: None,
             streams_behind: 0,
         }
@@ -169,7 +171,7 @@ impl Follow {
             datacenter: self.settings.datacenter.clone(),
             resume_index: resume.0,
             protocol_version: PROTOCOL_VERSION,
-            server_ids: self.cluster.clone(),
+            server_ids: self.cluster.ids(),
         };
         let server = server.to_string();
         let opened = timeout(self.settings.open_limit, self.client.watch(&server, request)).await;
@@ -178,13 +180,13 @@ impl Follow {
 
     /// Takes one message; `behind` is since when the server's state has been older than the view.
     fn take(&mut self, event: WatchEvent, behind: &mut Option<Instant>) -> Result<(), Ended> {
-        match self.absorber.take(event)? {
+        match self.absorber.take(event, self.other_cluster.is_some())? {
             Taken::Part => Ok(()),
             Taken::State => {
                 self.anew = false;
                 if let Some(cluster) = self.other_cluster.take() {
                     warn!("this node's view is now that of a cluster formed anew");
-                    self.cluster = cluster;
+                    self.cluster.set(cluster);
                 }
                 Ok(())
             }
@@ -207,8 +209,9 @@ impl Follow {
         if server_ids.is_empty() {
             return;
         }
-        if self.cluster.is_empty() || server_ids.iter().any(|id| self.cluster.contains(id)) {
-            self.cluster = server_ids.to_vec();
+        let known = self.cluster.ids();
+        if known.is_empty() || server_ids.iter().any(|id| known.contains(id)) {
+            self.cluster.set(server_ids.to_vec());
         } else {
             self.other_cluster = Some(server_ids.to_vec());
         }
@@ -256,11 +259,12 @@ impl Follow {
             return;
         }
         self.streams_behind = self.streams_behind.saturating_add(1);
-        if self.streams_behind % BEHIND_STREAMS == 1 && (self.streams_behind > 1 || self.other_cluster.is_some()) {
+        if self.streams_behind % BEHIND_STREAMS == 1 && self.streams_behind > 1 {
             error!(
                 %ended,
-                "the servers' registry is older than this node's view: the cluster was wiped and formed anew, or \
-                 restored; this node serves what it had, restart its agent to take the new registry"
+                "the servers' registry is older than this node's view: they lag, or have lost what they had; this node \
+                 serves what it has. To take theirs all the same, stop this agent, remove last-good.state from its data \
+                 directory, and start it again"
             );
         }
     }

@@ -32,14 +32,23 @@ impl Cluster {
     /// It is not complete in time.
     #[must_use]
     pub fn start(servers: usize, sidecars: usize) -> Self {
+        Self::start_with(servers, sidecars, |agent| agent)
+    }
+
+    /// The same of agents that `configure` has had in hand.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    #[must_use]
+    pub fn start_with(servers: usize, sidecars: usize, configure: impl Fn(Agent) -> Agent) -> Self {
         let turn = turn::take();
         let mut tier: Vec<Agent> =
             (1..=servers).map(|number| Agent::server(&format!("server-{number}"), servers)).collect();
         let ports: Vec<Ports> = tier.iter().map(|agent| agent.ports).collect();
-        tier = tier.into_iter().map(|agent| agent.joining(&ports)).collect();
+        tier = tier.into_iter().map(|agent| configure(agent.joining(&ports))).collect();
         let hosts = (1..=sidecars).map(|number| {
             let make = if number % 2 == 0 { Agent::slim_sidecar } else { Agent::sidecar };
-            make(&format!("sidecar-{number}")).joining(&ports)
+            configure(make(&format!("sidecar-{number}")).joining(&ports))
         });
         let hosts = hosts.collect();
         let mut cluster = Self { servers: tier, sidecars: hosts, _turn: turn };

@@ -54,7 +54,8 @@ impl Shared {
         if let Some(whole) = shared.upgrade().filter(|whole| whole.index >= floor) {
             return Some(whole);
         }
-        let state = reader.load_full();
+        // What only this server shows is not the registry's.
+        let state = reader.base();
         let whole = tokio::task::spawn_blocking(move || Whole::new(&state)).await.ok()?;
         let whole = Arc::new(whole);
         *shared = Arc::downgrade(&whole);

@@ -218,7 +218,7 @@ impl Run {
         let members = duties.pool.members();
         // The second look is for what the first has made possible: a name that is free for another node.
         for _ in 0..2 {
-            let state = duties.reader.load_full();
+            let state = duties.reader.base();
             let lost = self.unmet.look(&members, &state, Instant::now());
             let mut commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
             commands.extend(reaper::commands(&state, Time::now()));

@@ -40,6 +40,8 @@ pub(super) struct Local {
     /// Deregistered before adoption: not to be adopted.
     forgotten: BTreeSet<(Key, Key)>,
     pub(super) adopted: bool,
+    /// Services and checks taken up from a state that may be out of date: gone if the registry does not have them.
+    provisional: BTreeSet<(Key, Key)>,
     dirty: BTreeSet<Key>,
     to_start: BTreeSet<Key>,
     last_run: u64,
@@ -114,12 +116,18 @@ impl Local {
             bound: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             adopted: false,
+            provisional: BTreeSet::new(),
             dirty: BTreeSet::new(),
             to_start: BTreeSet::new(),
             last_run: 0,
             output_delay,
             script_checks,
         }
+    }
+
+    /// How many groups were changed here since the last [`Local::take_dirty`].
+    pub(super) fn dirty_count(&self) -> usize {
+        self.dirty.len()
     }
 
     /// The groups changed here since the last call.
@@ -146,6 +154,7 @@ impl Local {
         self.refuse_too_many(new, new_checks)?;
         let service = Service { node: self.node.name.clone(), origin, ..definition.service.clone() };
         self.services.insert(key.clone(), Arc::new(service));
+        self.provisional.remove(&(key.clone(), Key::default()));
         self.dirty.insert(key.clone());
         if replace_checks {
             let kept: BTreeSet<Key> = definition.checks.iter().map(|check| check.id.key()).collect();
@@ -182,6 +191,7 @@ impl Local {
     fn insert_check(&mut self, registration: &CheckRegistration, origin: Origin, keep_state: bool, now: Instant) {
         let mut row = self.row(registration, origin);
         let key = row.id.key();
+        self.provisional.remove(&(Key::default(), key.clone()));
         self.dirty.insert(group_of(&row));
         let mut known = registration.status.is_some();
         if let Some(old) = self.checks.get_mut(&key) {
@@ -445,14 +455,32 @@ impl Local {
         Ok(())
     }
 
-    /// Takes up what an earlier life of this agent had registered. What was registered since wins.
+    /// Takes up what an earlier life of this agent had registered, as the registry has it. What was registered since
+    /// wins.
     pub(super) fn adopt(&mut self, state: &State, now: Instant) {
         self.adopted = true;
-        let forgotten = std::mem::take(&mut self.forgotten);
+        self.confirm_provisional(state);
+        self.take_up(state, now);
+        self.forgotten.clear();
+    }
+
+    /// Takes up what an earlier life of this agent had registered as far as this node knows; [`Local::adopt`] decides.
+    pub(super) fn adopt_last_known(&mut self, state: &State, now: Instant) {
+        let had = |local: &Self| {
+            let services = local.services.keys().map(|service| (service.clone(), Key::default()));
+            let checks = local.checks.keys().map(|check| (Key::default(), check.clone()));
+            services.chain(checks).collect::<BTreeSet<_>>()
+        };
+        let before = had(self);
+        self.take_up(state, now);
+        self.provisional = had(self).difference(&before).cloned().collect();
+    }
+
+    fn take_up(&mut self, state: &State, now: Instant) {
         let node = self.node.name.clone();
         for service in state.node_services(&node) {
             let key = service.id.key();
-            let ours = service.origin == Origin::Agent && !forgotten.contains(&(key.clone(), Key::default()));
+            let ours = service.origin == Origin::Agent && !self.forgotten.contains(&(key.clone(), Key::default()));
             if ours && !self.services.contains_key(&key) {
                 self.services.insert(key, service.clone());
             }
@@ -463,14 +491,46 @@ impl Local {
                 let same = local.row.runs == check.runs && group_of(&local.row) == group_of(check);
                 if same && !local.known {
                     local.set(check.status, check.output.clone(), now);
+                    local.known = self.adopted;
                 }
                 continue;
             }
             let about = check.service_id.key();
             let bound = check.service_id.is_empty() || self.services.contains_key(&about);
             let ours = check.origin == Origin::Agent && &*check.id != SERF_HEALTH;
-            if ours && bound && !forgotten.contains(&(Key::default(), key)) {
+            if ours && bound && !self.forgotten.contains(&(Key::default(), key)) {
                 self.adopt_check(check, now);
+            }
+        }
+    }
+
+    /// What was taken up from a state that may be out of date becomes what the registry has, or goes.
+    fn confirm_provisional(&mut self, state: &State) {
+        let node = self.node.name.clone();
+        for (service, check) in std::mem::take(&mut self.provisional) {
+            if check.as_str().is_empty() {
+                if !self.services.contains_key(&service) {
+                    continue;
+                }
+                match state.node_service(&node, service.as_str()).filter(|found| found.origin == Origin::Agent) {
+                    Some(found) => _ = self.services.insert(service, found.clone()),
+                    None => {
+                        self.services.remove(&service);
+                        self.remove_checks_of(&service, |_| true);
+                    }
+                }
+                continue;
+            }
+            let Some(local) = self.checks.get_mut(&check) else { continue };
+            let found = state.node_check(&node, check.as_str()).filter(|found| {
+                found.origin == Origin::Agent && found.runs == local.row.runs && group_of(found) == group_of(&local.row)
+            });
+            match found {
+                Some(found) => {
+                    let (status, output) = (local.row.status, local.row.output.clone());
+                    local.row = Arc::new(Check { status, output, ..Check::clone(found) });
+                }
+                None => _ = self.take_out(&check),
             }
         }
     }
@@ -485,9 +545,10 @@ impl Local {
                 tracing::warn!(check = %row.id, kind = %row.kind, "a check of this kind is not taken up from the registry");
                 row.status = Status::Critical;
                 row.output = format!("{} checks are not run from the registry: register it again", row.kind).into();
-                None
+                return self.start(row, None, true, now);
             }
         };
-        self.start(row, kind, true, now);
+        // A status that may be out of date gives way to the registry's.
+        self.start(row, kind, self.adopted, now);
     }
 }

@@ -5,7 +5,8 @@
 //! deregisters what was critical for too long; `maintenance` takes things out by hand. [`Agent`] is the one handle to all of it.
 //!
 //! Nothing here is kept on disk: after a restart the files are read again, and what came by HTTP is taken up from the
-//! registry. Commands read from the registry are run only where any that come by HTTP are (`enable_script_checks`).
+//! registry (or, until that answers, from what this node knew of it last). While the registry cannot be written, this
+//! node shows what it would write. Commands read from the registry are run only where any that come by HTTP are (`enable_script_checks`).
 
 pub mod check;
 mod clock;
@@ -21,7 +22,10 @@ mod sync;
 mod tests;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,10 +53,22 @@ use crate::{
 
 /// How long a registration waits until it is seen in the registry; after that it is still on its way.
 const REGISTRATION_WAIT: Duration = Duration::from_secs(1);
+/// Services that may have registrations which the servers could not be given yet; beyond it they are refused.
+pub const UNSENT_GROUPS_MAX: usize = 1024;
 /// Checks that run at the same moment; the others wait their turn. Many, since most of them only wait for a peer.
 const RUNS_AT_ONCE: usize = 1024;
 /// The same for checks that start a process.
 const PROCESSES_AT_ONCE: usize = 64;
+
+/// What becomes of a registration that comes while the servers cannot be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutServers {
+    /// It is taken, shown by this node at once, and written when the servers are back.
+    #[default]
+    Queue,
+    /// It is refused.
+    Refuse,
+}
 
 /// How an agent is to behave.
 #[derive(Clone, Debug)]
@@ -69,6 +85,8 @@ pub struct AgentSettings {
     pub script_checks: ScriptChecks,
     /// The time between two full comparisons that nothing called for. Consul's default: 1 minute.
     pub sync_interval: Duration,
+    /// What becomes of registrations while the servers cannot be asked.
+    pub without_servers: WithoutServers,
 }
 
 /// Why the agent does not do what it was asked. `Display` is the sentence a client sees.
@@ -89,6 +107,12 @@ pub enum AgentError {
     /// The table is full.
     #[error("This agent has {0} services or checks already, which is the limit: deregister some first")]
     TooMany(usize),
+    /// The servers cannot be asked, and the configuration has registrations refused then.
+    #[error("No cluster leader: this agent takes no registrations until there is one")]
+    NoServers,
+    /// The servers cannot be asked, and enough waits for them.
+    #[error("No cluster leader, and changes of {0} services wait for one already: try again when there is one")]
+    TooManyUnsent(usize),
 }
 
 /// This host's agent. Cheap to clone; all clones are the same agent.
@@ -101,6 +125,9 @@ struct Inner {
     node: Node,
     datacenter: SmolStr,
     sync_interval: Duration,
+    without_servers: WithoutServers,
+    /// Groups that differ from what the servers have, while these cannot be asked.
+    unsent: AtomicUsize,
     reader: Reader,
     backend: Arc<dyn Backend>,
     local: Mutex<Local>,
@@ -139,6 +166,8 @@ impl Agent {
                 node,
                 datacenter: settings.datacenter,
                 sync_interval: settings.sync_interval,
+                without_servers: settings.without_servers,
+                unsent: AtomicUsize::new(0),
                 reader,
                 backend,
                 local: Mutex::new(local),
@@ -200,17 +229,19 @@ impl Agent {
         self.inner.local().checks.values().map(|check| check.row.clone()).collect()
     }
 
-    /// Registers a service with its checks, over one of the same ID, and waits (at most a second) until the registry
-    /// has it. Checks of that service that the definition does not have stay, unless `replace_existing_checks`.
+    /// Registers a service with its checks, over one of the same ID, and waits (at most a second) until this node shows
+    /// it: as the registry has it or, while that cannot be written, as it will be written. Checks of that service that the definition does not have stay, unless `replace_existing_checks`.
     ///
     /// # Errors
-    /// When one of its checks cannot be run here, or the table is full; then nothing is changed.
+    /// When one of its checks cannot be run here, the table is full, or the servers cannot be asked and that is not to
+    /// be done without them; then nothing is changed.
     pub async fn register_service(
         &self,
         definition: ServiceDefinition,
         replace_existing_checks: bool,
     ) -> Result<(), AgentError> {
         self.refuse_unsupported(&definition.checks, Origin::Agent)?;
+        self.refuse_unsent()?;
         let now = Instant::now();
         self.change(|local| local.put_service(&definition, Origin::Agent, replace_existing_checks, now))?;
         self.settled(&definition.service.id.key()).await;
@@ -221,8 +252,9 @@ impl Agent {
     /// that is not there is no error.
     ///
     /// # Errors
-    /// None at present.
+    /// When the servers cannot be asked and that is not to be done without them.
     pub async fn deregister_service(&self, id: &ServiceId) -> Result<(), AgentError> {
+        self.refuse_unsent()?;
         self.change(|local| local.remove_service(id));
         self.settled(&id.key()).await;
         Ok(())
@@ -231,9 +263,11 @@ impl Agent {
     /// Registers a check, over one of the same ID, and waits (at most a second) until the registry has it.
     ///
     /// # Errors
-    /// When its service is not registered here, it cannot be run here, or the table is full.
+    /// When its service is not registered here, it cannot be run here, the table is full, or the servers cannot be
+    /// asked and that is not to be done without them.
     pub async fn register_check(&self, registration: CheckRegistration) -> Result<(), AgentError> {
         self.refuse_unsupported([&registration], Origin::Agent)?;
+        self.refuse_unsent()?;
         let now = Instant::now();
         self.change(|local| local.put_check(&registration, Origin::Agent, now))?;
         self.settled(&registration.service_id.key()).await;
@@ -244,8 +278,9 @@ impl Agent {
     /// no error.
     ///
     /// # Errors
-    /// None at present.
+    /// When the servers cannot be asked and that is not to be done without them.
     pub async fn deregister_check(&self, id: &CheckId) -> Result<(), AgentError> {
+        self.refuse_unsent()?;
         let state = self.inner.reader.load_full();
         let group = self.change(|local| local.remove_check(id, &state));
         self.settled(&group).await;
@@ -270,6 +305,20 @@ impl Agent {
         let nested = services.iter().flat_map(|definition| &definition.checks);
         self.refuse_unsupported(nested.chain(checks), Origin::File)?;
         self.change(|local| local.replace_files(services, checks, Instant::now()))
+    }
+
+    /// Refuses what cannot be given to the servers now and is not to wait for them.
+    fn refuse_unsent(&self) -> Result<(), AgentError> {
+        let inner = &self.inner;
+        if inner.backend.contact().known_leader {
+            return Ok(());
+        }
+        let unsent = inner.unsent.load(Ordering::Relaxed) + inner.local().dirty_count();
+        match inner.without_servers {
+            WithoutServers::Refuse => Err(AgentError::NoServers),
+            WithoutServers::Queue if unsent >= UNSENT_GROUPS_MAX => Err(AgentError::TooManyUnsent(UNSENT_GROUPS_MAX)),
+            WithoutServers::Queue => Ok(()),
+        }
     }
 
     fn refuse_unsupported<'a>(
@@ -305,7 +354,7 @@ impl Agent {
         result
     }
 
-    /// Waits until a group is in the view as it is wanted, for a bounded time.
+    /// Waits until this node shows a group as it is wanted, for a bounded time.
     async fn settled(&self, group: &Key) {
         let waiting = self.inner.reader.wait_for(&Topic::Node(self.inner.node.name.key()));
         let seen = async {
@@ -314,7 +363,8 @@ impl Agent {
                 let state = self.inner.reader.load_full();
                 {
                     let local = self.inner.local();
-                    if local.adopted && local.commands(group, &state, Instant::now()).is_empty() {
+                    let decided = local.adopted || !self.inner.backend.contact().known_leader;
+                    if decided && local.commands(group, &state, Instant::now()).is_empty() {
                         return;
                     }
                 }

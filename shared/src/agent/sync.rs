@@ -3,11 +3,18 @@
 //! First adoption: when a leader has answered and the view has what it had, what an earlier life of this agent
 //! registered is taken up. Then one loop, woken by local changes at once, by changes of this node in the view (damage
 //! done by others) after a moment that lets many become one pass, and now and then without reason. Groups are written
-//! concurrently, one write per group at a time. While the servers cannot be reached nothing is sent but now and then; a
-//! group that is refused waits longer and longer; one that others changed right after it was written waits a little.
+//! concurrently, one write per group at a time; what differs is found in what the servers have told, never in what only
+//! this node shows. A group that is refused waits longer and longer; one that others changed right after it was written
+//! waits a little.
+//!
+//! **While the servers cannot be reached** one group at a time is tried, now and then, and what all the others would
+//! write is shown by this node as if it were written ([`Reader::show`](crate::view::Reader::show)): lookups here follow
+//! the checks here. Each stops being shown so when the servers have told it. A node that starts without servers, and
+//! knows what they had, takes up its registrations from that until a leader has answered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -17,12 +24,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Agent;
+use super::{Agent, local::Local};
 use crate::{
     backend::{BackendError, Consistency},
-    catalog::Topic,
+    catalog::{State, Topic},
     command::{Command, Outcome, Refusal, Written},
-    model::{Index, Key},
+    metrics::UNSENT_GROUPS,
+    model::{Index, Key, Time},
 };
 
 /// Groups written at the same time.
@@ -36,6 +44,10 @@ const REPAIR_SPACING: Duration = Duration::from_millis(500);
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait while the servers cannot be reached: no longer than an election takes.
 const OUTAGE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether a leader is known, while something waits for one.
+const LEADER_LOOK: Duration = Duration::from_millis(250);
+/// The shortest time between two changes of what only this node shows: many become one.
+const SHOW_SPACING: Duration = Duration::from_millis(50);
 /// The longest wait of a group that the registry refuses.
 const REFUSED_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -44,7 +56,7 @@ pub(super) async fn run(agent: Agent, stopping: CancellationToken) -> Result<(),
     let mut sync = Sync::new(agent);
     tokio::select! {
         () = stopping.cancelled() => {}
-        () = sync.adopt_and_keep() => {}
+        () = sync.keep() => {}
     }
     Ok(())
 }
@@ -61,7 +73,17 @@ struct Sync {
     outage: Option<Hold>,
     /// The index of the last own write: an older view says nothing about it.
     floor: Index,
+    /// The index of the view when last looked.
+    seen: Index,
     next_pass: Instant,
+    adopted: bool,
+    /// Whether a leader was known when last looked.
+    led: bool,
+    /// What only this node shows.
+    shown: BTreeMap<Key, Vec<Command>>,
+    next_show: Instant,
+    /// Whether that may have to change.
+    show_due: bool,
 }
 
 /// A wait, and how often in a row it came to that; 0: nothing failed.
@@ -94,53 +116,66 @@ impl Sync {
             held: BTreeMap::new(),
             outage: None,
             floor: Index(0),
+            seen: Index(0),
             next_pass: Instant::now(),
+            adopted: false,
+            led: true,
+            shown: BTreeMap::new(),
+            next_show: Instant::now(),
+            show_due: true,
         }
     }
 
-    async fn adopt_and_keep(&mut self) {
-        self.adopt().await;
-        let reader = self.agent.inner.reader.clone();
-        let own_node = reader.wait_for(&Topic::Node(self.agent.inner.node.name.key()));
+    async fn keep(&mut self) {
+        let inner = self.agent.inner.clone();
+        let own_node = inner.reader.wait_for(&Topic::Node(inner.node.name.key()));
+        let registry = heard_of(&self.agent);
+        tokio::pin!(registry);
+        self.adopt_last_known();
         loop {
             let view_changed = own_node.next();
             self.pass();
-            let behind = reader.load().index() < self.floor;
+            let behind = self.seen < self.floor;
             tokio::select! {
-                () = self.agent.inner.changed.notified() => {}
+                () = inner.changed.notified() => {}
                 () = view_changed => self.next_pass = self.next_pass.min(Instant::now() + PASS_DELAY),
-                () = reader.reach(self.floor), if behind => {}
-                () = tokio::time::sleep_until(self.wake_at()), if !behind => {}
+                () = inner.reader.reach(self.floor), if behind => {}
+                () = tokio::time::sleep_until(self.wake_at(behind)) => {}
+                () = &mut registry, if !self.adopted => self.adopt(),
                 Some(done) = self.writes.join_next() => self.finish(done),
             }
         }
     }
 
-    /// Waits for a leader and for the view to have what it has, however long that takes.
-    async fn adopt(&mut self) {
+    /// Without a leader, what this node knew last is better than nothing.
+    fn adopt_last_known(&mut self) {
         let inner = &self.agent.inner;
-        let mut tries = 0;
-        loop {
-            match inner.backend.barrier(Consistency::Leader).await {
-                Ok(index) => {
-                    inner.reader.reach(index).await;
-                    break;
-                }
-                Err(error) => tracing::debug!(%error, "the node's registrations cannot be read yet"),
-            }
-            tries += 1;
-            tokio::time::sleep(wait_after(tries, OUTAGE_WAIT_MAX)).await;
+        let last_known = inner.reader.base();
+        if last_known.index() > Index(0) && !inner.backend.contact().known_leader {
+            self.agent.change(|local| local.adopt_last_known(&last_known, Instant::now()));
         }
-        self.agent.change(|local| local.adopt(&inner.reader.load(), Instant::now()));
+    }
+
+    fn adopt(&mut self) {
+        let inner = &self.agent.inner;
+        self.agent.change(|local| local.adopt(&inner.reader.base(), Instant::now()));
+        self.adopted = true;
         inner.adopted.send_replace(true);
         self.next_pass = Instant::now();
     }
 
-    /// Starts writing what differs and may be written now.
+    /// Starts writing what differs and may be written now; shows what cannot be.
     fn pass(&mut self) {
         let inner = self.agent.inner.clone();
-        let state = inner.reader.load_full();
+        let base = inner.reader.base();
         let now = Instant::now();
+        if base.index() < self.seen {
+            // Of another registry: indexes of the former one mean nothing.
+            self.floor = Index(0);
+        }
+        self.show_due |= base.index() != self.seen;
+        self.seen = base.index();
+        self.look_for_leader(now);
         let mut local = inner.local();
         for group in local.take_dirty() {
             // A change made here need not wait because its group was just written.
@@ -151,19 +186,38 @@ impl Sync {
                 *changed = true;
             }
             self.pending.insert(group);
+            self.show_due = true;
         }
-        if state.index() < self.floor || self.outage.is_some_and(|outage| outage.until > now) {
-            return;
+        if self.adopted && self.seen >= self.floor && self.outage.is_none_or(|outage| outage.until <= now) {
+            self.write_what_differs(&mut local, &base, now);
         }
+        self.show_unsent(&local, &base, now);
+    }
+
+    /// When there is a leader again, nothing waits any longer.
+    fn look_for_leader(&mut self, now: Instant) {
+        let leads = self.agent.inner.backend.contact().known_leader;
+        if leads
+            && !self.led
+            && let Some(outage) = &mut self.outage
+        {
+            outage.until = now;
+        }
+        self.show_due |= leads != self.led;
+        self.led = leads;
+    }
+
+    fn write_what_differs(&mut self, local: &mut Local, base: &State, now: Instant) {
         if self.next_pass <= now {
             let output_due = local.next_output_due(now);
-            let next = now + inner.sync_interval;
+            let next = now + self.agent.inner.sync_interval;
             self.next_pass = output_due.map_or(next, |due| due.min(next));
             self.held.retain(|_, hold| hold.failures > 0 || hold.until > now);
-            self.pending.append(&mut local.groups_that_differ(&state, now));
+            self.pending.append(&mut local.groups_that_differ(base, now));
         }
+        let most = if self.outage.is_some() { 1 } else { WRITES_IN_FLIGHT };
         loop {
-            let room = WRITES_IN_FLIGHT.saturating_sub(self.flying.len());
+            let room = most.saturating_sub(self.flying.len());
             let ready: Vec<Key> =
                 self.pending.iter().filter(|group| self.may_write(group, now)).take(room).cloned().collect();
             if ready.is_empty() {
@@ -171,7 +225,7 @@ impl Sync {
             }
             for group in ready {
                 self.pending.remove(&group);
-                let commands = local.commands(&group, &state, now);
+                let commands = local.commands(&group, base, now);
                 if commands.is_empty() {
                     self.held.remove(&group);
                 } else {
@@ -179,6 +233,37 @@ impl Sync {
                     self.writes.spawn(write(self.agent.clone(), group, commands));
                 }
             }
+        }
+    }
+
+    /// Whether what is to be written cannot be.
+    fn is_cut_off(&self) -> bool {
+        self.outage.is_some() || !self.led
+    }
+
+    /// Shows what the servers could not be given yet; what they have told meanwhile not any more.
+    fn show_unsent(&mut self, local: &Local, base: &State, now: Instant) {
+        let cut_off = self.is_cut_off();
+        if !cut_off && self.shown.is_empty() {
+            self.agent.inner.unsent.store(0, Ordering::Relaxed);
+            return;
+        }
+        // A node that knows nothing of the registry does not begin one of its own.
+        if !self.show_due || now < self.next_show || base.index() == Index(0) {
+            return;
+        }
+        self.show_due = false;
+        self.next_show = now + SHOW_SPACING;
+        let unsent = self.pending.iter().chain(self.flying.keys()).filter(|_| cut_off).chain(self.shown.keys());
+        let refused = |group: &Key| self.held.get(group).is_some_and(|hold| hold.failures > 0);
+        let unsent = unsent.filter(|group| !refused(group)).collect::<BTreeSet<_>>().into_iter();
+        let unsent = unsent.map(|group| (group.clone(), local.commands(group, base, now)));
+        let unsent: BTreeMap<Key, Vec<Command>> = unsent.filter(|(_, commands)| !commands.is_empty()).collect();
+        self.agent.inner.unsent.store(unsent.len(), Ordering::Relaxed);
+        UNSENT_GROUPS.set(unsent.len());
+        if unsent != self.shown {
+            self.agent.inner.reader.show(unsent.values().flatten().cloned().collect(), Time::now());
+            self.shown = unsent;
         }
     }
 
@@ -190,6 +275,7 @@ impl Sync {
         // A write never panics and is never aborted while this loop runs.
         let Ok((group, result)) = done else { return };
         let changed_here = self.flying.remove(&group).unwrap_or_default();
+        self.show_due = true;
         match result {
             Ok(index) => {
                 self.floor = self.floor.max(index);
@@ -228,16 +314,36 @@ impl Sync {
         self.outage = Some(Hold::after_failure(self.outage, OUTAGE_WAIT_MAX));
     }
 
-    fn wake_at(&self) -> Instant {
-        if let Some(outage) = self.outage.filter(|outage| outage.until > Instant::now()) {
-            return outage.until;
+    fn wake_at(&self, behind: bool) -> Instant {
+        let now = Instant::now();
+        if self.is_cut_off() || !self.shown.is_empty() {
+            let soon = Some(self.next_show).filter(|next| self.show_due && *next > now);
+            let look = soon.unwrap_or(now + LEADER_LOOK);
+            return self.outage.map(|outage| outage.until).filter(|until| *until > now).map_or(look, |u| u.min(look));
+        }
+        if behind || !self.adopted {
+            return now + LEADER_LOOK;
         }
         if !self.flying.is_empty() {
             // A write that ends wakes the loop; what is held meanwhile is not worth a look through all that is pending.
-            return self.next_pass.min(Instant::now() + REPAIR_SPACING);
+            return self.next_pass.min(now + LEADER_LOOK);
         }
         let held = self.pending.iter().filter_map(|group| self.held.get(group));
         held.map(|hold| hold.until).fold(self.next_pass, Instant::min)
+    }
+}
+
+/// Returns when a leader has answered and the view has what it has, however long that takes.
+fn heard_of(agent: &Agent) -> impl Future<Output = ()> + use<> {
+    let inner = agent.inner.clone();
+    async move {
+        for tries in 1_u32.. {
+            match inner.backend.barrier(Consistency::Leader).await {
+                Ok(index) => return inner.reader.reach(index).await,
+                Err(error) => tracing::debug!(%error, "the node's registrations cannot be read yet"),
+            }
+            tokio::time::sleep(wait_after(tries, OUTAGE_WAIT_MAX)).await;
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 
 mod apply;
 mod floor;
+mod protection;
 mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 use self::floor::Floors;
 pub use self::{
     apply::Applied,
+    protection::Protection,
     rows::{Change, Loader, Record, Row},
     topic::{Indexes, Topic, Touched},
 };

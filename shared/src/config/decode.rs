@@ -15,6 +15,9 @@ use crate::agent::{
     duration,
 };
 
+/// The share of a service's instances, where protection is asked for without one.
+const PROTECTION_THRESHOLD: f64 = 0.5;
+
 /// Reads the settings of one file.
 ///
 /// # Errors
@@ -160,6 +163,8 @@ fn dns(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionE
 
 fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
     partial.discovery_max_stale = fields.optional_duration("discoverymaxstale")?;
+    protection(fields, partial)?;
+    partial.local_registrations = some_text(fields, "localregistrationswithoutservers")?;
     partial.check_update_interval = fields.optional_duration("checkupdateinterval")?;
     partial.leave_on_terminate = fields.optional_flag("leaveonterminate")?;
     partial.skip_leave_on_interrupt = fields.optional_flag("skipleaveoninterrupt")?;
@@ -167,6 +172,17 @@ fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     partial.enable_local_script_checks = fields.optional_flag("enablelocalscriptchecks")?;
     partial.pid_file = some_text(fields, "pidfile")?.map(|path| path.as_str().into());
     Ok(())
+}
+
+fn protection(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    let Some(mut protection) = fields.fields("discoveryprotection")? else { return Ok(()) };
+    let threshold = protection.take("threshold").map(|(_, value)| {
+        let problem = || DefinitionError::invalid(format!("discovery_protection: threshold: {value} is no number"));
+        value.as_f64().ok_or_else(problem)
+    });
+    partial.protection_threshold = Some(threshold.transpose()?.unwrap_or(PROTECTION_THRESHOLD));
+    partial.protection_window = protection.optional_duration("window")?;
+    protection.finish().map_err(|error| error.within("discovery_protection"))
 }
 
 fn limits(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {

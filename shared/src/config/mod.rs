@@ -40,9 +40,10 @@ pub use self::{
 use self::{host::Host, partial::Partial};
 use crate::{
     agent::{
-        ScriptChecks,
+        ScriptChecks, WithoutServers,
         definition::{CheckRegistration, ServiceDefinition},
     },
+    catalog::Protection,
     dns, http,
     model::Meta,
 };
@@ -74,6 +75,10 @@ pub struct Config {
     pub dns: dns::Settings,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.
     pub discovery_max_stale: Duration,
+    /// What becomes of registrations at this agent while the servers cannot be asked.
+    pub without_servers: WithoutServers,
+    /// When the instances of vanished nodes are served all the same; none: never.
+    pub protection: Option<Protection>,
     /// How long a change of a check's output alone may wait.
     pub check_update_interval: Duration,
     /// Whose commands may be run as checks.

@@ -13,7 +13,12 @@ use uuid::Uuid;
 use super::{
     Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, host::Host, http_config, partial::Partial,
 };
-use crate::{agent::ScriptChecks, dns, model::Meta};
+use crate::{
+    agent::{ScriptChecks, WithoutServers},
+    catalog::Protection,
+    dns,
+    model::Meta,
+};
 
 const HTTP_PORT: u16 = 8500;
 const DNS_PORT: u16 = 8600;
@@ -23,6 +28,7 @@ const SERVER_PORT: u16 = 8300;
 const HTTP_MAX_CONNS_PER_CLIENT: usize = 200;
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 const DISCOVERY_MAX_STALE: Duration = Duration::from_secs(72 * 3600);
+const PROTECTION_WINDOW: Duration = Duration::from_secs(60);
 const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// A name must fit into a DNS label (RFC 1035, section 2.3.4); longer nodes work but cannot be found by DNS.
 const NAME_BYTES_MAX: usize = 128;
@@ -61,6 +67,8 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         advertise: advertise(&said, bind, host)?,
         tagged_addresses: tagged_addresses(&said, host)?,
         script_checks: script_checks(&said),
+        without_servers: without_servers(&said)?,
+        protection: protection(&said)?,
         dns: dns_settings(&said, &datacenter, &listen, host)?,
         listen,
         http_access: http_config::access(&said)?,
@@ -80,6 +88,27 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
         ignored: once_each(said.ignored),
     })
+}
+
+fn protection(said: &Partial) -> Resolved<Option<Protection>> {
+    let Some(threshold) = said.protection_threshold else { return Ok(None) };
+    if !(0.0..1.0).contains(&threshold) {
+        let problem = format!("{threshold} is no share (give 0 to less than 1, such as 0.5)");
+        return Err(ConfigError::setting("discovery_protection.threshold", problem));
+    }
+    let window = said.protection_window.unwrap_or(PROTECTION_WINDOW);
+    Ok(Some(Protection { threshold, window }))
+}
+
+fn without_servers(said: &Partial) -> Resolved<WithoutServers> {
+    match said.local_registrations.as_deref() {
+        None | Some("queue") => Ok(WithoutServers::Queue),
+        Some("refuse") => Ok(WithoutServers::Refuse),
+        Some(other) => {
+            let problem = format!("{other:?} is no way to go on (give \"queue\" or \"refuse\")");
+            Err(ConfigError::setting("local_registrations_without_servers", problem))
+        }
+    }
 }
 
 fn script_checks(said: &Partial) -> ScriptChecks {
@@ -333,6 +362,7 @@ fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen, host: Host) -
         a_record_limit: said.a_record_limit.unwrap_or(default.a_record_limit),
         enable_truncate: said.enable_truncate.unwrap_or(default.enable_truncate),
         only_passing: said.only_passing.unwrap_or(default.only_passing),
+        protection: protection(said)?,
         node_meta_txt: said.node_meta_txt.unwrap_or(default.node_meta_txt),
         disable_compression: said.disable_compression.unwrap_or(default.disable_compression),
         recursors: recursors(said, listen, host)?,

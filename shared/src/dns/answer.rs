@@ -147,9 +147,8 @@ impl<'a, R: Rng> Search<'a, R> {
 
     fn service(&mut self, service: &str, tag: Option<&str>) -> Answer {
         let worst = if self.settings.only_passing { Status::Passing } else { Status::Warning };
-        let healthy =
-            |instance: &&Arc<Instance>| tag.is_none_or(|tag| instance.has_tag(tag)) && instance.status() <= worst;
-        let mut instances: Vec<&'a Arc<Instance>> = self.state.instances(service).filter(healthy).collect();
+        let mut instances: Vec<&'a Arc<Instance>> = self.state.served(service, worst, self.settings.protection);
+        instances.retain(|instance| tag.is_none_or(|tag| instance.has_tag(tag)));
         if instances.is_empty() {
             return self.no_such_name();
         }

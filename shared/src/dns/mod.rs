@@ -33,6 +33,7 @@ pub use self::{
     question::{Question, Subject},
     server::{Bound, bind, serve},
 };
+use crate::catalog::Protection;
 
 /// How questions are answered. [`Settings::default`] has Consul's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Settings {
     pub enable_truncate: bool,
     /// Leave instances in the warning state out too.
     pub only_passing: bool,
+    /// When the instances of vanished nodes are served all the same; none: never.
+    pub protection: Option<Protection>,
     /// Add TXT records of the node's meta to answers that name a node.
     pub node_meta_txt: bool,
     /// Write every name out in full.
@@ -112,6 +115,7 @@ impl Default for Settings {
             a_record_limit: 0,
             enable_truncate: false,
             only_passing: false,
+            protection: None,
             node_meta_txt: true,
             disable_compression: false,
             soa: Soa::default(),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     agent::Agent,
     backend::Backend,
+    catalog::Protection,
     command::{Command, Outcome},
     control::Control,
     events::Events,
@@ -50,6 +51,8 @@ pub struct Settings {
     pub versions: Versions,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.
     pub discovery_max_stale: Duration,
+    /// When the instances of vanished nodes are served all the same; none: never.
+    pub protection: Option<Protection>,
     /// The port of the LAN pool, where an address to join has none.
     pub serf_lan_port: u16,
     /// The port of the WAN pool, where an address to join has none.

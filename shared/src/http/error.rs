@@ -5,6 +5,9 @@ use http::{HeaderValue, StatusCode, header};
 use super::answer::Answer;
 use crate::{agent::AgentError, backend::BackendError, command::Refusal, filter::FilterError};
 
+/// When a caller is asked to come again, in seconds: an election takes less.
+const RETRY_AFTER_S: u64 = 5;
+
 /// Why a request is not done. `Display` is the body of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -44,7 +47,7 @@ pub enum Failure {
     #[error("No path to datacenter")]
     NoPathToDatacenter,
     /// The agent does not do it: 400 for a check of a kind it cannot run, 404 for a service it does not have, else 500,
-    /// as in Consul.
+    /// as in Consul; 503 for a registration that the servers cannot be given and that is not to wait for them.
     #[error(transparent)]
     Agent(#[from] AgentError),
     /// The servers could not be asked: 500.
@@ -70,6 +73,7 @@ impl Failure {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Agent(AgentError::NoServers | AgentError::TooManyUnsent(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Rejected(_)
             | Self::NoPathToDatacenter
             | Self::Agent(_)
@@ -92,6 +96,9 @@ impl From<Failure> for Answer {
                 Ok(allowed) => answer.with_header(header::ALLOW, allowed),
                 Err(_) => answer,
             },
+            _ if failure.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                answer.with_header(header::RETRY_AFTER, RETRY_AFTER_S)
+            }
             _ => answer,
         }
     }

@@ -1,5 +1,7 @@
 //! `/v1/health/...`: checks, and instances with their checks.
 
+use http::HeaderName;
+
 use super::{
     Context, Failure,
     answer::Answer,
@@ -14,6 +16,9 @@ use crate::{
     filter::schema,
     model::{Check, Key, Status},
 };
+
+/// How many of the instances are of nodes that vanished.
+const PROTECTED: HeaderName = HeaderName::from_static("x-lictor-protected");
 
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing node name")?;
@@ -45,10 +50,14 @@ pub(super) async fn service(context: &Context, request: &Request) -> Result<Answ
     let (wanted, near) = (Wanted::parse(request), context.near(request));
     let passing = switch(&request.query, "passing")?;
     read(context, request, about_instances(name), |state, rows| {
-        let instances = state.instances(name).filter(|instance| wanted.matches(instance));
-        let instances = instances.filter(|instance| !passing || instance.status() == Status::Passing);
-        let instances = near.sort(state, instances, |instance| &instance.node.name);
-        rows.list(instances.map(|instance| InstanceRow::new(instance, context.datacenter())))
+        let worst = if passing { Status::Passing } else { Status::Critical };
+        let mut instances = state.served(name, worst, context.settings.protection);
+        instances.retain(|instance| wanted.matches(instance));
+        let protected = instances.iter().filter(|instance| instance.is_protected(worst)).count();
+        let instances = near.sort(state, instances.into_iter(), |instance| &instance.node.name);
+        let answer =
+            Answer::json(rows.list(instances.map(|instance| InstanceRow::new(instance, context.datacenter()))));
+        if protected > 0 { answer.with_header(PROTECTED, protected) } else { answer }
     })
     .await
 }

@@ -172,13 +172,15 @@ impl Sources {
             ("instances", state.all_instances().count()),
             ("checks", state.checks().count()),
         ];
-        let last = self.backend.contact().last.as_secs_f64();
+        let contact = self.backend.contact();
+        let knows = f64::from(u8::from(contact.known_leader));
         let rows = rows.map(|(kind, count)| {
             Series::gauge(metrics::VIEW_ROWS, "What this node's view holds.", as_f64(count as u64)).with("kind", kind)
         });
         let others = [
             Series::gauge(metrics::VIEW_INDEX, "The index of this node's view.", as_f64(state.index().0)),
-            Series::gauge(metrics::LAST_CONTACT, "Age of the last word from a leader.", last),
+            Series::gauge(metrics::KNOWS_LEADER, "Whether a leader is known.", knows),
+            Series::gauge(metrics::LAST_CONTACT, "Age of the last word from a leader.", contact.last.as_secs_f64()),
         ];
         rows.into_iter().chain(others)
     }

@@ -26,7 +26,7 @@ use crate::{
     backend::{BackendError, Consistency, Contact},
     catalog::{State, Topic},
     filter::{Filter, Schema},
-    metrics::BLOCKED_READERS,
+    metrics::{BLOCKED_READERS, LEADERLESS_ANSWERS},
     model::Index,
 };
 
@@ -126,6 +126,9 @@ async fn answer<A: Into<Answer>>(
     let contact = if has_waited { context.backend.contact() } else { freshness.contact };
     let state = context.reader.load_full();
     let answer = encode(&state, &rows).into();
+    if !contact.known_leader {
+        LEADERLESS_ANSWERS.count(0);
+    }
     let answer = with_headers(answer, question.index(&state), contact)
         .with_header(EFFECTIVE_CONSISTENCY, HeaderValue::from_static(freshness.level));
     Ok(match options.mode {
@@ -190,7 +193,7 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
         return false;
     }
     let seen = |state: &State| {
-        let ahead = options.index > state.index().max(Index(1));
+        let ahead = options.index > state.highest_index().max(Index(1));
         ahead || question.index(state) > options.index
     };
     let waiting: Vec<_> = question.topics.iter().map(|topic| context.reader.wait_for(topic)).collect();

@@ -71,6 +71,11 @@ impl Gauge {
         Held(self)
     }
 
+    /// So many there are now.
+    pub fn set(&self, count: usize) {
+        self.value.store(i64::try_from(count).unwrap_or(i64::MAX), Relaxed);
+    }
+
     /// How many there are now.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "things that exist at once are far fewer than 2^52")]

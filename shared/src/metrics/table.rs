@@ -1,6 +1,8 @@
 //! Every instrument there is. What the registry and the pool can be asked for at any time (members, services, the
 //! index) is not counted here but read where the metrics are asked for; its names are here all the same.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::{
     instrument::{Counter, Gauge, Histogram},
     series::Series,
@@ -37,6 +39,22 @@ pub static BARRIER_SECONDS: Histogram =
     Histogram::new("lictor_barrier_seconds", "Time until the leader told its index.");
 const OUTCOMES: [&str; 2] = ["done", "failed"];
 
+/// Services with changes made here that the servers could not be given yet.
+pub static UNSENT_GROUPS: Gauge =
+    Gauge::new("lictor_unsent_services", "Services with changes made here that the servers could not be given yet.");
+/// Instances that are served although their nodes vanished.
+pub static PROTECTED_INSTANCES: Gauge =
+    Gauge::new("lictor_protected_instances", "Instances that are served although their nodes vanished.");
+/// Answers about the registry while no leader was known, by interface: 0 HTTP, 1 DNS.
+pub static LEADERLESS_ANSWERS: Counter<2> = Counter::labelled(
+    "lictor_leaderless_answers_total",
+    "Answers about the registry while no leader was known.",
+    "interface",
+    ["http", "dns"],
+);
+/// Whether no leader has been known for a while.
+static LEADERLESS: AtomicBool = AtomicBool::new(false);
+
 /// Reads that wait for a change.
 pub static BLOCKED_READERS: Gauge = Gauge::new("lictor_http_blocked_readers", "Reads that wait for a change.");
 /// Open connections to the HTTP interface.
@@ -50,6 +68,8 @@ pub const HTTP_REQUESTS: &str = "lictor_http_requests_total";
 pub const GOSSIP_MEMBERS: &str = "lictor_gossip_members";
 /// The index of this node's view.
 pub const VIEW_INDEX: &str = "lictor_view_index";
+/// Whether a leader is known.
+pub const KNOWS_LEADER: &str = "lictor_leader_known";
 /// How old the last word from a leader is.
 pub const LAST_CONTACT: &str = "lictor_leader_last_contact_seconds";
 /// Nodes, services and instances in this node's view.
@@ -65,21 +85,31 @@ pub const PROCESSOR_SECONDS: &str = "process_cpu_seconds_total";
 /// When the process started.
 pub const START_SECONDS: &str = "process_start_time_seconds";
 
+/// Notes whether this node answers without knowing a leader.
+pub fn set_leaderless(leaderless: bool) {
+    LEADERLESS.store(leaderless, Relaxed);
+}
+
 /// Counts a DNS answer by its packet; `None`: there was none.
 pub fn count_dns(answer: Option<&[u8]>) {
     let code = answer.map_or(DNS_OUTCOMES.len() - 1, |packet| {
         packet.get(3).map_or(0, |flags| usize::from(flags & 0x0f)).min(DNS_OUTCOMES.len() - 2)
     });
     DNS_QUESTIONS.count(code);
+    if LEADERLESS.load(Relaxed) && answer.is_some() {
+        LEADERLESS_ANSWERS.count(1);
+    }
 }
 
 /// Reads all instruments.
 #[must_use]
 pub fn read() -> Vec<Series> {
-    let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read()];
+    let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
     let mut all: Vec<Series> = counters.into_iter().flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
-    all.extend([&BLOCKED_READERS, &HTTP_CONNECTIONS, &WATCH_STREAMS].map(Gauge::read));
+    all.extend(
+        [&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS, &HTTP_CONNECTIONS, &WATCH_STREAMS].map(Gauge::read),
+    );
     all
 }
 

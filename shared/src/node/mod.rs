@@ -7,10 +7,12 @@
 
 mod coordinates;
 mod join;
+mod leaderless;
 mod log_file;
 pub mod logging;
 mod notify;
 mod pid_file;
+mod protection;
 mod run;
 mod signals;
 pub mod tags;

@@ -8,9 +8,11 @@ use uuid::Uuid;
 use super::{
     Ground, Role, RoleError, coordinates,
     join::{self, Retry},
+    leaderless,
     logging::Level,
     notify::{Notifier, State},
     pid_file::PidFile,
+    protection,
     signals::{Asked, Signals},
     tags, wan,
 };
@@ -135,6 +137,10 @@ async fn start<R: Role>(
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
     agent.load_files(&config.services, &config.checks)?;
     agent.start(&agent_tasks);
+    leaderless::start(backend.clone(), &tasks);
+    if let Some(settings) = config.protection {
+        protection::start(settings, reader.clone(), &tasks);
+    }
     coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), &tasks);
     let context = http::Context {
         settings: http_settings(&config, id),
@@ -212,6 +218,7 @@ fn agent_settings(config: &Config, id: Uuid) -> AgentSettings {
         check_update_interval: config.check_update_interval,
         script_checks: config.script_checks,
         sync_interval: SYNC_INTERVAL,
+        without_servers: config.without_servers,
     }
 }
 
@@ -226,6 +233,7 @@ fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
         },
         versions: http::Versions { api_level: tags::API_LEVEL.into(), own: env!("CARGO_PKG_VERSION").into() },
         discovery_max_stale: config.discovery_max_stale,
+        protection: config.protection,
         serf_lan_port: config.listen.serf_lan,
         serf_wan_port: config.listen.serf_wan,
         limits: http::Limits { connections_per_client: config.http_max_conns_per_client, ..http::Limits::default() },
@@ -326,6 +334,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("pid_file", old.pid_file != new.pid_file),
         ("an advertised address", old.tagged_addresses != new.tagged_addresses),
         ("discovery_max_stale", old.discovery_max_stale != new.discovery_max_stale),
+        ("discovery_protection", old.protection != new.protection),
+        ("local_registrations_without_servers", old.without_servers != new.without_servers),
         ("enable_script_checks or enable_local_script_checks", old.script_checks != new.script_checks),
         ("check_update_interval", old.check_update_interval != new.check_update_interval),
         ("limits", old.http_max_conns_per_client != new.http_max_conns_per_client),

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    agent::{Agent, AgentSettings, ScriptChecks},
+    agent::{Agent, AgentSettings, ScriptChecks, WithoutServers},
     backend::fake::Fake,
     command::{Command, Registration},
     control,
@@ -84,6 +84,7 @@ fn agent_of(backend: &Arc<Fake>) -> Agent {
         check_update_interval: Duration::ZERO,
         script_checks: ScriptChecks::Off,
         sync_interval: Duration::from_secs(60),
+        without_servers: WithoutServers::Queue,
     };
     Agent::new(settings, backend.reader(), backend.clone())
 }
@@ -131,6 +132,7 @@ impl TestServer {
                 node_id: Uuid::from_u128(1),
                 server_address: Some("127.0.0.1:8300".into()),
             },
+            protection: None,
             discovery_max_stale: Duration::from_secs(72 * 3600),
             serf_lan_port: 8301,
             serf_wan_port: 8302,

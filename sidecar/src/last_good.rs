@@ -1,0 +1,263 @@
+//! The last good state on disk: what a sidecar answers from when it starts and no server can be reached.
+//!
+//! One file in the data directory, [`FILE_NAME`], written whole under another name, synced and renamed, so that a crash
+//! leaves the old one or the new one. The format, integers little-endian:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `LICTLAST` |
+//! | 4 | format version |
+//! | frames | a length (4 bytes), then as many bytes. The first is the [`Header`] in JSON; every other one a record of the state |
+//! | 4 | a length of 0: the end |
+//! | 4 | CRC-32 of all before it |
+//!
+//! Nothing depends on it: a file that is damaged, of a later version, or another node's is as good as none. Functions
+//! here block; `keeper` calls them off the async threads.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::Path,
+};
+
+use crc32fast::Hasher;
+use lictor_shared::{
+    catalog::{Loader, State},
+    model::{Index, Time},
+};
+use serde::{Deserialize, Serialize};
+
+/// The file's name in the data directory.
+pub const FILE_NAME: &str = "last-good.state";
+const UNFINISHED_NAME: &str = "last-good.unfinished";
+const MAGIC: &[u8; 8] = b"LICTLAST";
+const VERSION: u32 = 1;
+/// The largest record that is believed, in bytes; a longer length is damage.
+const MAX_FRAME_BYTES: u32 = 16 << 20;
+
+/// Whose state it is, and how old.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The node that wrote it.
+    pub node: String,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// The Raft IDs of the servers that the state is from.
+    pub server_ids: Vec<u64>,
+    /// The state's index.
+    pub index: Index,
+    /// When a leader was last known to stand behind it.
+    pub led_at: Time,
+}
+
+/// Why a file is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is none.
+    #[error("there is none")]
+    Absent,
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Io(io::Error),
+    /// It is not what was written.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// A later version wrote it.
+    #[error("its format is {0}, this build reads {VERSION}")]
+    Version(u32),
+    /// It is not this node's.
+    #[error("it is that of node {node} in datacenter {datacenter}")]
+    Foreign {
+        /// Whose it is.
+        node: String,
+        /// And where.
+        datacenter: String,
+    },
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Absent,
+            io::ErrorKind::UnexpectedEof => Self::Damaged("it is cut off".into()),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Writes the file; durable on return.
+///
+/// # Errors
+/// What the system says; an earlier file is then as it was.
+pub fn save(directory: &Path, header: &Header, state: &State) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let unfinished = directory.join(UNFINISHED_NAME);
+    let mut output = Output { output: BufWriter::new(File::create(&unfinished)?), crc: Hasher::new() };
+    output.put(MAGIC)?;
+    output.put(&VERSION.to_le_bytes())?;
+    output.frame(&serde_json::to_vec(header)?)?;
+    for record in state.records() {
+        output.frame(&lictor_proto::encode_record(&record))?;
+    }
+    output.put(&0_u32.to_le_bytes())?;
+    let crc = output.crc.finalize();
+    output.output.write_all(&crc.to_le_bytes())?;
+    output.output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(&unfinished, directory.join(FILE_NAME))?;
+    File::open(directory)?.sync_all()
+}
+
+/// Reads the file of that node.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn load(directory: &Path, node: &str, datacenter: &str) -> Result<(Header, State), LoadError> {
+    let file = File::open(directory.join(FILE_NAME))?;
+    let mut input = Input { input: BufReader::new(file), crc: Hasher::new() };
+    if input.take()? != *MAGIC {
+        return Err(LoadError::Damaged("it does not begin as it should".into()));
+    }
+    let version = u32::from_le_bytes(input.take()?);
+    if version != VERSION {
+        return Err(LoadError::Version(version));
+    }
+    let header = input.frame()?.ok_or_else(|| LoadError::Damaged("it has no header".into()))?;
+    let header: Header = serde_json::from_slice(&header).map_err(|error| LoadError::Damaged(error.to_string()))?;
+    if !header.node.eq_ignore_ascii_case(node) || header.datacenter != datacenter {
+        return Err(LoadError::Foreign { node: header.node, datacenter: header.datacenter });
+    }
+    let mut loader = Loader::default();
+    while let Some(frame) = input.frame()? {
+        loader.push(lictor_proto::decode_record(&frame).map_err(|error| LoadError::Damaged(error.to_string()))?);
+    }
+    let computed = input.crc.clone().finalize();
+    if u32::from_le_bytes(input.take()?) != computed {
+        return Err(LoadError::Damaged("its checksum does not match".into()));
+    }
+    let state = loader.finish(header.index);
+    Ok((header, state))
+}
+
+struct Output<W> {
+    output: W,
+    crc: Hasher,
+}
+
+impl<W: Write> Output<W> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc.update(bytes);
+        self.output.write_all(bytes)
+    }
+
+    fn frame(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(bytes.len()).ok().filter(|length| (1..=MAX_FRAME_BYTES).contains(length));
+        let length = length.ok_or_else(|| io::Error::other(format!("a record of {} bytes", bytes.len())))?;
+        self.put(&length.to_le_bytes())?;
+        self.put(bytes)
+    }
+}
+
+struct Input<R> {
+    input: BufReader<R>,
+    crc: Hasher,
+}
+
+impl<R: Read> Input<R> {
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes)?;
+        self.crc.update(&bytes);
+        Ok(bytes)
+    }
+
+    /// The next frame; none at the end.
+    fn frame(&mut self) -> Result<Option<Vec<u8>>, LoadError> {
+        let length = u32::from_le_bytes(self.take()?);
+        if length == 0 {
+            return Ok(None);
+        }
+        if length > MAX_FRAME_BYTES {
+            return Err(LoadError::Damaged("a record's length makes no sense".into()));
+        }
+        let mut bytes = Vec::new();
+        (&mut self.input).take(length.into()).read_to_end(&mut bytes)?;
+        if bytes.len() != length as usize {
+            return Err(LoadError::Damaged("it is cut off".into()));
+        }
+        self.crc.update(&bytes);
+        Ok(Some(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lictor_shared::{
+        command::{Command, Registration},
+        model::{Check, Node, Service},
+    };
+
+    use super::*;
+
+    fn state() -> State {
+        let mut state = State::default();
+        for n in 0..50_u64 {
+            let node = Node { name: format!("n{n}").as_str().into(), address: "10.0.0.1".into(), ..Node::default() };
+            let service = Some(Service { id: "web".into(), name: "web".into(), ..Service::default() });
+            let checks = vec![Check { id: "c".into(), service_id: "web".into(), ..Check::default() }];
+            let registration = Registration { node, skip_node_update: false, service, checks };
+            state.apply(Index(n + 1), Time(n), &Command::Register(Box::new(registration)));
+        }
+        state
+    }
+
+    fn header() -> Header {
+        Header {
+            node: "here".into(),
+            datacenter: "dc1".into(),
+            server_ids: vec![1, u64::MAX],
+            index: Index(50),
+            led_at: Time(1_700_000_000_000),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let nested = directory.path().join("data");
+        assert!(matches!(load(&nested, "here", "dc1"), Err(LoadError::Absent)));
+        for _ in 0..2 {
+            save(&nested, &header(), &state()).unwrap();
+        }
+        let (read, loaded) = load(&nested, "HERE", "dc1").unwrap();
+        assert_eq!(read, header());
+        assert_eq!(loaded.index(), Index(50));
+        assert_eq!(loaded.records().collect::<Vec<_>>(), state().records().collect::<Vec<_>>());
+        assert_eq!(fs::read_dir(&nested).unwrap().count(), 1, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn what_is_damaged_or_anothers_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        save(directory, &header(), &state()).unwrap();
+        for (node, datacenter) in [("there", "dc1"), ("here", "dc2")] {
+            assert!(matches!(load(directory, node, datacenter), Err(LoadError::Foreign { .. })), "{node} {datacenter}");
+        }
+        let path = directory.join(FILE_NAME);
+        let whole = fs::read(&path).unwrap();
+        for length in (0..whole.len()).step_by(7) {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert!(matches!(load(directory, "here", "dc1"), Err(LoadError::Damaged(_))), "cut at {length}");
+        }
+        for position in (0..whole.len()).step_by(3) {
+            let mut altered = whole.clone();
+            altered[position] ^= 0x40;
+            fs::write(&path, &altered).unwrap();
+            assert!(load(directory, "here", "dc1").is_err(), "altered at {position}");
+        }
+        let mut later = whole;
+        later[8] = 2;
+        fs::write(&path, &later).unwrap();
+        assert!(matches!(load(directory, "here", "dc1"), Err(LoadError::Version(2))));
+    }
+}
