@@ -1,23 +1,30 @@
-//! From packet to packet: whatever comes is answered with a message that fits, or not at all.
+//! From packet to packet: whatever comes is answered with a message that fits, or not at all; by UDP also when it comes
+//! again and the answer is ready.
 //!
 //! The first byte chooses the transport and the settings, the rest is the packet. The corpus began as the recorded
 //! questions (`shared/src/dns/testdata`).
 
 #![no_main]
 
-use std::{net::Ipv4Addr, sync::LazyLock};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, LazyLock},
+};
 
 use hickory_proto::op::{Message, MessageType};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use lictor_shared::{
     catalog::State,
     command::{Command, Registration},
-    dns::{Settings, Transport, domain, respond},
+    dns::{Ready, Settings, Transport, domain, respond},
     model::{Check, Index, Node, Service, Status, Time},
 };
 use rand::{SeedableRng, rngs::StdRng};
 
-static STATE: LazyLock<State> = LazyLock::new(state);
+/// How often a packet comes: once, to be admitted, to be kept, and to be answered from what is kept.
+const TIMES: usize = 4;
+
+static STATE: LazyLock<Arc<State>> = LazyLock::new(|| Arc::new(state()));
 
 /// Instances that are many, in every state, at addresses of every kind, with names that DNS cannot express.
 fn state() -> State {
@@ -68,14 +75,32 @@ fn settings(choice: u8) -> Settings {
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Some((choice, packet)) = data.split_first() else { return Corpus::Reject };
     let transport = if choice & 1 == 0 { Transport::Udp } else { Transport::Tcp };
+    let settings = settings(*choice);
     let mut random = StdRng::seed_from_u64(0);
-    let Some(reply) = respond(packet, transport, &STATE, &settings(*choice), &mut random) else {
-        return Corpus::Keep;
-    };
+    let ordinary = respond(packet, transport, &STATE, &settings, &mut random);
+    if let Some(reply) = &ordinary {
+        check(packet, transport, reply);
+    }
+    if transport == Transport::Udp {
+        let mut ready = Ready::seeded(0);
+        for _ in 0..TIMES {
+            let mut reply = Vec::new();
+            let is_answered = ready.respond(packet, &STATE, &settings, &mut reply);
+            assert_eq!(is_answered, ordinary.is_some(), "only one path answers");
+            if let Some(ordinary) = &ordinary {
+                check(packet, transport, &reply);
+                // The header but for TC and the counts, which depend on the order where not all fits.
+                assert_eq!((reply[2] | 2, reply[3]), (ordinary[2] | 2, ordinary[3]), "another header");
+            }
+        }
+    }
+    Corpus::Keep
+});
+
+fn check(packet: &[u8], transport: Transport, reply: &[u8]) {
     assert_eq!(reply[..2], packet[..2], "another number");
-    let read = Message::from_vec(&reply).expect("our own messages can be read");
+    let read = Message::from_vec(reply).expect("our own messages can be read");
     assert_eq!(read.metadata.message_type, MessageType::Response);
     let takes = Message::from_vec(packet).ok().and_then(|asked| asked.edns).map_or(512, |edns| edns.max_payload());
     assert!(transport == Transport::Tcp || reply.len() <= usize::from(takes.max(512)), "{} bytes", reply.len());
-    Corpus::Keep
-});
+}

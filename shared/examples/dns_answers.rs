@@ -5,6 +5,7 @@
 
 use std::{
     net::Ipv4Addr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,7 @@ use hickory_proto::{
 use lictor_shared::{
     catalog::State,
     command::{Command, Registration},
-    dns::{Settings, Transport, respond},
+    dns::{Ready, Settings, Transport, respond},
     model::{Check, Index, Node, Service, Status, Time},
 };
 use rand::{SeedableRng, rngs::SmallRng};
@@ -51,13 +52,26 @@ fn question(kind: RecordType, payload: Option<u16>) -> Vec<u8> {
     message.to_vec().expect("a message")
 }
 
+/// How often a second `answer` answers.
+fn rate(mut answer: impl FnMut() -> bool) -> f64 {
+    let (start, mut answers) = (Instant::now(), 0_u32);
+    while start.elapsed() < TIME {
+        for _ in 0..64 {
+            assert!(answer());
+            answers += 1;
+        }
+    }
+    f64::from(answers) / start.elapsed().as_secs_f64()
+}
+
 fn main() {
     let settings = Settings::default();
     let mut random = SmallRng::seed_from_u64(1);
-    println!("{:<10} {:>9} {:>12} {:>12} {:>12} {:>12}", "", "instances", "UDP", "EDNS 1232", "EDNS 4096", "TCP");
+    let ways = ["UDP", "EDNS 1232", "EDNS 4096", "TCP", "ready", "ready 1232"].map(|way| format!(" {way:>12}"));
+    println!("{:<10} {:>9}{}", "", "instances", ways.concat());
     for kind in [RecordType::A, RecordType::SRV] {
         for instances in [1, 10, 100] {
-            let state = state(instances);
+            let state = Arc::new(state(instances));
             let mut line = format!("{kind:<10} {instances:>9}");
             let ways = [
                 (None, Transport::Udp),
@@ -67,14 +81,17 @@ fn main() {
             ];
             for (payload, transport) in ways {
                 let packet = question(kind, payload);
-                let (start, mut answers) = (Instant::now(), 0_u32);
-                while start.elapsed() < TIME {
-                    for _ in 0..64 {
-                        assert!(respond(&packet, transport, &state, &settings, &mut random).is_some());
-                        answers += 1;
-                    }
-                }
-                line.push_str(&format!(" {:>10.0}/s", f64::from(answers) / start.elapsed().as_secs_f64()));
+                let answer = || respond(&packet, transport, &state, &settings, &mut random).is_some();
+                line.push_str(&format!(" {:>10.0}/s", rate(answer)));
+            }
+            for payload in [None, Some(1232)] {
+                let packet = question(kind, payload);
+                let (mut ready, mut reply) = (Ready::seeded(1), Vec::new());
+                let answer = || {
+                    reply.clear();
+                    ready.respond(&packet, &state, &settings, &mut reply)
+                };
+                line.push_str(&format!(" {:>10.0}/s", rate(answer)));
             }
             println!("{line}");
         }

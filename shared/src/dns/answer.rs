@@ -1,6 +1,7 @@
-//! The answer to a question, from one snapshot. Pure but for the order, which is drawn from the generator given.
+//! The answer to a question, from one snapshot. Pure but for the [`Order`], which is drawn from the generator given.
 //!
-//! Nothing here knows of packets: size is the matter of `limit`, header flags and EDNS of `handler`.
+//! An answer says what it rests on, for those who keep it (`ready`). Nothing here knows of packets: size is the matter
+//! of `limit`, header flags and EDNS of `handler`.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
@@ -9,6 +10,7 @@ use hickory_proto::{
     rr::{Name, Record, RecordType},
 };
 use rand::{Rng, seq::SliceRandom};
+use smol_str::SmolStr;
 
 use super::{
     Settings,
@@ -46,6 +48,41 @@ pub struct Answer {
     pub outside: Vec<Name>,
     /// Nothing is known here: a name outside our domains, or the name of an address that is none of ours.
     pub is_elsewhere: bool,
+    /// What must stay the same for the answer to stay true.
+    pub basis: Basis,
+    /// How many things an order was drawn for; below 2 the answer is always the same.
+    pub ordered: usize,
+}
+
+/// What an answer rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The instances of the service of that name.
+    Service(SmolStr),
+    /// The row of the node of that name.
+    Node(SmolStr),
+    /// Anything in the state, its index included.
+    State,
+}
+
+/// How the instances of a service are put in order: drawn anew for each answer.
+pub(super) struct Order<R> {
+    /// What it is drawn from.
+    pub random: R,
+    /// The one that comes first, counted (and begun again) in the catalog's order; none: it is drawn, too.
+    pub first: Option<usize>,
+}
+
+impl<R: Rng> Order<R> {
+    fn arrange<T>(&mut self, things: &mut [T]) {
+        match self.first {
+            Some(first) if !things.is_empty() => {
+                things.swap(0, first % things.len());
+                things[1..].shuffle(&mut self.random);
+            }
+            _ => things.shuffle(&mut self.random),
+        }
+    }
 }
 
 impl Answer {
@@ -59,6 +96,8 @@ impl Answer {
             additional: Vec::new(),
             outside: Vec::new(),
             is_elsewhere: false,
+            basis: Basis::State,
+            ordered: 0,
         }
     }
 
@@ -76,10 +115,21 @@ pub fn answer(
     record_type: RecordType,
     random: &mut impl Rng,
 ) -> Answer {
+    answer_in(state, settings, name, record_type, &mut Order { random, first: None })
+}
+
+/// As [`answer`], with instances in that order.
+pub(super) fn answer_in(
+    state: &State,
+    settings: &Settings,
+    name: &Name,
+    record_type: RecordType,
+    order: &mut Order<impl Rng>,
+) -> Answer {
     if matches!(record_type, RecordType::AXFR | RecordType::IXFR) {
         return Answer::with(ResponseCode::NotImp);
     }
-    find(state, settings, name, record_type, MAX_ALIASES, random)
+    find(state, settings, name, record_type, MAX_ALIASES, order)
 }
 
 fn find(
@@ -88,10 +138,10 @@ fn find(
     name: &Name,
     record_type: RecordType,
     aliases: usize,
-    random: &mut impl Rng,
+    order: &mut Order<impl Rng>,
 ) -> Answer {
     let question = question::parse(name, record_type, settings);
-    let mut search = Search { state, settings, name, record_type, domain: question.domain, aliases, random };
+    let mut search = Search { state, settings, name, record_type, domain: question.domain, aliases, order };
     match question.subject {
         Subject::Elsewhere => Answer { is_elsewhere: true, ..Answer::not_ours(ResponseCode::Refused) },
         Subject::Reverse(ip) => search.reverse(ip),
@@ -120,7 +170,7 @@ struct Search<'a, R> {
     record_type: RecordType,
     domain: &'a Name,
     aliases: usize,
-    random: &'a mut R,
+    order: &'a mut Order<R>,
 }
 
 impl<'a, R: Rng> Search<'a, R> {
@@ -152,13 +202,18 @@ impl<'a, R: Rng> Search<'a, R> {
         if instances.is_empty() {
             return self.no_such_name();
         }
-        instances.shuffle(self.random);
+        self.order.arrange(&mut instances);
         let ttl = self.settings.service_ttl(service);
-        if self.record_type == RecordType::SRV {
+        let found = if self.record_type == RecordType::SRV {
             self.servers(&instances, ttl)
         } else {
             self.addresses(&instances, ttl)
-        }
+        };
+        let ordered = instances.len().max(found.ordered);
+        // A negative answer has the state's index in it; where an alias leads is not to be seen in these instances.
+        let is_own = found.authority.is_empty() && !found.answers.iter().any(|r| r.record_type() == RecordType::CNAME);
+        let basis = if is_own { Basis::Service(service.into()) } else { Basis::State };
+        Answer { ordered, basis, ..found }
     }
 
     fn addresses(&mut self, instances: &[&Arc<Instance>], ttl: u32) -> Answer {
@@ -185,13 +240,14 @@ impl<'a, R: Rng> Search<'a, R> {
     /// A CNAME and, where it leads to a name of ours, what is there; a name outside is for the recursors.
     fn alias(&mut self, target: Name, ttl: u32) -> Answer {
         let mut answers = vec![records::alias(self.name.clone(), ttl, target.clone())];
-        let mut outside = Vec::new();
+        let (mut outside, mut ordered) = (Vec::new(), 0);
         if self.aliases > 0 && self.record_type != RecordType::CNAME {
-            let next = find(self.state, self.settings, &target, self.record_type, self.aliases - 1, self.random);
+            let next = find(self.state, self.settings, &target, self.record_type, self.aliases - 1, self.order);
             answers.extend(next.answers);
+            ordered = next.ordered;
             outside = if next.is_elsewhere { vec![target] } else { next.outside };
         }
-        Answer { outside, ..self.found(answers, Vec::new()) }
+        Answer { outside, ordered, ..self.found(answers, Vec::new()) }
     }
 
     fn servers(&self, instances: &[&Arc<Instance>], ttl: u32) -> Answer {
@@ -238,6 +294,7 @@ impl<'a, R: Rng> Search<'a, R> {
 
     fn node(&mut self, node: &str) -> Answer {
         let Some(node) = self.state.node(node) else { return self.no_such_name() };
+        let is_own = node.address.parse::<IpAddr>().is_ok();
         let ttl = self.node_ttl();
         let wants_text = matches!(self.record_type, RecordType::TXT | RecordType::ANY);
         let mut answer = match node.address.parse::<IpAddr>() {
@@ -258,7 +315,12 @@ impl<'a, R: Rng> Search<'a, R> {
         } else if self.settings.node_meta_txt {
             answer.additional.extend(meta);
         }
-        Answer { outside: answer.outside, ..self.found(answer.answers, answer.additional) }
+        let (ordered, outside) = (answer.ordered, answer.outside);
+        let found = self.found(answer.answers, answer.additional);
+        // As in `service`.
+        let is_own = is_own && found.authority.is_empty();
+        let basis = if is_own { Basis::Node(node.name.as_str().into()) } else { Basis::State };
+        Answer { outside, ordered, basis, ..found }
     }
 
     fn address(&self, ip: IpAddr) -> Answer {
@@ -297,13 +359,14 @@ impl<'a, R: Rng> Search<'a, R> {
         if servers.answers.is_empty() {
             return self.found(answers, Vec::new());
         }
-        Answer { authority: servers.answers, ..self.found(answers, servers.additional) }
+        Answer { authority: servers.answers, ordered: servers.ordered, ..self.found(answers, servers.additional) }
     }
 
     fn name_servers(&mut self) -> Answer {
         let alive = |instance: &&Arc<Instance>| instance.status() != Status::Critical;
         let mut servers: Vec<&'a Arc<Instance>> = self.state.instances(SERVER_SERVICE).filter(alive).collect();
-        servers.shuffle(self.random);
+        self.order.arrange(&mut servers);
+        let ordered = servers.len();
         let (ttl, mut answers, mut glue) = (self.node_ttl(), Vec::new(), Vec::new());
         let named = servers.into_iter().filter_map(|server| {
             let ip = server.address().parse::<IpAddr>().ok()?;
@@ -313,6 +376,6 @@ impl<'a, R: Rng> Search<'a, R> {
             glue.push(records::address(target.clone(), ttl, ip));
             answers.push(records::name_server(self.domain, ttl, target));
         }
-        self.found(answers, glue)
+        Answer { ordered, ..self.found(answers, glue) }
     }
 }

@@ -12,7 +12,7 @@ use rand::Rng;
 
 use super::{
     Settings,
-    answer::{Answer, answer},
+    answer::{Answer, Basis, Order, answer_in},
     limit::{Envelope, Limit, fit},
     recursor::Asked,
 };
@@ -38,9 +38,19 @@ pub enum Transport {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Send this.
-    Reply(Vec<u8>),
+    Reply(Reply),
     /// Ask the recursors first.
     Wait(Wait),
+}
+
+/// A message, and what one who keeps it has to know.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub message: Vec<u8>,
+    /// What it rests on; none: it is not to be kept.
+    pub basis: Option<Basis>,
+    /// How many things an order was drawn for.
+    pub ordered: usize,
 }
 
 /// What the recursors are to be asked.
@@ -79,19 +89,19 @@ pub fn respond(
     settings: &Settings,
     random: &mut impl Rng,
 ) -> Option<Vec<u8>> {
-    match consider(packet, transport, state, settings, random)? {
-        Step::Reply(message) => Some(message),
+    match consider(packet, transport, state, settings, &mut Order { random, first: None })? {
+        Step::Reply(reply) => Some(reply.message),
         Step::Wait(wait) => wait.give_up(),
     }
 }
 
-/// As [`respond`], but says what the recursors are to be asked.
+/// As [`respond`], with instances in that order; says what the recursors are to be asked.
 pub(super) fn consider(
     packet: &[u8],
     transport: Transport,
     state: &State,
     settings: &Settings,
-    random: &mut impl Rng,
+    order: &mut Order<impl Rng>,
 ) -> Option<Step> {
     let mut decoder = BinDecoder::new(packet);
     let header = Header::read(&mut decoder).ok()?;
@@ -103,15 +113,15 @@ pub(super) fn consider(
     let (compress, mark_cut) = (!settings.disable_compression, settings.enable_truncate);
     let mut envelope = Envelope { metadata, query: None, edns: None, compress, mark_cut };
     if header.metadata.op_code != OpCode::Query {
-        return envelope.refuse(ResponseCode::NotImp).map(Step::Reply);
+        return envelope.refuse(ResponseCode::NotImp).map(Reply::once);
     }
     let Some((query, edns)) = read(&mut decoder, &header) else {
-        return envelope.refuse(ResponseCode::FormErr).map(Step::Reply);
+        return envelope.refuse(ResponseCode::FormErr).map(Reply::once);
     };
     let said = match &edns {
         Some(edns) if edns.version() > 0 => Err(ResponseCode::BADVERS),
         _ if !matches!(query.query_class, DNSClass::IN | DNSClass::ANY) => Err(ResponseCode::Refused),
-        _ => Ok(answer(state, settings, &query.name, query.query_type, random)),
+        _ => Ok(answer_in(state, settings, &query.name, query.query_type, order)),
     };
     let limit = limit(transport, edns.as_ref(), settings);
     envelope.query = Some(query);
@@ -126,15 +136,32 @@ pub(super) fn consider(
                 Some(asked) => {
                     Some(Step::Wait(Wait::Forward(Box::new(Forward { asked, limit: limit.bytes, envelope }))))
                 }
-                None => envelope.refuse(ResponseCode::FormErr).map(Step::Reply),
+                None => envelope.refuse(ResponseCode::FormErr).map(Reply::once),
             }
         }
         Ok(answer) if !answer.outside.is_empty() && envelope.metadata.recursion_available => {
             Some(Step::Wait(Wait::Follow(Box::new(Follow { envelope, answer, limit }))))
         }
-        Ok(answer) => envelope.send(&answer, limit).map(Step::Reply),
-        Err(code) => envelope.refuse(code).map(Step::Reply),
+        Ok(answer) => {
+            let message = envelope.send(&answer, limit)?;
+            let is_certain = matches!(answer.code, ResponseCode::NoError | ResponseCode::NXDomain);
+            let basis = (is_certain && code(&message) == u16::from(answer.code)).then_some(answer.basis);
+            Some(Step::Reply(Reply { message, basis, ordered: answer.ordered }))
+        }
+        Err(code) => envelope.refuse(code).map(Reply::once),
     }
+}
+
+impl Reply {
+    /// A message that is not to be kept.
+    fn once(message: Vec<u8>) -> Step {
+        Step::Reply(Self { message, basis: None, ordered: 0 })
+    }
+}
+
+/// The response code in a message's header (RFC 1035, section 4.1.1).
+fn code(message: &[u8]) -> u16 {
+    message.get(3).map_or(0, |flags| u16::from(flags & 0x0f))
 }
 
 impl Wait {

@@ -2,9 +2,10 @@
 //!
 //! A question is answered from the snapshot a [`Reader`](crate::view::Reader) holds, with no network, lock or await in
 //! between: `question` parses the name, `answer` finds the records (both pure), `records` builds their data, `limit`
-//! makes them fit the client's buffer, `handler` turns packet into packet, `server` owns the sockets.
+//! makes them fit the client's buffer, `handler` turns packet into packet. `ready` keeps the packets of questions by UDP
+//! that come again, `datagrams` is the loop that receives and sends those by the batch, `server` does the rest.
 //!
-//! Messages are read and written by `hickory-proto`; the two socket loops are our own. `hickory-server` starts a task
+//! Messages are read and written by `hickory-proto`; the socket loops are our own. `hickory-server` starts a task
 //! per packet, accepts any number of TCP connections, spins when descriptors run out, allocates by the packet's own
 //! question count before reading it, and logs two lines at info per question.
 //!
@@ -13,9 +14,11 @@
 //! Not here yet: prepared queries and other datacenters (NXDOMAIN).
 
 mod answer;
+mod datagrams;
 mod handler;
 mod limit;
 mod question;
+mod ready;
 mod records;
 mod recursor;
 mod server;
@@ -31,6 +34,7 @@ pub use self::{
     answer::{Answer, answer},
     handler::{Transport, respond},
     question::{Question, Subject},
+    ready::Ready,
     server::{Bound, bind, serve},
 };
 use crate::catalog::Protection;

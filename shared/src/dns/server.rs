@@ -1,15 +1,13 @@
-//! The sockets: one UDP socket read by a few tasks, one TCP listener with a bounded number of connections.
+//! Both protocols at one address, and TCP: a listener with a bounded number of connections. UDP is in `datagrams`.
 //!
-//! A UDP task answers a question before it takes the next, in the same buffer; what recursors have to be asked waits
-//! in a task of its own, also on a TCP connection, whose answers may so come in another order (RFC 7766, section
-//! 6.2.1.1). A connection is closed when it is idle or its client does not read.
+//! What recursors have to be asked waits in a task of its own, so that a connection's answers may come in another order
+//! (RFC 7766, section 6.2.1.1). A connection is closed when it is idle or its client does not read.
 
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
     sync::Arc,
-    thread::available_parallelism,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
@@ -25,6 +23,8 @@ use tokio::{
 
 use super::{
     Error, Settings,
+    answer::Order,
+    datagrams,
     handler::{QUESTION_BYTES, Step, Transport, Wait, consider},
     recursor::Recursors,
 };
@@ -34,8 +34,6 @@ use crate::{
     view::Reader,
 };
 
-/// Tasks that read the UDP socket, at most.
-const MAX_UDP_TASKS: usize = 4;
 /// TCP connections at once; more are closed at once.
 const MAX_CONNECTIONS: usize = 512;
 /// Questions of one connection that wait for recursors at once; with more it is not read on.
@@ -50,7 +48,7 @@ const PORT_ATTEMPTS: usize = 16;
 /// The sockets, bound, before anything is answered.
 #[derive(Debug)]
 pub struct Bound {
-    udp: UdpSocket,
+    udp: Vec<UdpSocket>,
     tcp: TcpListener,
     address: SocketAddr,
 }
@@ -82,7 +80,7 @@ async fn bind_both(address: SocketAddr) -> Result<Bound, Error> {
     let failed = |address, protocol| move |reason| Error::Bind { address, protocol, reason };
     let tcp = TcpListener::bind(address).await.map_err(failed(address, "TCP"))?;
     let address = tcp.local_addr().map_err(failed(address, "TCP"))?;
-    let udp = UdpSocket::bind(address).await.map_err(failed(address, "UDP"))?;
+    let udp = datagrams::bind(address).map_err(failed(address, "UDP"))?;
     Ok(Bound { udp, tcp, address })
 }
 
@@ -94,16 +92,18 @@ pub fn serve(sockets: Vec<Bound>, settings: Settings, reader: Reader, tasks: &Ta
         responder.serve(bound, tasks);
     }
 }
+
+/// What the loops of all sockets share.
 #[derive(Clone)]
-struct Responder {
-    settings: Arc<Settings>,
-    reader: Reader,
+pub(super) struct Responder {
+    pub settings: Arc<Settings>,
+    pub reader: Reader,
     recursors: Option<Arc<Recursors>>,
-    tasks: Tasks,
+    pub tasks: Tasks,
 }
 
 /// A question that waits for recursors.
-struct Later {
+pub(super) struct Later {
     recursors: Arc<Recursors>,
     wait: Wait,
     transport: Transport,
@@ -112,7 +112,7 @@ struct Later {
 
 impl Later {
     /// The message, in its time.
-    async fn reply(self) -> Option<Vec<u8>> {
+    pub async fn reply(self) -> Option<Vec<u8>> {
         let Self { recursors, wait, transport, timer } = self;
         let reply = Self::ask(&recursors, wait, transport).await;
         drop(timer);
@@ -141,7 +141,7 @@ impl Later {
 }
 
 /// What a client gets.
-enum Outcome {
+pub(super) enum Outcome {
     /// This, or nothing.
     Now(Option<Vec<u8>>),
     /// What the recursors are asked for first.
@@ -151,14 +151,8 @@ enum Outcome {
 impl Responder {
     fn serve(&self, bound: Bound, tasks: &Tasks) {
         let Bound { udp, tcp, address } = bound;
-        let udp = Arc::new(udp);
-        for _ in 0..available_parallelism().map_or(1, usize::from).min(MAX_UDP_TASKS) {
-            let (udp, responder, stopping) = (udp.clone(), self.clone(), tasks.stopping());
-            tasks.spawn("DNS by UDP", async move {
-                let ended = stopping.run_until_cancelled(responder.datagrams(&udp)).await;
-                let Some(Err(reason)) = ended else { return Ok(()) };
-                Err(Error::Socket { address, protocol: "UDP", reason })
-            });
+        for socket in udp {
+            datagrams::serve(socket, address, self, tasks);
         }
         let (responder, stopping) = (self.clone(), tasks.stopping());
         tasks.spawn("DNS by TCP", async move {
@@ -168,18 +162,21 @@ impl Responder {
     }
 
     fn respond(&self, packet: &[u8], transport: Transport) -> Outcome {
-        let outcome = self.decide(packet, transport, DNS_SECONDS.time());
+        let (began, mut order) = (Instant::now(), Order { random: rand::rng(), first: None });
+        let step = consider(packet, transport, &self.reader.load(), &self.settings, &mut order);
+        let outcome = self.go_on(step, transport);
         if let Outcome::Now(answer) = &outcome {
+            DNS_SECONDS.observe(began.elapsed());
             count_dns(answer.as_deref());
         }
         outcome
     }
 
-    fn decide(&self, packet: &[u8], transport: Transport, timer: Timer) -> Outcome {
-        let step = consider(packet, transport, &self.reader.load(), &self.settings, &mut rand::rng());
+    /// What a client gets after the first step; what it gets later is counted then.
+    pub fn go_on(&self, step: Option<Step>, transport: Transport) -> Outcome {
         let wait = match step {
             None => return Outcome::Now(None),
-            Some(Step::Reply(message)) => return Outcome::Now(Some(message)),
+            Some(Step::Reply(reply)) => return Outcome::Now(Some(reply.message)),
             Some(Step::Wait(wait)) => wait,
         };
         let Some(recursors) = &self.recursors else { return Outcome::Now(wait.give_up()) };
@@ -188,33 +185,7 @@ impl Responder {
         {
             return Outcome::Now(Some(kept.reply(&forward.asked, forward.limit)));
         }
-        Outcome::Later(Later { recursors: recursors.clone(), wait, transport, timer })
-    }
-
-    async fn datagrams(&self, socket: &Arc<UdpSocket>) -> io::Result<()> {
-        let mut buffer = vec![0; usize::from(QUESTION_BYTES)];
-        loop {
-            let (length, client) = match socket.recv_from(&mut buffer).await {
-                Ok(received) => received,
-                // What became of an earlier answer, on systems that report it here.
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused) => {
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            match self.respond(&buffer[..length], Transport::Udp) {
-                Outcome::Now(None) => {}
-                Outcome::Now(Some(answer)) => send(socket, &answer, client).await,
-                Outcome::Later(later) => {
-                    let (socket, stopping) = (socket.clone(), self.tasks.stopping());
-                    self.tasks.spawn_short(async move {
-                        if let Some(Some(answer)) = stopping.run_until_cancelled(later.reply()).await {
-                            send(&socket, &answer, client).await;
-                        }
-                    });
-                }
-            }
-        }
+        Outcome::Later(Later { recursors: recursors.clone(), wait, transport, timer: DNS_SECONDS.time() })
     }
 
     async fn connections(&self, listener: &TcpListener) {
@@ -270,12 +241,6 @@ impl Responder {
                 }
             }
         }
-    }
-}
-
-async fn send(socket: &UdpSocket, answer: &[u8], client: SocketAddr) {
-    if let Err(error) = socket.send_to(answer, client).await {
-        tracing::debug!(%client, %error, "DNS: an answer could not be sent");
     }
 }
 

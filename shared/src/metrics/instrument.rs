@@ -35,8 +35,13 @@ impl<const N: usize> Counter<N> {
 
     /// Counts one event of that kind, an index of the label's values; one that is out of range counts as the last.
     pub fn count(&self, kind: usize) {
+        self.add(kind, 1);
+    }
+
+    /// Counts so many events of that kind.
+    pub fn add(&self, kind: usize, events: u64) {
         if let Some(count) = self.counts.get(kind.min(N.saturating_sub(1))) {
-            count.fetch_add(1, Relaxed);
+            count.fetch_add(events, Relaxed);
         }
     }
 
@@ -125,13 +130,21 @@ impl Histogram {
 
     /// Counts one measurement.
     pub fn observe(&self, took: Duration) {
+        self.observe_many(took, 1);
+    }
+
+    /// Counts so many measurements, each of so long.
+    pub fn observe_many(&self, took: Duration, times: u32) {
+        if times == 0 {
+            return;
+        }
         let seconds = took.as_secs_f64();
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.buckets[BOUNDS.partition_point(|bound| *bound < seconds)].fetch_add(1, Relaxed);
-        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        self.buckets[BOUNDS.partition_point(|bound| *bound < seconds)].fetch_add(u64::from(times), Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds.saturating_mul(u64::from(times)), Relaxed);
         self.min.fetch_min(nanoseconds, Relaxed);
         self.max.fetch_max(nanoseconds, Relaxed);
-        let more = |bits| Some((f64::from_bits(bits) + seconds * seconds).to_bits());
+        let more = |bits| Some((f64::from_bits(bits) + seconds * seconds * f64::from(times)).to_bits());
         // It always has a next value, so it never fails.
         let _ = self.squares.fetch_update(Relaxed, Relaxed, more);
     }
@@ -193,9 +206,9 @@ mod tests {
         let counter = Counter::labelled("c_total", "Help.", "kind", ["a", "b"]);
         counter.count(0);
         counter.count(1);
-        counter.count(99);
+        counter.add(99, 2);
         let values: Vec<_> = counter.read().into_iter().map(|series| series.reading).collect();
-        assert_eq!(values, [Reading::Counter(1.0), Reading::Counter(2.0)]);
+        assert_eq!(values, [Reading::Counter(1.0), Reading::Counter(3.0)]);
     }
 
     #[test]
@@ -212,13 +225,13 @@ mod tests {
         let histogram = Histogram::new("h_seconds", "Help.");
         let Reading::Histogram(none) = histogram.read().reading else { panic!() };
         assert_eq!((none.count, none.min, none.max), (0, 0.0, 0.0));
-        for ms in [1, 2, 20_000] {
-            histogram.observe(Duration::from_millis(ms));
-        }
+        histogram.observe(Duration::from_secs(20));
+        histogram.observe_many(Duration::from_millis(1), 2);
+        histogram.observe_many(Duration::from_secs(100), 0);
         let Reading::Histogram(all) = histogram.read().reading else { panic!() };
         assert_eq!((all.count, all.min, all.max), (3, 0.001, 20.0));
         let at_most = |bound| all.at_most.iter().find(|(b, _)| *b == bound).map(|(_, count)| *count);
-        assert_eq!([at_most(0.000_5), at_most(0.001), at_most(0.002_5), at_most(10.0)], [0, 1, 2, 2].map(Some));
-        assert!((all.sum - 20.003).abs() < 1e-9 && (all.squares - 400.000_005).abs() < 1e-6);
+        assert_eq!([at_most(0.000_5), at_most(0.001), at_most(0.002_5), at_most(10.0)], [0, 2, 2, 2].map(Some));
+        assert!((all.sum - 20.002).abs() < 1e-9 && (all.squares - 400.000_002).abs() < 1e-6);
     }
 }

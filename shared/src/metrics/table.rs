@@ -1,7 +1,11 @@
 //! Every instrument there is. What the registry and the pool can be asked for at any time (members, services, the
 //! index) is not counted here but read where the metrics are asked for; its names are here all the same.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    mem,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::{
     instrument::{Counter, Gauge, Histogram},
@@ -92,12 +96,41 @@ pub fn set_leaderless(leaderless: bool) {
 
 /// Counts a DNS answer by its packet; `None`: there was none.
 pub fn count_dns(answer: Option<&[u8]>) {
-    let code = answer.map_or(DNS_OUTCOMES.len() - 1, |packet| {
-        packet.get(3).map_or(0, |flags| usize::from(flags & 0x0f)).min(DNS_OUTCOMES.len() - 2)
-    });
-    DNS_QUESTIONS.count(code);
+    DNS_QUESTIONS.count(dns_outcome(answer));
     if LEADERLESS.load(Relaxed) && answer.is_some() {
         LEADERLESS_ANSWERS.count(1);
+    }
+}
+
+fn dns_outcome(answer: Option<&[u8]>) -> usize {
+    answer.map_or(DNS_OUTCOMES.len() - 1, |packet| {
+        packet.get(3).map_or(0, |flags| usize::from(flags & 0x0f)).min(DNS_OUTCOMES.len() - 2)
+    })
+}
+
+/// DNS answers that are counted together: a few atomic operations for all of them.
+#[derive(Debug, Default)]
+pub struct DnsTally {
+    outcomes: [u32; DNS_OUTCOMES.len()],
+}
+
+impl DnsTally {
+    /// As [`count_dns`], once the tally is added up.
+    pub fn count(&mut self, answer: Option<&[u8]>) {
+        self.outcomes[dns_outcome(answer)] += 1;
+    }
+
+    /// Counts them, as answers that took so long each, and begins anew.
+    pub fn add_up(&mut self, took: Duration) {
+        let outcomes = mem::take(&mut self.outcomes);
+        for (outcome, times) in outcomes.iter().enumerate().filter(|(_, times)| **times > 0) {
+            DNS_QUESTIONS.add(outcome, u64::from(*times));
+        }
+        DNS_SECONDS.observe_many(took, outcomes.iter().sum());
+        if LEADERLESS.load(Relaxed) {
+            let [answered @ .., _unanswered] = outcomes;
+            LEADERLESS_ANSWERS.add(1, answered.into_iter().map(u64::from).sum());
+        }
     }
 }
 

@@ -53,6 +53,78 @@ async fn udp_and_tcp_answer_until_shutdown_frees_the_port() {
     assert_eq!(bind(address).await.unwrap().address(), address);
 }
 
+/// Questions at once, by one client: the answers, as they come.
+async fn by_udp(client: &UdpSocket, questions: &[Message]) -> Vec<Message> {
+    for question in questions {
+        client.send(&question.to_vec().unwrap()).await.unwrap();
+    }
+    let mut answers = Vec::new();
+    let mut buffer = [0; 4096];
+    for _ in questions {
+        let length = timeout(DEADLINE, client.recv(&mut buffer)).await.unwrap().unwrap();
+        answers.push(Message::from_vec(&buffer[..length]).unwrap());
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_is_answered_number_by_number_and_a_change_is_seen_at_once() {
+    let mut catalog = Catalog { state: many(2) };
+    let (mut writer, reader) = view::new();
+    writer.replace(catalog.state.clone());
+    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (address, tasks) = (bound.address(), Tasks::new());
+    serve(vec![bound], Settings::default(), reader, &tasks);
+    for client in 0..8_u16 {
+        let client_socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client_socket.connect(address).await.unwrap();
+        for round in 0..8_u32 {
+            let questions: Vec<Message> = (0..40_u16)
+                .map(|number| {
+                    let mut message = question("web.service.consul.", RecordType::A);
+                    message.metadata.id = client * 40 + number;
+                    with_edns(message, 1232)
+                })
+                .collect();
+            let answers = by_udp(&client_socket, &questions).await;
+            let mut numbers: Vec<u16> = answers.iter().map(|answer| answer.metadata.id).collect();
+            numbers.sort_unstable();
+            assert!(numbers.into_iter().eq(questions.iter().map(|question| question.metadata.id)));
+            let expected = catalog.state.instances("web").count();
+            assert!(answers.iter().all(|answer| answer.answers.len() == expected), "round {round}: stale");
+
+            let name = format!("more-{client}-{round}");
+            catalog.instance(&name, &format!("10.9.{client}.{round}"), "web", Status::Passing);
+            writer.replace(catalog.state.clone());
+        }
+    }
+    assert!(tasks.shutdown(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn at_a_wildcard_each_is_answered_from_the_address_asked() {
+    let bound = bind("0.0.0.0:0".parse().unwrap()).await.unwrap();
+    let (port, tasks) = (bound.address().port(), Tasks::new());
+    let (mut writer, reader) = view::new();
+    writer.replace(many(1));
+    serve(vec![bound], Settings::default(), reader, &tasks);
+    for asked in ["127.0.0.1", "127.0.0.2"] {
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.connect((asked, port)).await.unwrap();
+        let questions = vec![question("web.service.consul.", RecordType::A); 5];
+        assert!(by_udp(&client, &questions).await.iter().all(|answer| answer.answers.len() == 1));
+    }
+    assert!(tasks.shutdown(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn a_port_that_another_shares_is_not_shared() {
+    let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    rustix::net::sockopt::set_socket_reuseport(&other, true).unwrap();
+    let error = bind(other.local_addr().unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("(UDP)"), "{error}");
+}
+
 #[tokio::test]
 async fn a_connection_that_sends_nonsense_is_closed() {
     let (address, _tasks) = started(many(1)).await;
