@@ -3,7 +3,8 @@
 //! - [`binary`] builds the binaries once per test process and says where they are;
 //! - [`turn`] lets one heavy test run at a time, across threads and test programs;
 //! - [`ports`] finds free ports, [`process`] owns one child, [`agent`] one `lictor agent`, [`cluster`] many;
-//! - [`upstream`] is the DNS server that an agent asks for names of the world;
+//! - [`upstream`] is the DNS server that an agent asks for names of the world, [`web`] a service, [`installed`] finds
+//!   programs of the operating system;
 //! - [`http`] and [`dns`] ask them, [`wait`] waits for a condition with a deadline;
 //! - [`conformance`] replays recorded conversations and compares the answers.
 //!
@@ -20,8 +21,10 @@ pub mod cluster;
 pub mod conformance;
 pub mod dns;
 pub mod http;
+pub mod installed;
 pub mod ports;
 pub mod process;
 pub mod turn;
 pub mod upstream;
 pub mod wait;
+pub mod web;
