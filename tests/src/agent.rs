@@ -61,6 +61,14 @@ impl Agent {
         agent
     }
 
+    /// An agent that its files tell everything, its ports too: nothing but a `-config-dir` is on its command line.
+    #[must_use]
+    pub fn of_files(name: &str) -> Self {
+        let mut agent = Self::new(name);
+        agent.arguments.truncate(1);
+        agent.with_config_directory()
+    }
+
     fn new(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("lictor-test-").tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("a temporary directory: {error}"));

@@ -27,6 +27,8 @@ pub struct ServiceDefinition {
     pub service: Service,
     /// Its checks; their IDs and names are filled in.
     pub checks: Vec<CheckRegistration>,
+    /// The file it is written in; empty: none.
+    pub file: SmolStr,
 }
 
 /// A check of the node or of one of its services.
@@ -46,6 +48,8 @@ pub struct CheckRegistration {
     pub definition: CheckDefinition,
     /// Whether it was written inside its service. Consul shows no interval and timeout of zero for those.
     pub nested: bool,
+    /// The file it is written in; empty: none.
+    pub file: SmolStr,
 }
 
 impl ServiceDefinition {
@@ -101,7 +105,7 @@ impl ServiceDefinition {
         }
         let checks: Vec<CheckRegistration> = checks.into_iter().map(|check| check.registration).collect();
         refuse_repeated_ids(&checks)?;
-        Ok(Self { service, checks })
+        Ok(Self { service, checks, file: SmolStr::default() })
     }
 }
 
@@ -283,6 +287,7 @@ fn read_check(fields: &mut Fields<'_>) -> Result<ReadCheck, DefinitionError> {
         status: Status::parse(&status),
         definition: check_definition(fields)?,
         nested: false,
+        file: SmolStr::default(),
     };
     Ok(ReadCheck { registration, status })
 }

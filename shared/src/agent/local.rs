@@ -431,7 +431,7 @@ impl Local {
             service_keys.contains(key) || self.services.get(key).is_some_and(|old| old.origin != Origin::File)
         };
         if let Some(check) = checks.iter().find(|c| !c.service_id.is_empty() && !stays(&c.service_id.key())) {
-            return Err(AgentError::UnknownService(check.service_id.clone()));
+            return Err(AgentError::UnknownService(check.service_id.clone()).of(check));
         }
         let nested = services.iter().flat_map(|definition| &definition.checks);
         let check_keys: BTreeSet<Key> = nested.chain(checks).map(|check| check.id.key()).collect();

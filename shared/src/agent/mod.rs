@@ -104,6 +104,16 @@ pub enum AgentError {
     /// A kind of check that cannot be run here, with its name and what to do.
     #[error("{0}")]
     Unsupported(String),
+    /// What is wrong with a check that is written in a file.
+    #[error("{file}: check {name:?}: {error}")]
+    InFile {
+        /// Which.
+        file: SmolStr,
+        /// The check's name.
+        name: SmolStr,
+        /// What is wrong with it.
+        error: Box<AgentError>,
+    },
     /// The table is full.
     #[error("This agent has {0} services or checks already, which is the limit: deregister some first")]
     TooMany(usize),
@@ -113,6 +123,14 @@ pub enum AgentError {
     /// The servers cannot be asked, and enough waits for them.
     #[error("No cluster leader, and changes of {0} services wait for one already: try again when there is one")]
     TooManyUnsent(usize),
+}
+
+impl AgentError {
+    /// Names the check, and its file, where it is written in one.
+    fn of(self, check: &CheckRegistration) -> Self {
+        let (file, name) = (check.file.clone(), check.name.clone());
+        if file.is_empty() { self } else { Self::InFile { file, name, error: Box::new(self) } }
+    }
 }
 
 /// This host's agent. Cheap to clone; all clones are the same agent.
@@ -329,7 +347,7 @@ impl Agent {
         let scripts = self.inner.script_checks;
         checks.into_iter().try_for_each(|check| match check::kind(&check.definition, origin, scripts) {
             Ok(_) => Ok(()),
-            Err(reason) => Err(AgentError::Unsupported(reason)),
+            Err(reason) => Err(AgentError::Unsupported(reason).of(check)),
         })
     }
 

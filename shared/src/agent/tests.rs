@@ -536,6 +536,10 @@ async fn files_replace_what_earlier_files_registered_and_nothing_else() {
 
     let orphan = check(&json!({"Name": "x", "ServiceID": "b", "TTL": "1h"}));
     assert_eq!(agent.load_files(std::slice::from_ref(&a), &[orphan]), Err(AgentError::UnknownService("b".into())));
+    let written =
+        CheckRegistration { file: "a.json".into(), ..check(&json!({"Name": "x", "ServiceID": "b", "TTL": "1h"})) };
+    let refused = agent.load_files(std::slice::from_ref(&a), &[written]).unwrap_err().to_string();
+    assert_eq!(refused, "a.json: check \"x\": ServiceID \"b\" does not exist");
     let script = check(&json!({"Name": "x", "Args": ["true"], "Interval": "1s"}));
     let refused = agent.load_files(&[], &[script]).unwrap_err().to_string();
     assert!(refused.contains("Scripts are disabled"), "{refused}");

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use super::{decode::decode, error::ConfigError, hcl, partial::Partial};
 
@@ -50,7 +51,9 @@ pub fn read(path: &Path, format: Option<Format>) -> Result<Vec<Partial>, ConfigE
         return Ok(vec![read_file(path, format)?]);
     }
     let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(unreadable)?;
-    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    // What cannot be looked at stays, to be named: what it defines must not vanish without a word.
+    let may_be_file = |path: &PathBuf| fs::metadata(path).map_or(true, |metadata| metadata.is_file());
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(may_be_file).collect();
     files.sort();
     // Files with another ending lie beside them for other programs.
     let ours = files.iter().filter_map(|file| Some((file, format.or(Format::of_file(file))?)));
@@ -84,5 +87,10 @@ fn settings(path: &Path, format: Format, text: &str) -> Result<Partial, ConfigEr
     if !value.is_object() {
         return Err(wrong("expected an object of settings, such as {\"node_name\": \"n1\"}".into()));
     }
-    decode(&value).map_err(|error| wrong(error.explain()))
+    let mut partial = decode(&value).map_err(|error| wrong(error.explain()))?;
+    let name: SmolStr = path.to_string_lossy().into();
+    let nested = partial.services.iter_mut().flat_map(|definition| &mut definition.checks);
+    nested.chain(&mut partial.checks).for_each(|check| check.file = name.clone());
+    partial.services.iter_mut().for_each(|definition| definition.file = name.clone());
+    Ok(partial)
 }

@@ -9,6 +9,7 @@
 mod address;
 mod arguments;
 mod decode;
+mod definitions;
 mod error;
 mod file;
 mod flags;
@@ -196,6 +197,7 @@ impl Config {
         for fragment in flags.fragments() {
             merged = merged.then(file::read_text("-hcl", fragment)?);
         }
+        definitions::refuse_repeated_ids(&merged)?;
         resolve::resolve(merged.then(host.partial()?).then(flags.partial()?), host)
     }
 

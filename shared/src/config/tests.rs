@@ -164,6 +164,34 @@ fn files_that_are_wrong_are_named_with_the_key() {
 }
 
 #[test]
+fn an_id_stands_for_one_thing_in_all_files() {
+    let web = r#"{"service": {"name": "web", "check": {"id": "beat", "ttl": "1s"}}}"#;
+    for (second, expected) in [
+        (r#"{"service": {"name": "other", "id": "web"}}"#, Some("b.json: service \"web\"")),
+        (r#"{"check": {"name": "other", "id": "beat", "ttl": "1s"}}"#, Some("b.json: check \"beat\"")),
+        (r#"{"services": [{"name": "x"}, {"name": "x"}]}"#, Some("already that of a service in this file")),
+        (r#"{"service": {"name": "web", "id": "web-2", "check": {"ttl": "1s"}}}"#, None),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.json"), web).unwrap();
+        fs::write(dir.path().join("b.json"), second).unwrap();
+        let error = load(&["-dev", &format!("-config-dir={}", dir.path().display())]).err();
+        assert_eq!(error.is_some(), expected.is_some(), "{error:?}");
+        assert!(error.is_none_or(|error| expected.is_some_and(|words| error.contains(words))), "{second}");
+    }
+}
+
+#[test]
+fn a_link_to_nothing_is_named_where_its_ending_is_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || load(&["-dev", &format!("-config-dir={}", dir.path().display())]);
+    for (name, is_ours) in [("notes.txt", false), ("web.json", true)] {
+        std::os::unix::fs::symlink("/nowhere/at/all", dir.path().join(name)).unwrap();
+        assert_eq!(start().err().map(|error| error.contains("web.json: cannot be read")), is_ours.then_some(true));
+    }
+}
+
+#[test]
 fn the_http_interface() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.json");

@@ -1,0 +1,153 @@
+//! Checks inside containers, against the real Docker Engine where one answers: elsewhere the test says so and ends.
+//!
+//! Its image is made of one static program, so that nothing is fetched; image and containers are removed at the end.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{self, Command, Output},
+    time::Duration,
+};
+
+use lictor_tests::{agent::Agent, wait};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longest time until a check that runs every 200 ms has told, with an engine on a busy machine.
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
+
+/// What runs in the container, by its first argument: waits for its end, or says something and exits with a code.
+const PROGRAM: &str = r#"
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments[1].as_str() {
+        "wait" => loop { std::thread::sleep(std::time::Duration::from_secs(3600)) },
+        "much" => print!("{}the end", "many words\n".repeat(20_000)),
+        code => {
+            println!("out {code}");
+            eprintln!("err {code}");
+            std::process::exit(code.parse().unwrap())
+        }
+    }
+}
+"#;
+
+/// An image with the program and what was made of it.
+struct Docker {
+    name: String,
+}
+
+impl Docker {
+    /// None where no engine answers.
+    fn prepared(directory: &Path) -> Option<Self> {
+        let version = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
+        match version {
+            Ok(said) if said.status.success() => {
+                eprintln!("Docker Engine {}", String::from_utf8_lossy(&said.stdout).trim());
+            }
+            Ok(said) => {
+                eprintln!("not tested: no Docker Engine answers: {}", String::from_utf8_lossy(&said.stderr).trim());
+                return None;
+            }
+            Err(error) => {
+                eprintln!("not tested: there is no `docker` here: {error}");
+                return None;
+            }
+        }
+        fs::write(directory.join("program.rs"), PROGRAM).unwrap();
+        let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let mut build = Command::new(rustc);
+        build.current_dir(directory).args(["--edition=2024", "-Ctarget-feature=+crt-static", "program.rs"]);
+        succeeded(&mut build);
+        succeeded(Command::new("tar").current_dir(directory).args(["-cf", "image.tar", "program"]));
+        let docker = Self { name: format!("lictor-test-{}", process::id()) };
+        docker.run(&["import", &directory.join("image.tar").display().to_string(), &docker.name]);
+        Some(docker)
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = succeeded(Command::new("docker").args(arguments));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn start_container(&self) -> String {
+        self.run(&["run", "-d", "--network=none", "--name", &self.name, &self.name, "/program", "wait"])
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        for arguments in [["rm", "-f", &self.name], ["rmi", "-f", &self.name]] {
+            let removed = Command::new("docker").args(arguments).output();
+            if !removed.is_ok_and(|removed| removed.status.success()) {
+                eprintln!("not removed: docker {}", arguments.join(" "));
+            }
+        }
+    }
+}
+
+fn succeeded(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Waits until the check has this status, and all of `words` in its output.
+fn wait_for(agent: &Agent, check: &str, status: &str, words: &[&str]) -> String {
+    wait::until(&format!("{check} is {status} and says {words:?}"), CHECK_LIMIT, || {
+        let checks = agent.http().json("/v1/agent/checks")?;
+        let (found, output) = (&checks[check]["Status"], checks[check]["Output"].as_str().unwrap_or_default());
+        let as_wanted = found == status && words.iter().all(|word| output.contains(word));
+        wait::ensure(as_wanted, || format!("{found}: {}", output.chars().take(300).collect::<String>()))?;
+        Ok::<_, String>(output.to_owned())
+    })
+}
+
+#[test]
+fn checks_inside_a_container() {
+    let directory = TempDir::new().unwrap();
+    let Some(docker) = Docker::prepared(directory.path()) else { return };
+    let id = docker.start_container();
+    let agent = Agent::dev("node-a").argument("-enable-script-checks").started();
+    let register = |check: &str, container: &str, command: &[&str]| {
+        let body = json!({"ID": check, "Name": check, "DockerContainerID": container, "Args": command,
+            "Interval": "200ms", "Timeout": "2s"});
+        agent.http().put("/v1/agent/check/register", &body).unwrap();
+    };
+    register("passes", &docker.name, &["/program", "0"]);
+    register("by-id", &id, &["/program", "0"]);
+    register("warns", &docker.name, &["/program", "1"]);
+    register("fails", &docker.name, &["/program", "7"]);
+    register("says-much", &docker.name, &["/program", "much"]);
+    register("hangs", &docker.name, &["/program", "wait"]);
+    register("no-program", &docker.name, &["/no/such/program"]);
+    register("no-container", "lictor-test-nobody", &["/program", "0"]);
+
+    wait_for(&agent, "passes", "passing", &["out 0\n", "err 0\n"]);
+    wait_for(&agent, "by-id", "passing", &["out 0\n"]);
+    wait_for(&agent, "warns", "warning", &["out 1\n", "err 1\n"]);
+    wait_for(&agent, "fails", "critical", &["out 7\n"]);
+    let much = wait_for(&agent, "says-much", "passing", &["the end"]);
+    assert!(much.len() < 5_000, "{} bytes of output", much.len());
+    wait_for(&agent, "hangs", "critical", &["no answer within 2s"]);
+    agent.http().put("/v1/agent/check/deregister/hangs", &Value::Null).unwrap();
+    wait_for(&agent, "no-program", "critical", &["/no/such/program"]);
+    wait_for(&agent, "no-container", "critical", &["404", "No such container: lictor-test-nobody"]);
+
+    docker.run(&["pause", &docker.name]);
+    wait_for(&agent, "passes", "critical", &["409", "is paused"]);
+    docker.run(&["unpause", &docker.name]);
+    wait_for(&agent, "passes", "passing", &["out 0\n"]);
+    docker.run(&["stop", "--time=0", &docker.name]);
+    wait_for(&agent, "passes", "critical", &["409", "is not running"]);
+    docker.run(&["start", &docker.name]);
+    wait_for(&agent, "passes", "passing", &["out 0\n"]);
+    // A new container of the same name.
+    docker.run(&["rm", "-f", &docker.name]);
+    wait_for(&agent, "passes", "critical", &["404", "No such container"]);
+    docker.start_container();
+    wait_for(&agent, "passes", "passing", &["out 0\n"]);
+    wait_for(&agent, "by-id", "critical", &["404"]);
+}
