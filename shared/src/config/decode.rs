@@ -68,6 +68,8 @@ fn addresses(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Defin
     partial.advertise_addr = some_text(fields, "advertiseaddr")?;
     partial.client_addr = some_text(fields, "clientaddr")?;
     partial.serf_lan_addr = some_text(fields, "serflan")?;
+    partial.serf_wan_addr = some_text(fields, "serfwan")?;
+    partial.translate_wan_addrs = fields.optional_flag("translatewanaddrs")?;
     partial.tagged_addresses = fields.map("taggedaddresses")?;
     for (key, network) in [
         ("advertiseaddrwan", "wan"),
@@ -107,6 +109,10 @@ fn joining(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definit
     partial.retry_join = texts(fields.texts("retryjoin")?);
     partial.retry_interval = fields.optional_duration("retryinterval")?;
     partial.retry_max = fields.number("retrymax")?;
+    partial.start_join_wan = texts(fields.texts("startjoinwan")?);
+    partial.retry_join_wan = texts(fields.texts("retryjoinwan")?);
+    partial.retry_interval_wan = fields.optional_duration("retryintervalwan")?;
+    partial.retry_max_wan = fields.number("retrymaxwan")?;
     Ok(())
 }
 

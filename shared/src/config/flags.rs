@@ -54,6 +54,9 @@ pub struct AgentFlags {
     /// The address for LAN gossip, where it is not -bind
     #[arg(long, value_name = "IP")]
     serf_lan_bind: Option<SmolStr>,
+    /// The address for WAN gossip, where it is not -bind
+    #[arg(long, value_name = "IP")]
+    serf_wan_bind: Option<SmolStr>,
     /// The address that others are told [default: the bind address, or the only private one]
     #[arg(long, value_name = "IP")]
     advertise: Option<SmolStr>,
@@ -75,6 +78,18 @@ pub struct AgentFlags {
     /// Tries to join before giving up; 0: never [default: 0]
     #[arg(long, value_name = "N")]
     retry_max: Option<u32>,
+    /// A server of another datacenter to join at the start, or fail; may be given several times (servers)
+    #[arg(long, value_name = "HOST[:PORT]", action = ArgAction::Append)]
+    join_wan: Vec<String>,
+    /// A server of another datacenter to join as soon as it answers; may be given several times (servers)
+    #[arg(long, value_name = "HOST[:PORT]", action = ArgAction::Append)]
+    retry_join_wan: Vec<String>,
+    /// The longest pause between two tries to join another datacenter [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    retry_interval_wan: Option<String>,
+    /// Tries to join another datacenter before giving up; 0: never [default: 0]
+    #[arg(long, value_name = "N")]
+    retry_max_wan: Option<u32>,
     /// The port for HTTP; -1: off [default: 8500]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     http_port: Option<i32>,
@@ -170,12 +185,6 @@ pub struct AgentFlags {
     grpc_tls_port: Option<i32>,
     /// Accepted for Consul's sake
     #[arg(long, value_name = "TIME", hide = true)]
-    retry_interval_wan: Option<String>,
-    /// Accepted for Consul's sake
-    #[arg(long, value_name = "N", hide = true)]
-    retry_max_wan: Option<String>,
-    /// Accepted for Consul's sake
-    #[arg(long, value_name = "TIME", hide = true)]
     default_query_time: Option<String>,
     /// Accepted for Consul's sake
     #[arg(long, value_name = "TIME", hide = true)]
@@ -184,20 +193,11 @@ pub struct AgentFlags {
     #[arg(long, value_name = "NAME", hide = true)]
     segment: Option<String>,
     /// Accepted for Consul's sake
-    #[arg(long, value_name = "IP", hide = true)]
-    serf_wan_bind: Option<String>,
-    /// Accepted for Consul's sake
     #[arg(long, value_name = "DIR", hide = true)]
     ui_dir: Option<String>,
     /// Accepted for Consul's sake
     #[arg(long, value_name = "PATH", hide = true)]
     ui_content_path: Option<String>,
-    /// Accepted for Consul's sake
-    #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
-    join_wan: Vec<String>,
-    /// Accepted for Consul's sake
-    #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
-    retry_join_wan: Vec<String>,
     /// Accepted for Consul's sake
     #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
     primary_gateway: Vec<String>,
@@ -275,6 +275,7 @@ impl AgentFlags {
             data_dir: self.data_dir.clone(),
             bind_addr: self.bind.clone(),
             serf_lan_addr: self.serf_lan_bind.clone(),
+            serf_wan_addr: self.serf_wan_bind.clone(),
             advertise_addr: self.advertise.clone(),
             tagged_addresses: self.advertise_wan.iter().map(|address| ("wan".into(), address.clone())).collect(),
             client_addr: self.client.clone(),
@@ -282,6 +283,10 @@ impl AgentFlags {
             retry_join: self.retry_join.clone(),
             retry_interval: time("-retry-interval", self.retry_interval.as_ref())?,
             retry_max: self.retry_max,
+            start_join_wan: self.join_wan.clone(),
+            retry_join_wan: self.retry_join_wan.clone(),
+            retry_interval_wan: time("-retry-interval-wan", self.retry_interval_wan.as_ref())?,
+            retry_max_wan: self.retry_max_wan,
             http_port: self.http_port,
             dns_port: self.dns_port,
             server_port: self.server_port,
@@ -317,19 +322,14 @@ impl AgentFlags {
             (self.auto_reload_config.is_some(), "-auto-reload-config"),
             (self.protocol.is_some(), "-protocol"),
             (self.raft_protocol.is_some(), "-raft-protocol"),
-            (self.retry_interval_wan.is_some(), "-retry-interval-wan"),
-            (self.retry_max_wan.is_some(), "-retry-max-wan"),
             (self.default_query_time.is_some(), "-default-query-time"),
             (self.max_query_time.is_some(), "-max-query-time"),
             (self.segment.is_some(), "-segment"),
-            (self.serf_wan_bind.is_some(), "-serf-wan-bind"),
             (self.ui_dir.is_some(), "-ui-dir"),
             (self.ui_content_path.is_some(), "-ui-content-path"),
             (self.https_port.is_some_and(|port| port > 0), "-https-port"),
             (self.grpc_port.is_some_and(|port| port > 0), "-grpc-port"),
             (self.grpc_tls_port.is_some_and(|port| port > 0), "-grpc-tls-port"),
-            (!self.join_wan.is_empty(), "-join-wan"),
-            (!self.retry_join_wan.is_empty(), "-retry-join-wan"),
             (!self.primary_gateway.is_empty(), "-primary-gateway"),
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag)

@@ -1,9 +1,14 @@
 //! What the configuration says about the HTTP interface, checked: its headers, networks and sockets.
 
+use ::http::{HeaderName, HeaderValue};
 use smol_str::SmolStr;
 
 use super::{error::ConfigError, partial::Partial};
 use crate::http;
+
+/// Tells callers that addresses of other datacenters' nodes are those of the WAN (`translate_wan_addrs`). Every answer
+/// is about this datacenter so far, whose addresses are never translated.
+const TRANSLATES: HeaderName = HeaderName::from_static("x-consul-translate-addresses");
 
 /// Who may do what by HTTP, and what its answers carry (`http_config`).
 pub fn access(said: &Partial) -> Result<http::Access, ConfigError> {
@@ -23,10 +28,15 @@ pub fn access(said: &Partial) -> Result<http::Access, ConfigError> {
         let problem = format!("{path:?} is no path (it begins with a slash: /v1/agent)");
         return Err(ConfigError::setting("http_config.block_endpoints", problem));
     }
+    let mut response_headers =
+        said.http_response_headers.iter().map(header).collect::<Result<Vec<_>, ConfigError>>()?;
+    if said.translate_wan_addrs == Some(true) {
+        response_headers.push((TRANSLATES, HeaderValue::from_static("true")));
+    }
     Ok(http::Access {
         blocked: said.http_block_endpoints.clone(),
         write_from: said.http_write_from.iter().map(network).collect::<Result<_, ConfigError>>()?,
-        response_headers: said.http_response_headers.iter().map(header).collect::<Result<_, ConfigError>>()?,
+        response_headers,
     })
 }
 

@@ -70,8 +70,10 @@ pub struct Config {
     pub advertise: IpAddr,
     /// The addresses that others are told in certain networks, such as `wan`.
     pub tagged_addresses: Meta,
-    /// Whom it joins.
+    /// Whom it joins in its datacenter.
     pub join: Join,
+    /// Whom it joins in other datacenters; nobody on a sidecar.
+    pub join_wan: Join,
     /// How DNS questions are answered.
     pub dns: dns::Settings,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.
@@ -125,6 +127,8 @@ pub struct Listen {
     pub bind: IpAddr,
     /// Where the LAN pool is bound.
     pub serf_lan_bind: IpAddr,
+    /// Where the WAN pool is bound.
+    pub serf_wan_bind: IpAddr,
     /// The LAN pool, UDP and TCP.
     pub serf_lan: u16,
     /// The WAN pool of the servers, UDP and TCP.
@@ -141,8 +145,8 @@ pub struct Listen {
     pub dns: Vec<SocketAddr>,
 }
 
-/// Whom a node joins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whom a node joins in one pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Join {
     /// Joined once at the start; failing ends the process.
     pub start: Vec<String>,

@@ -61,6 +61,8 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
     let node_name = node_name(&said)?;
     let datacenter = datacenter(&said)?;
     let listen = listen(&said, bind, host)?;
+    let in_wan_pool = is_server && listen.serf_wan > 0;
+    let ignored = ignored(&said, in_wan_pool);
     Ok(Config {
         node_id: node_id(&said)?,
         role,
@@ -73,7 +75,14 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         listen,
         http_access: http_config::access(&said)?,
         log: log(&said)?,
-        join: join(&said, host)?,
+        join: join(
+            ["-join", "-retry-join"],
+            [&said.start_join, &said.retry_join],
+            said.retry_interval,
+            said.retry_max,
+            host,
+        )?,
+        join_wan: join_wan(&said, in_wan_pool, host)?,
         pid_file: said.pid_file,
         node_name,
         node_meta: said.node_meta,
@@ -86,7 +95,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         checks: said.checks,
         leave_on_terminate: said.leave_on_terminate.unwrap_or(!is_server),
         skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
-        ignored: once_each(said.ignored),
+        ignored,
     })
 }
 
@@ -231,14 +240,15 @@ fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
     let client = client.as_str();
     let of = |setting, said: &Option<SmolStr>| said.as_deref().map(|text| host.expand(setting, text)).transpose();
     let (http, dns) = (of("addresses.http", &said.http_addr)?, of("addresses.dns", &said.dns_addr)?);
-    let serf_lan_bind = said.serf_lan_addr.as_deref().map(|text| ip("-serf-lan-bind", text, host)).transpose()?;
+    let bound = |setting, said: &Option<SmolStr>| said.as_deref().map_or(Ok(bind), |text| ip(setting, text, host));
     let http_port = port("-http-port", said.http_port, HTTP_PORT)?;
     let http = http.as_deref().unwrap_or(client).split_whitespace();
     let (http_paths, http): (Vec<_>, Vec<_>) = http.partition(|text| text.starts_with(UNIX));
     let http_paths = http_paths.into_iter().filter(|_| http_port.is_some());
     Ok(Listen {
         bind,
-        serf_lan_bind: serf_lan_bind.unwrap_or(bind),
+        serf_lan_bind: bound("-serf-lan-bind", &said.serf_lan_addr)?,
+        serf_wan_bind: bound("-serf-wan-bind", &said.serf_wan_addr)?,
         serf_lan: needed("-serf-lan-port", said.serf_lan_port, SERF_LAN_PORT)?,
         serf_wan: port("-serf-wan-port", said.serf_wan_port, SERF_WAN_PORT)?.unwrap_or(0),
         server: needed("-server-port", said.server_port, SERVER_PORT)?,
@@ -320,7 +330,27 @@ fn recursor_strategy(said: &Partial) -> Resolved<dns::RecursorStrategy> {
     }
 }
 
-fn join(said: &Partial, host: Host) -> Resolved<Join> {
+/// Only servers are in the WAN pool. To join it at the start is refused elsewhere, as Consul does; to try is
+/// pointless and named among what has no effect (see [`ignored`]).
+fn join_wan(said: &Partial, in_pool: bool, host: Host) -> Resolved<Join> {
+    if !in_pool && !said.start_join_wan.is_empty() {
+        let problem = "only a server whose WAN port is on is in the WAN pool (add -server, or remove this)";
+        return Err(ConfigError::setting("-join-wan", problem));
+    }
+    if !in_pool {
+        return Ok(Join::default());
+    }
+    let targets = [&said.start_join_wan, &said.retry_join_wan];
+    join(["-join-wan", "-retry-join-wan"], targets, said.retry_interval_wan, said.retry_max_wan, host)
+}
+
+fn join(
+    settings: [&'static str; 2],
+    [start, retry]: [&Vec<String>; 2],
+    interval: Option<Duration>,
+    max: Option<u32>,
+    host: Host,
+) -> Resolved<Join> {
     let targets = |setting: &'static str, given: &[String]| {
         let mut targets = Vec::new();
         for text in given {
@@ -333,17 +363,18 @@ fn join(said: &Partial, host: Host) -> Resolved<Join> {
         Ok(targets)
     };
     Ok(Join {
-        start: targets("-join", &said.start_join)?,
-        retry: targets("-retry-join", &said.retry_join)?,
-        interval: said.retry_interval.unwrap_or(RETRY_INTERVAL).max(Duration::from_secs(1)),
-        max: said.retry_max.unwrap_or(0),
+        start: targets(settings[0], start)?,
+        retry: targets(settings[1], retry)?,
+        interval: interval.unwrap_or(RETRY_INTERVAL).max(Duration::from_secs(1)),
+        max: max.unwrap_or(0),
     })
 }
 
-/// Two files may name the same setting; the warning names it once.
-fn once_each(names: Vec<String>) -> Vec<String> {
+/// What has no effect on this node. Two files may name the same setting; the warning names it once.
+fn ignored(said: &Partial, in_wan_pool: bool) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    names.into_iter().filter(|name| seen.insert(name.clone())).collect()
+    let wan = (!in_wan_pool && !said.retry_join_wan.is_empty()).then(|| "retry_join_wan".to_string());
+    said.ignored.iter().cloned().chain(wan).filter(|name| seen.insert(name.clone())).collect()
 }
 
 fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen, host: Host) -> Resolved<dns::Settings> {

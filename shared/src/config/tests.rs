@@ -375,6 +375,28 @@ fn every_flag_is_taken_in_every_form() {
 }
 
 #[test]
+fn only_servers_join_other_datacenters() {
+    let server = load(&["-dev", "-hcl=start_join_wan = [\"a\"]", "-retry-join-wan=b", "-retry-max-wan=3"]).unwrap();
+    let expected = Join { start: vec!["a".into()], retry: vec!["b".into()], interval: Duration::from_secs(30), max: 3 };
+    assert_eq!(server.join_wan, expected);
+    let sidecar = ["-bind=127.0.0.1", "-retry-join-wan=b"];
+    let config = load(&sidecar).unwrap();
+    assert_eq!((config.join_wan, config.ignored), (Join::default(), vec!["retry_join_wan".into()]));
+    for arguments in [&["-bind=127.0.0.1", "-join-wan=a"][..], &["-dev", "-serf-wan-port=-1", "-join-wan=a"]] {
+        let error = load(arguments).unwrap_err();
+        assert!(error.starts_with("-join-wan: only a server"), "{error}");
+    }
+}
+
+#[test]
+fn translated_addresses_are_announced() {
+    let headers = |text: &str| load(&["-dev", text]).unwrap().http_access.response_headers;
+    let [(name, value)] = &headers("-hcl=translate_wan_addrs = true")[..] else { panic!("one header") };
+    assert_eq!((name.as_str(), value.as_bytes()), ("x-consul-translate-addresses", &b"true"[..]));
+    assert!(headers("-hcl=translate_wan_addrs = false").is_empty());
+}
+
+#[test]
 fn flags_that_protect_are_refused() {
     for flag in ["-encrypt=a", "-serf-lan-allowed-cidrs=10.0.0.0/8"] {
         let error = load(&["-dev", flag]).unwrap_err();

@@ -13,6 +13,7 @@ pub mod logging;
 mod notify;
 mod pid_file;
 mod protection;
+mod reload;
 mod run;
 mod signals;
 pub mod tags;

@@ -7,19 +7,20 @@ use uuid::Uuid;
 
 use super::{
     Ground, Role, RoleError, coordinates,
-    join::{self, Retry},
+    join::Joining,
     leaderless,
     logging::Level,
     notify::{Notifier, State},
     pid_file::PidFile,
     protection,
+    reload::needs_restart,
     signals::{Asked, Signals},
     tags, wan,
 };
 use crate::{
     agent::{Agent, AgentSettings},
     backend::Backend,
-    config::{AgentFlags, Config},
+    config::{AgentFlags, Config, Join},
     control::{self, Control, Request},
     dns,
     events::Events,
@@ -124,9 +125,9 @@ async fn start<R: Role>(
     let pool = Pool::start(pool_config(&config, tags.clone()), &tasks).await?;
     let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
-    if !config.join.start.is_empty() {
-        let members = join::join(&pool, &config.join.start, config.listen.serf_lan).await?;
-        tracing::info!(members, "joined the LAN pool");
+    let joining = joining(&config, &pool, wan.as_ref());
+    for pool in &joining {
+        pool.start().await?;
     }
     let (writer, reader) = view::new();
     let (ground_config, ground_reader) = (config.clone(), reader.clone());
@@ -154,14 +155,21 @@ async fn start<R: Role>(
         monitor: level.monitor(),
     };
     sockets.serve(&config, Arc::new(context), &reader, &tasks);
-    let retry = Retry {
-        targets: config.join.retry.clone(),
-        default_port: config.listen.serf_lan,
-        interval: config.join.interval,
-        max: config.join.max,
-    };
-    retry.start(pool.clone(), &tasks);
+    joining.into_iter().for_each(|pool| pool.retry(&tasks));
     Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, tasks, agent_tasks })
+}
+
+/// Whom to join, in each pool that this node is in.
+fn joining(config: &Config, lan: &Pool, wan: Option<&Pool>) -> Vec<Joining> {
+    let of = |pool: &Pool, name, default_port, join: &Join| Joining {
+        pool: pool.clone(),
+        name,
+        default_port,
+        join: join.clone(),
+    };
+    let lan = of(lan, "LAN", config.listen.serf_lan, &config.join);
+    let wan = wan.map(|pool| of(pool, "WAN", config.listen.serf_wan, &config.join_wan));
+    std::iter::once(lan).chain(wan).collect()
 }
 
 /// The sockets that clients use, bound before anything else happens.
@@ -317,30 +325,4 @@ impl<R: Role> Running<R> {
         tracing::info!("stopped");
         result
     }
-}
-
-/// The settings that differ and are only read at the start.
-fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let differs = [
-        ("node_name", old.node_name != new.node_name),
-        ("node_id", old.node_id != new.node_id),
-        ("node_meta", old.node_meta != new.node_meta),
-        ("datacenter", old.datacenter != new.datacenter),
-        ("data_dir", old.data_dir != new.data_dir),
-        ("server or bootstrap_expect", old.role != new.role),
-        ("an address or port", old.listen != new.listen || old.advertise != new.advertise),
-        ("retry_join or start_join", old.join != new.join),
-        ("log_json or log_file", (old.log.json, &old.log.file) != (new.log.json, &new.log.file)),
-        ("pid_file", old.pid_file != new.pid_file),
-        ("an advertised address", old.tagged_addresses != new.tagged_addresses),
-        ("discovery_max_stale", old.discovery_max_stale != new.discovery_max_stale),
-        ("discovery_protection", old.protection != new.protection),
-        ("local_registrations_without_servers", old.without_servers != new.without_servers),
-        ("enable_script_checks or enable_local_script_checks", old.script_checks != new.script_checks),
-        ("check_update_interval", old.check_update_interval != new.check_update_interval),
-        ("limits", old.http_max_conns_per_client != new.http_max_conns_per_client),
-        ("http_config", old.http_access != new.http_access),
-        ("dns_config", old.dns != new.dns),
-    ];
-    differs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
 }

@@ -22,12 +22,13 @@ pub(super) async fn start(
 }
 
 fn pool_config(config: &Config, mut tags: BTreeMap<String, String>) -> PoolConfig {
-    let bind = SocketAddr::new(config.listen.bind, config.listen.serf_wan);
+    let bind = SocketAddr::new(config.listen.serf_wan_bind, config.listen.serf_wan);
+    let advertised = config.tagged_addresses.get("wan").and_then(|address| address.parse().ok());
     // Who sees it here has joined already.
     tags.remove(super::tags::WAN_PORT);
     PoolConfig {
         label: "wan".into(),
-        advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_wan)),
+        advertise: Some(SocketAddr::new(advertised.unwrap_or(config.advertise), config.listen.serf_wan)),
         tags,
         timing: Timing::wan(),
         ..PoolConfig::new(format!("{}.{}", config.node_name, config.datacenter), bind)
