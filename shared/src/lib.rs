@@ -21,6 +21,8 @@ pub mod metrics;
 pub mod model;
 pub mod monitor;
 pub mod node;
+pub mod outbound;
+pub mod process;
 pub mod resolve;
 pub mod tasks;
 pub mod view;

@@ -39,7 +39,6 @@ pub use self::check::ScriptChecks;
 pub use self::local::{LOCAL_ROWS_MAX, OUTPUT_MAX};
 pub use self::maintenance::is_maintenance;
 use self::{
-    check::Tls,
     definition::{CheckRegistration, ServiceDefinition},
     local::Local,
 };
@@ -47,6 +46,7 @@ use crate::{
     backend::Backend,
     catalog::Topic,
     model::{Check, CheckId, Key, Node, Origin, Service, ServiceId, Status},
+    outbound::Outbound,
     tasks::Tasks,
     view::Reader,
 };
@@ -158,7 +158,7 @@ struct Inner {
     script_checks: ScriptChecks,
     turns: Semaphore,
     process_turns: Semaphore,
-    tls: Tls,
+    outbound: Arc<Outbound>,
 }
 
 impl Inner {
@@ -172,10 +172,10 @@ impl Agent {
     /// An agent that takes registrations but does nothing yet; see [`Agent::start`].
     #[must_use]
     pub fn new(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>) -> Self {
-        Self::with_tls(settings, reader, backend, Tls::default())
+        Self::with_outbound(settings, reader, backend, Outbound::default())
     }
 
-    fn with_tls(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>, tls: Tls) -> Self {
+    fn with_outbound(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>, outbound: Outbound) -> Self {
         let node = completed(settings.node);
         let local =
             Local::new(node.clone(), settings.is_server, settings.check_update_interval, settings.script_checks);
@@ -196,7 +196,7 @@ impl Agent {
                 script_checks: settings.script_checks,
                 turns: Semaphore::new(RUNS_AT_ONCE),
                 process_turns: Semaphore::new(PROCESSES_AT_ONCE),
-                tls,
+                outbound: Arc::new(outbound),
             }),
         }
     }
@@ -227,6 +227,12 @@ impl Agent {
     #[must_use]
     pub fn datacenter(&self) -> &str {
         &self.inner.datacenter
+    }
+
+    /// The way to other hosts, shared by all that this agent does.
+    #[must_use]
+    pub fn outbound(&self) -> Arc<Outbound> {
+        self.inner.outbound.clone()
     }
 
     /// The services registered here, by ID; their indexes are 0 or out of date.

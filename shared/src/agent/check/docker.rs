@@ -13,11 +13,11 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use super::{
-    output::{self, Tail},
-    script::status_of,
+use super::{output, script::status_of};
+use crate::{
+    model::{CheckDefinition, Status},
+    process::Tail,
 };
-use crate::model::{CheckDefinition, Status};
 
 const SOCKET: &str = "/var/run/docker.sock";
 /// The most of an answer in JSON that is read, in bytes.

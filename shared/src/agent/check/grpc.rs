@@ -7,11 +7,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode, Version, header};
 
-use super::{
-    connect::{host_and_port, open},
-    tls::{Protocol, Tls},
+use super::trust;
+use crate::{
+    model::{CheckDefinition, Status},
+    outbound::{Outbound, Protocol, host_and_port},
 };
-use crate::model::{CheckDefinition, Status};
 
 /// The largest answer that is read, in bytes; a right one has seven.
 const ANSWER_MAX: usize = 1024;
@@ -19,9 +19,9 @@ const ANSWER_MAX: usize = 1024;
 const HEADERS_MAX: u32 = 16 << 10;
 
 /// Asks the `host:port[/service]` of `definition`.
-pub(super) async fn probe(definition: &CheckDefinition, tls: &Tls) -> (Status, String) {
+pub(super) async fn probe(definition: &CheckDefinition, outbound: &Outbound) -> (Status, String) {
     let target = &definition.grpc;
-    match ask(definition, tls).await {
+    match ask(definition, outbound).await {
         Ok(1) => (Status::Passing, format!("gRPC check {target}: success")),
         Ok(answer) => (Status::Critical, format!("gRPC check {target}: {}", serving(answer))),
         Err(failure) => (Status::Critical, format!("gRPC check {target}: {failure}")),
@@ -39,10 +39,11 @@ fn serving(answer: u8) -> &'static str {
     }
 }
 
-async fn ask(definition: &CheckDefinition, tls: &Tls) -> Result<u8, String> {
+async fn ask(definition: &CheckDefinition, outbound: &Outbound) -> Result<u8, String> {
     let (authority, service) = definition.grpc.split_once('/').unwrap_or((&definition.grpc, ""));
     let (host, port) = host_and_port(authority)?;
-    let stream = open(host, port, definition.grpc_use_tls.then_some((tls, Protocol::Http2)), definition).await?;
+    let stream =
+        outbound.open(host, port, definition.grpc_use_tls.then_some(Protocol::Http2), trust(definition)).await?;
     let scheme = if definition.grpc_use_tls { "https" } else { "http" };
     let (sender, connection) = h2::client::Builder::new()
         .max_header_list_size(HEADERS_MAX)

@@ -2,24 +2,24 @@
 
 use h2::Ping;
 
-use super::{
-    connect::{host_and_port, open},
-    tls::{Protocol, Tls},
+use super::trust;
+use crate::{
+    model::{CheckDefinition, Status},
+    outbound::{Outbound, Protocol, host_and_port},
 };
-use crate::model::{CheckDefinition, Status};
 
 /// Pings the `host:port` of `definition`.
-pub(super) async fn probe(definition: &CheckDefinition, tls: &Tls) -> (Status, String) {
-    match ping(definition, tls).await {
+pub(super) async fn probe(definition: &CheckDefinition, outbound: &Outbound) -> (Status, String) {
+    match ping(definition, outbound).await {
         Ok(()) => (Status::Passing, format!("HTTP2 ping {}: Success", definition.h2ping)),
         Err(failure) => (Status::Critical, format!("HTTP2 ping {}: {failure}", definition.h2ping)),
     }
 }
 
-async fn ping(definition: &CheckDefinition, tls: &Tls) -> Result<(), String> {
+async fn ping(definition: &CheckDefinition, outbound: &Outbound) -> Result<(), String> {
     let (host, port) = host_and_port(&definition.h2ping)?;
-    let tls = definition.h2ping_use_tls.then_some((tls, Protocol::Http2));
-    let stream = open(host, port, tls, definition).await?;
+    let tls = definition.h2ping_use_tls.then_some(Protocol::Http2);
+    let stream = outbound.open(host, port, tls, trust(definition)).await?;
     let failed = |error: h2::Error| error.to_string();
     // Without its sender the connection would close at once.
     let (_sender, mut connection) = h2::client::handshake(stream).await.map_err(failed)?;

@@ -4,38 +4,36 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, HOST, LOCATION, USER_AGENT},
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri,
+    header::{ACCEPT, LOCATION, USER_AGENT},
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 
-use super::{
-    connect::open,
-    output,
-    tls::{Protocol, Tls},
+use super::{output, trust};
+use crate::{
+    model::{CheckDefinition, Status},
+    outbound::Outbound,
 };
-use crate::model::{CheckDefinition, Status};
 
 /// Redirects followed in one run.
 const REDIRECTS_MAX: usize = 10;
 
 /// Sends the request of `definition`, follows redirects unless it says not to, and judges the answer.
-pub(super) async fn probe(definition: &CheckDefinition, tls: &Tls) -> (Status, String) {
-    match request(definition, tls).await {
+pub(super) async fn probe(definition: &CheckDefinition, outbound: &Outbound) -> (Status, String) {
+    match request(definition, outbound).await {
         Ok((status, output)) => (status, output),
         Err(failure) => (Status::Critical, failure),
     }
 }
 
-async fn request(definition: &CheckDefinition, tls: &Tls) -> Result<(Status, String), String> {
+async fn request(definition: &CheckDefinition, outbound: &Outbound) -> Result<(Status, String), String> {
     let mut method = method(definition)?;
     let headers = headers(definition)?;
     let mut body = Bytes::copy_from_slice(definition.body.as_bytes());
     let mut url = Uri::from_str(&definition.http).map_err(|error| format!("{:?}: {error}", definition.http))?;
     for _ in 0..=REDIRECTS_MAX {
-        let response = send(&url, &method, &headers, body.clone(), definition, tls).await?;
+        let response = outbound.request(&method, &url, &headers, body.clone(), trust(definition)).await?;
         let Some(next) = redirection(&url, &response).filter(|_| !definition.disable_redirects) else {
             return Ok(judge(definition, &method, response).await);
         };
@@ -68,37 +66,6 @@ fn headers(definition: &CheckDefinition) -> Result<HeaderMap, String> {
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("Lictor Health Check"));
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("text/plain, text/*, */*"));
     Ok(headers)
-}
-
-async fn send(
-    url: &Uri,
-    method: &Method,
-    headers: &HeaderMap,
-    body: Bytes,
-    definition: &CheckDefinition,
-    tls: &Tls,
-) -> Result<Response<Incoming>, String> {
-    let (tls, default_port) = match url.scheme_str() {
-        Some("http") => (None, 80),
-        Some("https") => (Some((tls, Protocol::Http1)), 443),
-        _ => return Err(format!("{url}: only http:// and https:// can be checked")),
-    };
-    let failed = |error: &dyn std::fmt::Display| format!("{method} {url}: {error}");
-    let authority = url.authority().ok_or_else(|| format!("{url} names no host"))?;
-    let port = authority.port_u16().unwrap_or(default_port);
-    let stream = open(authority.host(), port, tls, definition).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-    let target = url.path_and_query().map_or("/", |target| target.as_str());
-    let mut request =
-        Request::builder().method(method).uri(target).body(Full::new(body)).map_err(|error| failed(&error))?;
-    *request.headers_mut() = headers.clone();
-    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-        request.headers_mut().entry(HOST).or_insert(host);
-    }
-    // The connection ends with the answer's body, or when that is dropped: nothing is left behind.
-    tokio::spawn(connection);
-    sender.send_request(request).await.map_err(|error| failed(&error))
 }
 
 /// Where a redirect leads; none where the answer is final.

@@ -5,17 +5,14 @@
 //! the local table to say.
 
 mod alias;
-mod connect;
 mod docker;
 mod grpc;
 mod h2ping;
 mod http;
 mod os_service;
 pub(super) mod output;
-mod process;
 mod script;
 mod tcp;
-mod tls;
 mod udp;
 
 use std::time::Duration;
@@ -23,11 +20,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::MissedTickBehavior;
 
-pub(super) use self::tls::Tls;
 use super::{Agent, duration, local::Local};
 use crate::{
     metrics::CHECK_RUNS,
     model::{CheckDefinition, Key, Origin, Status},
+    outbound::Trust,
     tasks::Tasks,
 };
 
@@ -163,6 +160,11 @@ pub(super) fn start(agent: &Agent, tasks: &Tasks, local: &mut Local) {
     }
 }
 
+/// Whose certificate a check takes.
+fn trust(definition: &CheckDefinition) -> Trust<'_> {
+    Trust { name: &definition.tls_server_name, accept_any: definition.tls_skip_verify }
+}
+
 struct Runner {
     agent: Agent,
     key: Key,
@@ -202,18 +204,18 @@ impl Runner {
     }
 
     async fn probe(&self) -> (Status, String) {
-        let (definition, tls) = (&self.definition, &self.agent.inner.tls);
+        let (definition, outbound) = (&self.definition, &*self.agent.inner.outbound);
         let limit = match definition.timeout {
             Duration::ZERO if self.kind.is_process() => PROCESS_TIMEOUT,
             Duration::ZERO => TIMEOUT,
             timeout => timeout,
         };
         let (what, probe): (&str, BoxFuture<'_, _>) = match self.kind {
-            Kind::Http => (&definition.http, Box::pin(http::probe(definition, tls))),
-            Kind::Tcp => (&definition.tcp, Box::pin(tcp::probe(&definition.tcp))),
-            Kind::Udp => (&definition.udp, Box::pin(udp::probe(&definition.udp, limit))),
-            Kind::Grpc => (&definition.grpc, Box::pin(grpc::probe(definition, tls))),
-            Kind::H2Ping => (&definition.h2ping, Box::pin(h2ping::probe(definition, tls))),
+            Kind::Http => (&definition.http, Box::pin(http::probe(definition, outbound))),
+            Kind::Tcp => (&definition.tcp, Box::pin(tcp::probe(&definition.tcp, outbound))),
+            Kind::Udp => (&definition.udp, Box::pin(udp::probe(&definition.udp, limit, outbound))),
+            Kind::Grpc => (&definition.grpc, Box::pin(grpc::probe(definition, outbound))),
+            Kind::H2Ping => (&definition.h2ping, Box::pin(h2ping::probe(definition, outbound))),
             Kind::Script => (&definition.script_args[0], Box::pin(script::probe(definition))),
             Kind::Docker => (&definition.docker_container_id, Box::pin(docker::probe(definition))),
             Kind::OsService => (&definition.os_service, Box::pin(os_service::probe(definition))),

@@ -2,8 +2,11 @@
 
 use smol_str::SmolStr;
 
-use super::{output, process};
-use crate::model::{CheckDefinition, Status};
+use super::output;
+use crate::{
+    model::{CheckDefinition, Status},
+    process::{self, Given},
+};
 
 const SYSTEMCTL: &str = "systemctl";
 
@@ -15,7 +18,7 @@ pub(super) async fn probe(definition: &CheckDefinition) -> (Status, String) {
 async fn ask(program: &str, definition: &CheckDefinition) -> (Status, String) {
     let unit = &definition.os_service;
     let command: [SmolStr; 4] = [program.into(), "is-active".into(), "--".into(), unit.clone()];
-    match process::run(&command, output::limit(Some(definition))).await {
+    match process::run(&command, Given::default(), output::limit(Some(definition))).await {
         Ok(finished) => {
             let state = finished.output.trim();
             (judge(state), format!("{unit} is {}", if state.is_empty() { "unknown" } else { state }))

@@ -1,6 +1,4 @@
-//! What is kept of a run's output: its last bytes, up to the check's limit.
-
-use std::collections::VecDeque;
+//! How much of a check's output is kept.
 
 use crate::{agent::local::OUTPUT_MAX, model::CheckDefinition};
 
@@ -15,51 +13,9 @@ pub(in crate::agent) fn limit(definition: Option<&CheckDefinition>) -> usize {
     }
 }
 
-/// The last bytes of a text that comes in pieces.
-pub(super) struct Tail {
-    kept: VecDeque<u8>,
-    limit: usize,
-}
-
-impl Tail {
-    /// Nothing yet; at most `limit` bytes ever.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { kept: VecDeque::new(), limit }
-    }
-
-    /// Adds a piece and forgets what is too old.
-    pub(super) fn push(&mut self, piece: &[u8]) {
-        let piece = &piece[piece.len().saturating_sub(self.limit)..];
-        let excess = (self.kept.len() + piece.len()).saturating_sub(self.limit);
-        self.kept.drain(..excess);
-        self.kept.extend(piece);
-    }
-
-    /// The text; bytes that are no UTF-8 become U+FFFD.
-    pub(super) fn into_text(self) -> String {
-        String::from_utf8_lossy(&Vec::from(self.kept)).into_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_end_is_kept() {
-        for (pieces, kept) in [
-            (&[][..], ""),
-            (&["abc"], "abc"),
-            (&["abcdef"], "cdef"),
-            (&["ab", "cd", "ef"], "cdef"),
-            (&["abc", ""], "abc"),
-            (&["a", "bcdefghij"], "ghij"),
-        ] {
-            let mut tail = Tail::new(4);
-            pieces.iter().for_each(|piece| tail.push(piece.as_bytes()));
-            assert_eq!(tail.into_text(), kept, "{pieces:?}");
-        }
-    }
 
     #[test]
     fn limits() {

@@ -1,11 +1,14 @@
 //! One run of a script check: exit 0 passes, 1 warns, the rest is critical.
 
-use super::{output, process};
-use crate::model::{CheckDefinition, Status};
+use super::output;
+use crate::{
+    model::{CheckDefinition, Status},
+    process::{self, Given},
+};
 
 /// Runs the command of `definition`, without a shell.
 pub(super) async fn probe(definition: &CheckDefinition) -> (Status, String) {
-    match process::run(&definition.script_args, output::limit(Some(definition))).await {
+    match process::run(&definition.script_args, Given::default(), output::limit(Some(definition))).await {
         Ok(finished) => match finished.status.code() {
             Some(code) => (status_of(i64::from(code)), finished.output),
             None => (Status::Critical, format!("{}\n{}", finished.output, finished.status).trim_start().to_string()),

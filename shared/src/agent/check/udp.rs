@@ -8,24 +8,26 @@ use std::{
 
 use tokio::net::UdpSocket;
 
-use super::connect::{addresses, host_and_port};
-use crate::model::Status;
+use crate::{
+    model::Status,
+    outbound::{Outbound, host_and_port},
+};
 
 const QUESTION: &[u8] = b"health";
 /// How long an answer, or word that nobody listens, is waited for; the latter takes one round trip.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Sends a datagram to `address`, a `host:port`; `limit` is the check's time-out.
-pub(super) async fn probe(address: &str, limit: Duration) -> (Status, String) {
-    match ask(address, limit.min(SILENCE).mul_f64(0.9)).await {
+pub(super) async fn probe(address: &str, limit: Duration, outbound: &Outbound) -> (Status, String) {
+    match ask(address, limit.min(SILENCE).mul_f64(0.9), outbound).await {
         Ok(()) => (Status::Passing, format!("UDP connect {address}: Success")),
         Err(failure) => (Status::Critical, failure),
     }
 }
 
-async fn ask(address: &str, patience: Duration) -> Result<(), String> {
+async fn ask(address: &str, patience: Duration, outbound: &Outbound) -> Result<(), String> {
     let (host, port) = host_and_port(address)?;
-    let ip = addresses(host).await?.into_iter().next().ok_or_else(|| format!("{host} has no address"))?;
+    let ip = outbound.addresses(host).await?.into_iter().next().ok_or_else(|| format!("{host} has no address"))?;
     let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let exchange = async {
         let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;

@@ -28,8 +28,8 @@ impl Host {
     async fn start(scripts: ScriptChecks, roots: RootCertStore) -> Self {
         let registry = Registry::new();
         let settings = AgentSettings { script_checks: scripts, ..settings(false) };
-        let tls = check::Tls::trusting(roots);
-        let agent = Agent::with_tls(settings, registry.reader.clone(), registry.clone(), tls);
+        let outbound = Outbound::trusting(roots);
+        let agent = Agent::with_outbound(settings, registry.reader.clone(), registry.clone(), outbound);
         let tasks = Tasks::new();
         agent.start(&tasks);
         agent.adopted().await;

@@ -1,6 +1,6 @@
-//! TLS to what is checked: certificates are held against the system's roots, or accepted whatever they are.
+//! The client side of TLS: certificates are held against the system's roots, or accepted whatever they are.
 //!
-//! One `Tls` per agent. The roots are read when the first check needs them, and again only after a restart. All of it
+//! The roots are read when the first connection needs them, and again only after a restart. All of it
 //! by ring: a second provider in the process would make handshakes panic.
 
 use std::sync::{Arc, OnceLock};
@@ -16,14 +16,16 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// What is to be spoken, as named in the handshake (ALPN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub enum Protocol {
+    /// HTTP/1.1.
     Http1,
+    /// HTTP/2.
     Http2,
 }
 
 /// The client side of TLS.
 #[derive(Default)]
-pub(in crate::agent) struct Tls {
+pub(super) struct Tls {
     roots: OnceCell<Arc<RootCertStore>>,
     /// By protocol, each for verified and for accepted certificates.
     configs: [OnceLock<Arc<ClientConfig>>; 4],
@@ -32,7 +34,7 @@ pub(in crate::agent) struct Tls {
 impl Tls {
     /// One that trusts these roots alone.
     #[cfg(test)]
-    pub(in crate::agent) fn trusting(roots: RootCertStore) -> Self {
+    pub(super) fn trusting(roots: RootCertStore) -> Self {
         Self { roots: OnceCell::new_with(Some(Arc::new(roots))), ..Self::default() }
     }
 
