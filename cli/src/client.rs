@@ -140,14 +140,6 @@ impl Agent {
         Ok(self.request(Method::PUT, path, body.into()).await?.body)
     }
 
-    /// Posts a body.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn post(&self, path: &str, body: Bytes) -> Result<(), ClientError> {
-        self.request(Method::POST, path, body).await.map(|_| ())
-    }
-
     /// Gets an answer that goes on; the limit is for its beginning.
     ///
     /// # Errors
@@ -173,11 +165,7 @@ impl Agent {
     }
 
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ClientError> {
-        let verb = match method {
-            Method::GET => "Get",
-            Method::PUT => "Put",
-            _ => "Post",
-        };
+        let verb = if method == Method::GET { "Get" } else { "Put" };
         let exchange = async {
             let exchange = self.begin(method, path, body).await?;
             let (status, index) = (exchange.status, exchange.index);

@@ -3,7 +3,7 @@
 //! It knows no HTTP. What goes wrong is said in the words of Go's `net` package, which scripts match on:
 //! `dial tcp 127.0.0.1:8500: connect: connection refused`.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use hyper::http::uri::Authority;
 use tokio::{
@@ -75,7 +75,7 @@ impl Endpoint {
         match self {
             Self::Tcp(authority) => connect_tcp(authority).await,
             Self::Unix(path) => {
-                let stream = dial(format_args!("unix {}", path.display()), UnixStream::connect(path)).await?;
+                let stream = dial(format!("unix {}", path.display()), UnixStream::connect(path)).await?;
                 Ok(Box::new(stream))
             }
         }
@@ -89,7 +89,7 @@ async fn connect_tcp(authority: &Authority) -> Result<Box<dyn Stream>, String> {
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| unknown())?;
     let mut first_failure = None;
     for address in addresses {
-        match dial(format_args!("tcp {address}"), TcpStream::connect(address)).await {
+        match dial(format!("tcp {address}"), TcpStream::connect(address)).await {
             Ok(stream) => return Ok(Box::new(stream)),
             Err(failure) => _ = first_failure.get_or_insert(failure),
         }
@@ -97,7 +97,7 @@ async fn connect_tcp(authority: &Authority) -> Result<Box<dyn Stream>, String> {
     Err(first_failure.unwrap_or_else(unknown))
 }
 
-async fn dial<T>(target: fmt::Arguments<'_>, connecting: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+async fn dial<T>(target: String, connecting: impl Future<Output = io::Result<T>>) -> Result<T, String> {
     match timeout(CONNECT_LIMIT, connecting).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(format!("dial {target}: connect: {}", system_reason(&error))),

@@ -1,5 +1,7 @@
 //! The path of a request with its parameters, encoded. It knows no endpoint.
 
+use lictor_shared::http::query::encode;
+
 use crate::target::HttpFlags;
 
 /// A path of an agent's interface, with what follows the `?`.
@@ -14,13 +16,13 @@ impl Query {
 
     /// A path and its last part, which is encoded: names and IDs may have any character.
     pub fn of(path: &str, name: &str) -> Self {
-        Self(format!("{path}/{}", encoded(name)))
+        Self(format!("{path}/{}", encode(name)))
     }
 
     /// With a parameter.
     pub fn pair(mut self, name: &str, value: &str) -> Self {
         self.0.push(if self.0.contains('?') { '&' } else { '?' });
-        self.0.push_str(&format!("{name}={}", encoded(value)));
+        self.0.push_str(&format!("{name}={}", encode(value)));
         self
     }
 
@@ -54,25 +56,13 @@ impl Query {
     }
 }
 
-/// Percent-encoded, for a part of a path and for a parameter alike.
-pub fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => encoded.push(byte.into()),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn paths_and_parameters_are_encoded() {
-        assert_eq!(encoded("10.0.0.1:8301"), "10.0.0.1:8301");
+        assert_eq!(encode("10.0.0.1:8301"), "10.0.0.1:8301");
         let flags = HttpFlags { datacenter: Some("dc 2".into()), stale: true, ..HttpFlags::default() };
         let query = Query::of("/v1/x", "a/b c?").maybe("near", None).each("tag", &["é".into(), "a=b".into()]);
         assert_eq!(query.clone().as_str(), "/v1/x/a%2Fb%20c%3F?tag=%C3%A9&tag=a%3Db");

@@ -26,3 +26,4 @@ pub mod process;
 pub mod resolve;
 pub mod tasks;
 pub mod view;
+pub mod watch;

@@ -100,6 +100,14 @@ impl Agent {
         self.argument(format!("-dns-port={port}"))
     }
 
+    /// Has no HTTP interface.
+    #[must_use]
+    pub fn without_http(mut self) -> Self {
+        let free = format!("-http-port={}", self.ports.http);
+        self.arguments.retain(|argument| *argument != free);
+        self.argument("-http-port=-1")
+    }
+
     /// Adds a `-retry-join` for each of `agents`.
     #[must_use]
     pub fn joining<'a>(mut self, agents: impl IntoIterator<Item = &'a Ports>) -> Self {

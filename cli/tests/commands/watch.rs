@@ -82,9 +82,9 @@ fn changes_are_posted_and_a_refusal_ends_nothing() {
 fn what_cannot_be_watched_is_refused() {
     let agent = Canned::new(&[]);
     for (line, part) in [
-        ("watch", "Watch -type must be specified"),
+        ("watch", "Watch type must be specified"),
         ("watch -type=key -key=a", "no key/value store"),
-        ("watch -type=nodes -http-handler=https://a/", "https is not spoken"),
+        ("watch -type=nodes -http-handler=unix:///a", "no URL to send to"),
         ("watch -type=nodes -http-handler=http://a/ cat", "cannot be used with"),
     ] {
         let said = agent.said(line);

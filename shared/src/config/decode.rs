@@ -1,5 +1,5 @@
 //! From the tree of a file to settings: every key that is carried out, in any letter case. A file may hold settings,
-//! `service`, `services`, `check` and `checks` in any mixture. A key that nobody knows is an error.
+//! `service`, `services`, `check`, `checks` and `watches` in any mixture. A key that nobody knows is an error.
 //!
 //! `keys` has those that are accepted and ignored, or refused.
 
@@ -10,9 +10,12 @@ use super::{
     keys::{self, IGNORED},
     partial::Partial,
 };
-use crate::agent::{
-    definition::{CheckRegistration, DefinitionError, Fields, ServiceDefinition, Strictness},
-    duration,
+use crate::{
+    agent::{
+        definition::{CheckRegistration, DefinitionError, Fields, ServiceDefinition, Strictness},
+        duration,
+    },
+    watch,
 };
 
 /// The share of a service's instances, where protection is asked for without one.
@@ -224,6 +227,10 @@ fn definitions(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Def
     }
     for check in fields.one_or_several("check", "checks")? {
         partial.checks.push(CheckRegistration::from_file(check)?);
+    }
+    for (number, watch) in fields.one_or_several("watch", "watches")?.into_iter().enumerate() {
+        let read = watch::Definition::from_file(watch);
+        partial.watches.push(read.map_err(|error| error.within(format!("watch {}", number + 1)))?);
     }
     Ok(())
 }

@@ -117,7 +117,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("encrypt", GOSSIP_ENCRYPTION),
     ("serflanallowedcidrs", ALLOWED_NETWORKS),
     ("serfwanallowedcidrs", ALLOWED_NETWORKS),
-    ("watches", "running handlers on changes is not available in this version (run `lictor watch` beside the agent)"),
 ];
 
 /// What to do about a setting that is refused.

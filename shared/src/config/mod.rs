@@ -47,6 +47,7 @@ use crate::{
     catalog::Protection,
     dns, http,
     model::Meta,
+    watch,
 };
 
 /// Everything an agent is told at its start, with defaults filled in.
@@ -94,6 +95,8 @@ pub struct Config {
     pub services: Vec<ServiceDefinition>,
     /// Checks from files.
     pub checks: Vec<CheckRegistration>,
+    /// Watches from files.
+    pub watches: Vec<watch::Definition>,
     /// How it speaks to the operator.
     pub log: Log,
     /// Where it writes its process ID.

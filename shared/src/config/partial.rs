@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 use crate::{
     agent::definition::{CheckRegistration, ServiceDefinition},
     model::Meta,
+    watch,
 };
 
 macro_rules! partial {
@@ -108,6 +109,7 @@ partial! {
         retry_join_wan: Vec<String>,
         services: Vec<ServiceDefinition>,
         checks: Vec<CheckRegistration>,
+        watches: Vec<watch::Definition>,
         ignored: Vec<String>,
     }
 }

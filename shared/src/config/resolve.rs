@@ -93,6 +93,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         http_max_conns_per_client: said.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
         services: said.services,
         checks: said.checks,
+        watches: said.watches,
         leave_on_terminate: said.leave_on_terminate.unwrap_or(!is_server),
         skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
         ignored,

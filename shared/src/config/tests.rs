@@ -389,6 +389,16 @@ fn only_servers_join_other_datacenters() {
 }
 
 #[test]
+fn watches_are_read_in_both_forms_and_bad_ones_named() {
+    let two = "watches { type = \"nodes\" args = [\"a\"] } watches { type = \"services\" args = [\"b\"] }";
+    let config = load(&["-dev", "-hcl", two, "-hcl=watches = [{ type = \"nodes\" handler = \"c\" }]"]).unwrap();
+    let kinds: Vec<_> = config.watches.iter().map(|watch| watch.subject.kind.as_str()).collect();
+    assert_eq!(kinds, ["nodes", "services", "nodes"]);
+    let error = load(&["-dev", "-hcl=watches { type = \"nods\" args = [\"a\"] }"]).unwrap_err();
+    assert!(error.starts_with("-hcl: watch 1: Unsupported watch type: nods"), "{error}");
+}
+
+#[test]
 fn translated_addresses_are_announced() {
     let headers = |text: &str| load(&["-dev", text]).unwrap().http_access.response_headers;
     let [(name, value)] = &headers("-hcl=translate_wan_addrs = true")[..] else { panic!("one header") };

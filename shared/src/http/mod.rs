@@ -18,6 +18,7 @@ mod coordinate;
 mod error;
 mod event;
 mod health;
+mod inside;
 mod insight;
 mod internal;
 pub mod json;
@@ -38,6 +39,7 @@ pub use self::{
     access::{Access, Network, NoNetwork},
     context::{Context, Identity, Settings, Versions},
     error::Failure,
+    inside::Inside,
     listener::{Limits, serve},
     socket::{BindError, Listener, Ownership, UnixSocket, bind, bind_path},
 };

@@ -51,6 +51,19 @@ pub fn decode_path(text: &str) -> String {
     decode(text, false)
 }
 
+/// Percent-encodes what stands in a part of a path or in a parameter (RFC 3986, 2.3); a colon stays one.
+#[must_use]
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 fn decode(text: &str, plus_is_space: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -91,6 +104,7 @@ mod tests {
             ("%25%32%46", "%2F", "%2F"),
         ] {
             assert_eq!((decode(text, true).as_str(), decode(text, false).as_str()), (form, path), "{text}");
+            assert_eq!(decode(&encode(form), true), form);
         }
     }
 

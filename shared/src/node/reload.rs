@@ -40,7 +40,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         http_max_conns_per_client: "limits.http_max_conns_per_client",
         http_access: "http_config or translate_wan_addrs",
         pid_file: "pid_file"
-    } but { listen, dns, log, services, checks, leave_on_terminate, skip_leave_on_interrupt, ignored });
+    } but { listen, dns, log, services, checks, watches, leave_on_terminate, skip_leave_on_interrupt, ignored });
     let listen = differing!(&old.listen, &new.listen, Listen {
         bind: "bind_addr",
         serf_lan_bind: "serf_lan",

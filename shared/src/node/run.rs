@@ -30,6 +30,7 @@ use crate::{
     model::Node,
     tasks::Tasks,
     view::{self, Reader},
+    watch::Watches,
 };
 
 /// How long tasks may take to end.
@@ -105,6 +106,7 @@ struct Running<R> {
     pool: Pool,
     wan: Option<Pool>,
     agent: Agent,
+    watches: Watches<http::Inside>,
     tasks: Tasks,
     agent_tasks: Tasks,
 }
@@ -154,9 +156,13 @@ async fn start<R: Role>(
         control,
         monitor: level.monitor(),
     };
-    sockets.serve(&config, Arc::new(context), &reader, &tasks);
+    let context = Arc::new(context);
+    let inside = http::Inside::new(context.clone(), tasks.stopping());
+    let mut watches = Watches::new(inside, agent.outbound(), tasks.clone());
+    watches.set(&config.watches);
+    sockets.serve(&config, context, &reader, &tasks);
     joining.into_iter().for_each(|pool| pool.retry(&tasks));
-    Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, tasks, agent_tasks })
+    Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, watches, tasks, agent_tasks })
 }
 
 /// Whom to join, in each pool that this node is in.
@@ -281,6 +287,7 @@ impl<R: Role> Running<R> {
         });
         match result {
             Ok(new) => {
+                self.watches.set(&new.watches);
                 self.level.set(&new.log.level);
                 for setting in needs_restart(&self.started, &new) {
                     tracing::warn!(setting, "this setting has changed and takes a restart to apply");

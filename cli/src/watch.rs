@@ -1,24 +1,31 @@
 //! `lictor watch`: prints something, or hands it to a program or a server, at each change.
 //!
-//! `subject` is what is watched, `changes` asks the agent for it over and over, `handler` is what is done with it.
-//! Without a handler the present state is printed and the command ends, as Consul's does.
+//! Only the flags are here: what a watch is, the agent's own ones too, is in `lictor_shared::watch`. Without a handler
+//! the present state is printed and the command ends, as Consul's does.
 
-mod changes;
-mod handler;
-mod subject;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
-use std::{io, process::ExitCode};
-
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::{ArgAction::Set, Args};
+use lictor_shared::{
+    outbound::Outbound,
+    watch::{Changes, Handler, HandlerError, Post, Seen, Source, Subject, WAIT_MINUTES, Wanted, shell},
+};
 use serde_json::Value;
 
-use self::{changes::Changes, handler::Handler, subject::Subject};
 use crate::{
     arguments::go_bool,
+    client::Agent,
     format::indented,
     target::{self, HttpFlags},
 };
+
+/// How long an answer may take: the wait, a sixteenth of it (which agents add by chance), and some time to travel.
+const ANSWER_LIMIT: Duration = Duration::from_secs(WAIT_MINUTES * 60 + 60);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,23 +86,39 @@ pub struct WatchFlags {
     http: HttpFlags,
 }
 
-/// Watches until Ctrl-C, or until the handler fails.
+/// The command's way to ask: an agent, over a connection.
+struct Asked(Agent);
+
+impl Source for Asked {
+    async fn get(&self, path: &str) -> Result<Seen, String> {
+        let answer = self.0.ask(path).await.map_err(|error| error.to_string())?;
+        Ok(Seen { index: answer.index, body: answer.body })
+    }
+}
+
+/// Watches until Ctrl-C, or until the program fails.
 ///
 /// # Errors
 /// Wrong flags; the agent cannot be asked at the start; the program fails.
 pub async fn run(flags: WatchFlags, out: &mut impl io::Write) -> anyhow::Result<ExitCode> {
-    let subject = Subject::of(&flags)?;
-    let handler = Handler::of(&flags)?;
+    let subject = Subject::of(&wanted(&flags)).map_err(|problem| anyhow!("-type={}: {problem}", flags.kind))?;
+    let handler = handler(&flags)?;
     let agent = target::agent(&flags.http)?;
     // A wrong address is said at once, not tried for ever.
     agent.get::<Value>("/v1/agent/self").await.context("Error querying Consul agent")?;
-    let mut changes = Changes::new(agent, subject);
+    let mut changes = Changes::new(Asked(agent.with_limit(ANSWER_LIMIT)), subject);
+    let outbound = Outbound::default();
     let watching = async {
         loop {
-            let change = changes.next().await?;
-            match &handler {
+            let change = changes.next(complain).await;
+            let handled = match &handler {
                 None => return Ok(write!(out, "{}", indented(&change.document)?)?),
-                Some(handler) => handler.handle(&change).await?,
+                Some(handler) => handler.handle_in_terminal(&change, &outbound).await,
+            };
+            match handled {
+                // The server gets the next one.
+                Err(error @ HandlerError::Server { .. }) => complain(error.to_string()),
+                other => other?,
             }
         }
     };
@@ -105,20 +128,38 @@ pub async fn run(flags: WatchFlags, out: &mut impl io::Write) -> anyhow::Result<
     }
 }
 
-/// Refuses flags that the kind has no use for, so that nobody believes in a filter that is not applied.
-fn refuse_others(kind: &str, flags: &WatchFlags, known: &[&str]) -> anyhow::Result<()> {
-    let given = [
-        ("service", flags.service.is_some()),
-        ("tag", !flags.tag.is_empty()),
-        ("passingonly", flags.passingonly),
-        ("state", flags.state.is_some()),
-        ("name", flags.name.is_some()),
-        ("filter", flags.filter.is_some()),
-        ("key", flags.key.is_some()),
-        ("prefix", flags.prefix.is_some()),
-    ];
-    match given.iter().find(|(name, given)| *given && !known.contains(name)) {
-        Some((name, _)) => bail!("-{name} means nothing with -type={kind} (see lictor watch --help)"),
-        None => Ok(()),
+/// Nothing is left to do where stderr is gone.
+fn complain(sentence: String) {
+    let _ = writeln!(io::stderr(), "{sentence}");
+}
+
+fn wanted(flags: &WatchFlags) -> Wanted {
+    Wanted {
+        kind: flags.kind.clone(),
+        service: flags.service.clone(),
+        tags: flags.tag.clone(),
+        passing_only: flags.passingonly,
+        state: flags.state.clone(),
+        name: flags.name.clone(),
+        filter: flags.filter.clone(),
+        key: flags.key.clone(),
+        prefix: flags.prefix.clone(),
+        datacenter: flags.http.datacenter.clone(),
+        stale: flags.http.stale,
+        // It goes in a header.
+        token: None,
+    }
+}
+
+/// What the flags say is to be done; nothing if they name no handler.
+fn handler(flags: &WatchFlags) -> anyhow::Result<Option<Handler>> {
+    if let Some(url) = &flags.http_handler {
+        let post = Post::to(url).map_err(|problem| anyhow!("-http-handler: {problem}"))?;
+        return Ok(Some(Handler::Server(post)));
+    }
+    match flags.program.as_slice() {
+        [] => Ok(None),
+        words if flags.shell => Ok(Some(Handler::Program(shell(words.join(" "))))),
+        words => Ok(Some(Handler::Program(words.to_vec()))),
     }
 }

@@ -1,0 +1,64 @@
+//! The interface asked from inside this process: the same endpoints and answers, without a connection.
+//!
+//! Only reads, and only by what the operator wrote into this agent's files: what a configuration says about callers'
+//! addresses and connections is not about them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context,
+    answer::Answer,
+    query::Query,
+    read::INDEX,
+    route::{Request, Router},
+};
+use crate::{
+    model::Index,
+    watch::{Seen, Source},
+};
+
+/// The interface of one node.
+pub struct Inside {
+    context: Arc<Context>,
+    router: Router,
+    stopping: CancellationToken,
+}
+
+impl Inside {
+    /// Waiting reads return when `stopping` is cancelled.
+    #[must_use]
+    pub fn new(context: Arc<Context>, stopping: CancellationToken) -> Self {
+        Self { context, router: Router::new(), stopping }
+    }
+
+    async fn answer(&self, target: &str) -> Answer {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let answer = async {
+            let found = self.router.find(&Method::GET, path)?;
+            let (query, stopping) = (Query::parse(query), self.stopping.clone());
+            let request = Request { parameter: found.parameter.clone(), query, body: Bytes::new(), stopping };
+            found.handle(&self.context, &request).await
+        };
+        answer.await.unwrap_or_else(Answer::from)
+    }
+}
+
+impl Source for Inside {
+    async fn get(&self, path: &str) -> Result<Seen, String> {
+        // A node that has just started knows nothing yet, which is no failure.
+        self.context.reader.reach(Index(1)).await;
+        let (head, body) = self.answer(path).await.into_response(&HeaderMap::new()).into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        if !head.status.is_success() {
+            let reason = String::from_utf8_lossy(&body);
+            return Err(format!("Unexpected response code: {} ({})", head.status.as_u16(), reason.trim()));
+        }
+        let index = head.headers.get(INDEX).and_then(|index| index.to_str().ok()?.parse().ok());
+        Ok(Seen { index, body })
+    }
+}
