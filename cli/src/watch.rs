@@ -155,7 +155,7 @@ fn wanted(flags: &WatchFlags) -> Wanted {
 fn handler(flags: &WatchFlags) -> anyhow::Result<Option<Handler>> {
     if let Some(url) = &flags.http_handler {
         let post = Post::to(url).map_err(|problem| anyhow!("-http-handler: {problem}"))?;
-        return Ok(Some(Handler::Server(post)));
+        return Ok(Some(Handler::Server(Box::new(post))));
     }
     match flags.program.as_slice() {
         [] => Ok(None),

@@ -3,7 +3,8 @@
 //! A connection is accepted and bounded in `listener`, a request finds its endpoint in `route` (the table of all of
 //! them), a handler (`catalog`, `health`, `agent`, `status`) says what is asked, and `read` answers it from the
 //! node's own view, waiting where the caller wants to. `params` and `query` know the parameters, `json` is the only
-//! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes.
+//! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes. `inside` asks
+//! all of it without a connection.
 //!
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
 //! ([`crate::backend::Backend::barrier`]).

@@ -6,12 +6,16 @@ use super::{
     Context, Failure,
     answer::Answer,
     context::datacenter_asked,
-    json::operator::{AutopilotRow, HealthRow, RaftConfigurationRow, autopilot},
-    params::Mode,
-    read::{Rows, freshen},
+    json::{
+        operator::{AutopilotRow, HealthRow, RaftConfigurationRow, StateRow, autopilot},
+        usage::UsageRow,
+    },
+    params::{Mode, Options},
+    read::{Question, Rows, freshen, read},
     route::Request,
 };
 use crate::{
+    catalog::Topic,
     command::Command,
     gossip::{Member, MemberStatus, Pool},
     model::Index,
@@ -46,6 +50,33 @@ pub(super) async fn autopilot_health(context: &Context, request: &Request) -> Re
     let health = HealthRow::new(&report, &members, &autopilot);
     let answer = Answer::json(Rows::wanted(&request.query, None)?.value(&health));
     Ok(if health.healthy { answer } else { answer.with_status(StatusCode::TOO_MANY_REQUESTS) })
+}
+
+/// The same with the part that each server has; 200 however they are.
+pub(super) async fn autopilot_state(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let (report, members) = (context.backend.servers().await?, context.members.members());
+    let state = context.reader.load_full();
+    let autopilot = state.autopilot().cloned().unwrap_or_default();
+    let health = HealthRow::new(&report, &members, &autopilot);
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&StateRow::new(&health, &report, &state))))
+}
+
+/// How much is registered in this datacenter.
+pub(super) async fn usage(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let topics = || vec![Topic::Nodes, Topic::Services];
+    let level = match Options::parse(&request.query)?.mode {
+        Mode::Leader => "leader",
+        Mode::Consistent => "consistent",
+        Mode::Stale(_) | Mode::Cached => "stale",
+    };
+    let question = Question { topics: topics(), schema: None, headers_on_failure: true };
+    read(context, request, question, |state, rows| {
+        let index = topics().iter().map(|topic| state.index_of(topic)).max().unwrap_or_default();
+        let known_leader = context.backend.contact().known_leader;
+        rows.value(&UsageRow::new(context.datacenter(), state, index, known_leader, level))
+    })
+    .await
 }
 
 /// The keys of gossip encryption, which is off: every member of both pools says so.

@@ -98,6 +98,8 @@ endpoints! {
     GET "/v1/operator/autopilot/configuration" => operator::autopilot_configuration;
     PUT "/v1/operator/autopilot/configuration" => operator::set_autopilot_configuration;
     GET "/v1/operator/autopilot/health" => operator::autopilot_health;
+    GET "/v1/operator/autopilot/state" => operator::autopilot_state;
+    GET "/v1/operator/usage" => operator::usage;
     GET "/v1/operator/keyring" => operator::keyring;
     POST "/v1/operator/keyring" => operator::keyring;
     PUT "/v1/operator/keyring" => operator::keyring;

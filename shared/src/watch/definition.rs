@@ -99,7 +99,7 @@ fn post(mut fields: Fields<'_>) -> Result<Handler, DefinitionError> {
         post = post.accepting_any();
     }
     fields.finish()?;
-    Ok(Handler::Server(post))
+    Ok(Handler::Server(Box::new(post)))
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
                 {
                     let post = Post::to("https://a/b").unwrap().with_method("PUT").unwrap().accepting_any();
                     let post = post.with_headers(&[("X-A".into(), vec!["b".into()])].into()).unwrap();
-                    Handler::Server(post.with_limit(std::time::Duration::from_secs(3)))
+                    Handler::Server(Box::new(post.with_limit(std::time::Duration::from_secs(3))))
                 },
             ),
         ] {

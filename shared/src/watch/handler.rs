@@ -34,7 +34,7 @@ pub enum Handler {
     /// Run this.
     Program(Vec<String>),
     /// Send it there.
-    Server(Post),
+    Server(Box<Post>),
 }
 
 /// Where a change is sent.

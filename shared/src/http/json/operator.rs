@@ -1,6 +1,6 @@
 //! The set of servers and how it is looked after.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
@@ -11,9 +11,10 @@ use crate::{
         duration,
     },
     backend::{ServerReport, ServersReport},
+    catalog::State,
     gossip::{Member, MemberStatus},
     http::Failure,
-    model::{Autopilot, Index, Time},
+    model::{Autopilot, Index, Meta, Time},
     node::tags,
 };
 
@@ -178,6 +179,74 @@ impl<'a> HealthRow<'a> {
     }
 }
 
+/// The answer of `/operator/autopilot/state`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct StateRow<'a> {
+    healthy: bool,
+    failure_tolerance: usize,
+    optimistic_failure_tolerance: usize,
+    servers: BTreeMap<&'a str, ServerStateRow<'a>>,
+    leader: &'a str,
+    voters: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServerStateRow<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
+    name: &'a str,
+    address: &'a str,
+    node_status: &'static str,
+    version: &'a str,
+    last_contact: &'a str,
+    last_term: u64,
+    last_index: u64,
+    healthy: bool,
+    stable_since: &'a str,
+    read_replica: bool,
+    status: &'static str,
+    meta: Option<&'a Meta>,
+    node_type: &'static str,
+}
+
+impl<'a> StateRow<'a> {
+    /// The row of servers whose health is known; `state` has their nodes' meta.
+    #[must_use]
+    pub fn new(health: &'a HealthRow<'a>, report: &ServersReport, state: &'a State) -> Self {
+        let row = |server: &'a ServerHealthRow<'a>, node_id| ServerStateRow {
+            id: &server.id,
+            name: server.name,
+            address: server.address,
+            node_status: server.serf_status,
+            version: server.version,
+            last_contact: &server.last_contact,
+            last_term: server.last_term,
+            last_index: server.last_index,
+            healthy: server.healthy,
+            stable_since: &server.stable_since,
+            read_replica: false,
+            status: match (server.leader, server.voter) {
+                (true, _) => "leader",
+                (false, true) => "voter",
+                (false, false) => "non-voter",
+            },
+            meta: state.node_by_id(node_id).map(|node| &node.meta),
+            node_type: "voter",
+        };
+        let rows = health.servers.iter().zip(&report.servers);
+        Self {
+            healthy: health.healthy,
+            failure_tolerance: health.failure_tolerance,
+            optimistic_failure_tolerance: health.failure_tolerance,
+            servers: rows.map(|(server, found)| (server.id.as_str(), row(server, found.node_id))).collect(),
+            leader: health.servers.iter().find(|server| server.leader).map_or("", |leader| &leader.id),
+            voters: health.servers.iter().filter(|server| server.voter).map(|server| server.id.as_str()).collect(),
+        }
+    }
+}
+
 /// A moment as RFC 3339 writes it in UTC, to the second.
 fn utc(time: Time) -> String {
     let seconds = time.0 / 1000;
@@ -242,6 +311,13 @@ mod tests {
             let row = HealthRow::new(&report, &members, &Autopilot::default());
             assert_eq!([row.servers[1].healthy, row.servers[2].healthy], healthy);
             assert_eq!((row.healthy, row.failure_tolerance), (healthy == [true, true], tolerance));
+            let state = State::default();
+            let whole = serde_json::to_value(StateRow::new(&row, &report, &state)).unwrap();
+            let (first, leader) = (uuid::Uuid::from_u128(1).to_string(), &whole["Leader"]);
+            assert_eq!((leader.as_str(), whole["Voters"].as_array().unwrap().len()), (Some(first.as_str()), 3));
+            assert_eq!(whole["Servers"][&first]["Status"], "leader");
+            let second = &whole["Servers"][report.servers[1].node_id.to_string()];
+            assert_eq!((&second["Status"], second["Healthy"].as_bool()), (&"voter".into(), Some(healthy[0])));
         }
     }
 }

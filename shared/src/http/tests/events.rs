@@ -1,5 +1,7 @@
 //! Events and coordinates over the interface.
 
+use serde_json::json;
+
 use super::*;
 use crate::model::{Coordinate, NodeCoordinate};
 
@@ -75,6 +77,24 @@ async fn lists_are_sorted_by_the_round_trip() {
     assert_eq!(names(server.get("/v1/catalog/nodes?near=on-b").await), ["on-b", "on-c", "on-d", "on-a"]);
     let one = server.get("/v1/coordinate/node/on-c").await.json();
     assert_eq!((&one[0]["Coord"]["Vec"][0], &one[0]["Coord"]["Vec"][1]), (&0.009.into(), &0.into()));
+}
+
+#[tokio::test]
+async fn usage_counts_what_is_registered() {
+    let server = TestServer::start().await;
+    server.register("web", 80);
+    let reply = server.get("/v1/operator/usage").await;
+    let body = reply.json();
+    let usage = &body["Usage"]["dc1"];
+    let nodes = server.get("/v1/catalog/nodes").await.json().as_array().unwrap().len();
+    let services = server.get("/v1/catalog/services").await.json().as_object().unwrap().len();
+    assert_eq!((&usage["Nodes"], &usage["Services"]), (&json!(nodes), &json!(services)), "{body}");
+    assert_eq!(usage["BillableServiceInstances"], json!(1), "{body}");
+    assert_eq!(usage["ConnectServiceInstances"]["mesh-gateway"], json!(0));
+    assert_eq!((&body["Index"], &body["ConsistencyLevel"]), (&json!(reply.index()), &json!("leader")));
+    let next = format!("/v1/operator/usage?index={}", reply.index());
+    let (later, ()) = tokio::join!(server.get(&next), async { server.register("db", 81) });
+    assert_eq!(later.json()["Usage"]["dc1"]["BillableServiceInstances"], json!(2));
 }
 
 #[tokio::test]
