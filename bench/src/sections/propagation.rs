@@ -1,30 +1,27 @@
-//! Measures the time from a PUT at one server until another host's DNS shows it, over 100 registrations.
-//!
-//! `cargo run --release -p lictor-tests --bin propagation` prints the median and the maximum. The budget is 3 ms and
-//! 20 ms. It is a measurement and not a test: a figure depends on the machine and on what else it does.
-
-#![allow(clippy::print_stdout, reason = "a measurement prints its result")]
+//! From a PUT at one server until the DNS of another host shows it.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-use lictor_tests::{cluster::Cluster, dns, wait};
+use lictor_tests::{dns, wait};
 use serde_json::json;
 
-const REGISTRATIONS: u16 = 100;
+use super::{Effort, asked, cluster};
+use crate::figure::{Figure, quantile};
+
 /// Time between two questions.
 const ASK_EVERY: Duration = Duration::from_micros(100);
 /// Longest time for one registration.
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn main() {
-    let cluster = Cluster::start(3, 2);
-    let (server, sidecar) = (&cluster.servers[0], &cluster.sidecars[1]);
-    let led_by = cluster.leader() + 1;
-    println!("3 servers, 2 sidecars; PUT at server-1 (the leader is server-{led_by}), DNS at sidecar-2");
-    let mut times: Vec<Duration> = (1..=REGISTRATIONS)
+/// Measures.
+pub fn run(effort: Effort, give: &mut dyn FnMut(Figure)) {
+    let cluster = cluster();
+    let (server, sidecar) = (&cluster.servers[0], asked(&cluster));
+    let count = effort.choose(30_u16, 200);
+    let times: Vec<f64> = (1..=count)
         .map(|number| {
             let service = json!({"Name": format!("service-{number}"), "Port": number});
             let name = format!("service-{number}.service.consul");
@@ -34,14 +31,15 @@ fn main() {
                 let put = server.http().put("/v1/agent/service/register", &service);
                 put.unwrap_or_else(|error| panic!("{error}"));
                 let seen = seen.join().unwrap_or_else(|_| panic!("{name} was not seen"));
-                seen - start
+                (seen - start).as_secs_f64() * 1000.0
             })
         })
         .collect();
-    times.sort_unstable();
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
-    println!("{REGISTRATIONS} registrations: p50 {:.2} ms, max {:.2} ms", milliseconds(median), milliseconds(most));
+    let at = if cluster.leader() == 0 { "the leader" } else { "a follower" };
+    let note = format!("{count} registrations at {at}, asked every {ASK_EVERY:?}");
+    give(Figure::new("p50", quantile(&times, 0.5), "ms").at_most(3.0).noted(note));
+    give(Figure::new("p99", quantile(&times, 0.99), "ms"));
+    give(Figure::new("max", quantile(&times, 1.0), "ms").at_most(20.0));
 }
 
 /// When `name` was first answered with `port`.

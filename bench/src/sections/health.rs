@@ -1,0 +1,56 @@
+//! How many answers about a service's health a sidecar gives, by mode and by the number of instances.
+
+use super::{Effort, RUN_SECONDS, asked, cluster, files};
+use crate::{
+    figure::Figure,
+    load::wrk::{self, Requests},
+    processor::{Processes, Work},
+    registry,
+};
+
+/// By the number of instances, for the mode `stale`.
+const BUDGETS: [(usize, f64); 2] = [(1, 90_000.0), (100, 50_000.0)];
+const CALLERS: usize = 32;
+/// What is asked: the mode's name, its parameter, and a header.
+const MODES: [(&str, &str, &str); 5] = [
+    ("stale", "&stale", ""),
+    ("cached", "&cached", ""),
+    ("default", "", ""),
+    ("consistent", "&consistent", ""),
+    ("stale, gzip", "&stale", "Accept-Encoding: gzip"),
+];
+
+/// Measures.
+pub fn run(effort: Effort, give: &mut dyn FnMut(Figure)) {
+    let sizes = effort.choose(&[1, 100][..], &[1, 10, 100][..]);
+    let services: Vec<(String, usize)> = sizes.iter().map(|size| (format!("web{size}"), *size)).collect();
+    let cluster = cluster();
+    registry::fill(&cluster, &services);
+    let (directory, processes, agent) = (files(&cluster), Processes::of(&cluster), asked(&cluster));
+    for (mode, parameter, header) in MODES {
+        for (service, instances) in &services {
+            let path = format!("/v1/health/service/{service}?passing{parameter}");
+            let length = agent.http().get(&path).unwrap_or_else(|error| panic!("{error}")).body.len();
+            let requests = Requests { path: &path, header, script: "", callers: CALLERS };
+            processes.rest();
+            let mut latency = (0.0, 0.0);
+            let runs = (0..effort.runs()).map(|_| {
+                processes.during(|| {
+                    let answers = wrk::run(agent.ports.http, requests, RUN_SECONDS, &directory);
+                    latency = (answers.p50_ms, answers.p99_ms);
+                    answers.count
+                })
+            });
+            let work = Work::median(runs.collect());
+            let figure = Figure::new(format!("{mode}, {instances} inst."), work.per_cpu_second(), "/CPU-s");
+            let budget = BUDGETS.iter().find(|(size, _)| mode == "stale" && size == instances);
+            let figure = budget.map_or(figure.clone(), |(_, least)| figure.at_least(*least));
+            let (p50, p99) = latency;
+            give(figure.noted(format!(
+                "{:.0}/s; {length} bytes; p50 {p50:.2} ms, p99 {p99:.2} ms; {}",
+                work.per_second(),
+                work.shares()
+            )));
+        }
+    }
+}
