@@ -55,6 +55,7 @@ fn the_crates_of_the_workspace_depend_on_each_other_in_one_direction() {
         ("lictor-sidecar", vec!["lictor-shared", "lictor-proto"]),
         ("lictor", vec!["lictor-shared", "lictor-proto", "lictor-server", "lictor-sidecar", "hello"]),
         ("lictor-tests", vec![]),
+        ("lictor-bench", vec!["lictor-proto", "lictor-tests"]),
         ("hello", vec![]),
         ("hello-client", vec!["hello"]),
     ] {
