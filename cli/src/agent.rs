@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use lictor_grpc::serve;
 use lictor_server::ServerRole;
 use lictor_shared::{
     config::{AgentFlags, Config},
@@ -17,9 +18,9 @@ pub async fn run(flags: AgentFlags) -> anyhow::Result<ExitCode> {
     let config = Config::load(&flags)?;
     let level = logging::start(&config.log)?;
     let ended = if config.is_server() {
-        node::run(flags, config, level, ServerRole::default()).await
+        node::run(flags, config, level, ServerRole::default(), serve).await
     } else {
-        node::run(flags, config, level, SidecarRole).await
+        node::run(flags, config, level, SidecarRole, serve).await
     };
     ended.map_err(anyhow::Error::from_boxed)?;
     Ok(ExitCode::SUCCESS)

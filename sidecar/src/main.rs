@@ -43,5 +43,5 @@ async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     let config = Config::load(&flags)?;
     anyhow::ensure!(!config.is_server(), "-server: this program is a sidecar only (run `lictor agent` for a server)");
     let level = logging::start(&config.log)?;
-    node::run(flags, config, level, SidecarRole).await.map_err(anyhow::Error::from_boxed)
+    node::run(flags, config, level, SidecarRole, lictor_grpc::serve).await.map_err(anyhow::Error::from_boxed)
 }

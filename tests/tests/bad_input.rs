@@ -132,6 +132,7 @@ fn a_port_in_use_is_named() {
         ("dns", "-dns-port"),
         ("serf-lan", "configure another port"),
         ("server", "-server-port"),
+        ("grpc", "-grpc-port"),
     ] {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port().to_string();

@@ -17,7 +17,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 const SERVERS: usize = 3;
 const SIDECARS: usize = 2;
 /// Ports of one agent.
-const PORTS: usize = 5;
+const PORTS: usize = 6;
 /// Name of the service.
 pub const SERVICE: &str = "hello";
 
@@ -115,7 +115,8 @@ impl Plan {
     }
 }
 
-const PORT_FLAGS: [&str; PORTS] = ["http-port", "dns-port", "serf-lan-port", "serf-wan-port", "server-port"];
+const PORT_FLAGS: [&str; PORTS] =
+    ["http-port", "dns-port", "serf-lan-port", "serf-wan-port", "server-port", "grpc-port"];
 const HTTP: usize = 0;
 const DNS: usize = 1;
 const SERF_LAN: usize = 2;

@@ -2,11 +2,12 @@
 //!
 //! Whatever comes in is checked here: a field that is missing or has a value that cannot be is a [`DecodeError`] that
 //! names it. Nothing here panics, whatever the bytes. `model` has the rows, `command` the writes, `change` what
-//! watchers and snapshots hold, `servers` what the leader knows of the servers.
+//! watchers and snapshots hold, `servers` what the leader knows of the servers, `public` what applications are told.
 
 mod change;
 mod command;
 mod model;
+mod public;
 mod servers;
 #[cfg(test)]
 mod tests;

@@ -86,9 +86,9 @@ fn addresses(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Defin
     if let Some(mut addresses) = fields.fields("addresses")? {
         partial.http_addr = some_text(&mut addresses, "http")?;
         partial.dns_addr = some_text(&mut addresses, "dns")?;
-        partial
-            .ignored
-            .extend(addresses.ignore(&["https", "grpc", "grpctls"]).into_iter().map(|key| format!("addresses.{key}")));
+        partial.grpc_addr = some_text(&mut addresses, "grpc")?;
+        let unused = addresses.ignore(&["https", "grpctls"]);
+        partial.ignored.extend(unused.into_iter().map(|key| format!("addresses.{key}")));
         addresses.finish().map_err(|error| error.within("addresses"))?;
     }
     Ok(())
@@ -98,10 +98,11 @@ fn ports(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     let Some(mut ports) = fields.fields("ports")? else { return Ok(()) };
     partial.http_port = ports.number("http")?;
     partial.dns_port = ports.number("dns")?;
+    partial.grpc_port = ports.number("grpc")?;
     partial.serf_lan_port = ports.number("serflan")?;
     partial.serf_wan_port = ports.number("serfwan")?;
     partial.server_port = ports.number("server")?;
-    let unused = ["https", "grpc", "grpctls", "sidecarminport", "sidecarmaxport", "exposeminport", "exposemaxport"];
+    let unused = ["https", "grpctls", "sidecarminport", "sidecarmaxport", "exposeminport", "exposemaxport"];
     partial.ignored.extend(ports.ignore(&unused).into_iter().map(|key| format!("ports.{key}")));
     ports.finish().map_err(|error| error.within("ports"))
 }

@@ -96,6 +96,9 @@ pub struct AgentFlags {
     /// The port for DNS, UDP and TCP; -1: off [default: 8600]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     dns_port: Option<i32>,
+    /// The port for applications that watch by gRPC; -1: off [default: 8502]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    grpc_port: Option<i32>,
     /// A server's port for Raft, writes and watch streams [default: 8300]
     #[arg(long, value_name = "PORT")]
     server_port: Option<i32>,
@@ -177,9 +180,6 @@ pub struct AgentFlags {
     /// Accepted for Consul's sake: not served
     #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
     https_port: Option<i32>,
-    /// Accepted for Consul's sake: not served
-    #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
-    grpc_port: Option<i32>,
     /// Accepted for Consul's sake: not served
     #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
     grpc_tls_port: Option<i32>,
@@ -289,6 +289,7 @@ impl AgentFlags {
             retry_max_wan: self.retry_max_wan,
             http_port: self.http_port,
             dns_port: self.dns_port,
+            grpc_port: self.grpc_port,
             server_port: self.server_port,
             serf_lan_port: self.serf_lan_port,
             serf_wan_port: self.serf_wan_port,
@@ -328,7 +329,6 @@ impl AgentFlags {
             (self.ui_dir.is_some(), "-ui-dir"),
             (self.ui_content_path.is_some(), "-ui-content-path"),
             (self.https_port.is_some_and(|port| port > 0), "-https-port"),
-            (self.grpc_port.is_some_and(|port| port > 0), "-grpc-port"),
             (self.grpc_tls_port.is_some_and(|port| port > 0), "-grpc-tls-port"),
             (!self.primary_gateway.is_empty(), "-primary-gateway"),
         ];

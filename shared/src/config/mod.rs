@@ -146,6 +146,11 @@ pub struct Listen {
     pub unix_sockets: http::Ownership,
     /// The DNS interface, UDP and TCP; none: off.
     pub dns: Vec<SocketAddr>,
+    /// The gRPC interface for applications; none: off.
+    pub grpc: Vec<SocketAddr>,
+    /// Whether that was asked for. Files and flags of Consul's rarely name its port, and several agents of one host
+    /// then have the same default: without having been asked for, it is left out where it is in use.
+    pub grpc_is_wanted: bool,
 }
 
 /// Whom a node joins in one pool.

@@ -22,6 +22,7 @@ use crate::{
 
 const HTTP_PORT: u16 = 8500;
 const DNS_PORT: u16 = 8600;
+const GRPC_PORT: u16 = 8502;
 const SERF_LAN_PORT: u16 = 8301;
 const SERF_WAN_PORT: u16 = 8302;
 const SERVER_PORT: u16 = 8300;
@@ -241,6 +242,8 @@ fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
     let client = client.as_str();
     let of = |setting, said: &Option<SmolStr>| said.as_deref().map(|text| host.expand(setting, text)).transpose();
     let (http, dns) = (of("addresses.http", &said.http_addr)?, of("addresses.dns", &said.dns_addr)?);
+    let grpc = of("addresses.grpc", &said.grpc_addr)?;
+    let grpc_port = port("-grpc-port", said.grpc_port, GRPC_PORT)?;
     let bound = |setting, said: &Option<SmolStr>| said.as_deref().map_or(Ok(bind), |text| ip(setting, text, host));
     let http_port = port("-http-port", said.http_port, HTTP_PORT)?;
     let http = http.as_deref().unwrap_or(client).split_whitespace();
@@ -257,6 +260,8 @@ fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
         http_paths: http_paths.map(|text| text.trim_start_matches(UNIX).into()).collect(),
         unix_sockets: http_config::unix_sockets(said)?,
         dns: sockets("addresses.dns", dns.as_deref().unwrap_or(client), port("-dns-port", said.dns_port, DNS_PORT)?)?,
+        grpc: sockets("addresses.grpc", grpc.as_deref().unwrap_or(client), grpc_port)?,
+        grpc_is_wanted: said.grpc_port.is_some() || said.grpc_addr.is_some(),
     })
 }
 

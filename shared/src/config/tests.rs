@@ -72,6 +72,20 @@ fn dev_is_one_server_without_a_disk() {
 }
 
 #[test]
+fn the_grpc_port_is_on_unless_it_is_turned_off() {
+    for (flags, expected, is_wanted) in [
+        (&["-dev"][..], &["127.0.0.1:8502"][..], false),
+        (&["-dev", "-grpc-port=8503", "-client=127.0.0.1 10.0.0.7"], &["127.0.0.1:8503", "10.0.0.7:8503"], true),
+        (&["-dev", "-hcl=addresses { grpc = \"10.0.0.7\" } ports { grpc = 1 }"], &["10.0.0.7:1"], true),
+        (&["-dev", "-grpc-port=-1"], &[], true),
+    ] {
+        let listen = load(flags).unwrap().listen;
+        let expected: Vec<std::net::SocketAddr> = expected.iter().map(|address| address.parse().unwrap()).collect();
+        assert_eq!((listen.grpc, listen.grpc_is_wanted), (expected, is_wanted), "{flags:?}");
+    }
+}
+
+#[test]
 fn flags_that_make_no_sense_are_refused_with_the_remedy() {
     let table: &[(&[&str], &str)] = &[
         (

@@ -21,6 +21,7 @@ mod event;
 mod health;
 mod inside;
 mod insight;
+mod instance_filter;
 mod internal;
 pub mod json;
 mod listener;
@@ -41,6 +42,7 @@ pub use self::{
     context::{Context, Identity, Settings, Versions},
     error::Failure,
     inside::Inside,
+    instance_filter::InstanceFilter,
     listener::{Limits, serve},
     socket::{BindError, Listener, Ownership, UnixSocket, bind, bind_path},
 };

@@ -63,6 +63,9 @@ static LEADERLESS: AtomicBool = AtomicBool::new(false);
 pub static BLOCKED_READERS: Gauge = Gauge::new("lictor_http_blocked_readers", "Reads that wait for a change.");
 /// Open connections to the HTTP interface.
 pub static HTTP_CONNECTIONS: Gauge = Gauge::new("lictor_http_connections", "Open connections to the HTTP interface.");
+/// Watch streams of applications.
+pub static APPLICATION_STREAMS: Gauge =
+    Gauge::new("lictor_application_streams", "Watch streams that applications hold at this agent.");
 /// Watch streams that this server feeds.
 pub static WATCH_STREAMS: Gauge = Gauge::new("lictor_watch_streams", "Watch streams that this server feeds.");
 
@@ -140,9 +143,8 @@ pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
     let mut all: Vec<Series> = counters.into_iter().flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
-    all.extend(
-        [&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS, &HTTP_CONNECTIONS, &WATCH_STREAMS].map(Gauge::read),
-    );
+    all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
+    all.extend([&HTTP_CONNECTIONS, &WATCH_STREAMS, &APPLICATION_STREAMS].map(Gauge::read));
     all
 }
 

@@ -2,9 +2,10 @@
 //! stops. What differs is a [`Role`].
 //!
 //! Start: bind every socket (a port in use is found before anything is joined), open the role's data, join the pool,
-//! start the role, then the agent, DNS and HTTP. Stop: the agent first, so that it no longer repairs what leaving
+//! start the role, then the agent, DNS, HTTP and gRPC. Stop: the agent first, so that it no longer repairs what leaving
 //! removes; then leave the pool where asked to; then every task, under a time-out.
 
+mod applications;
 mod coordinates;
 mod join;
 mod leaderless;
@@ -24,7 +25,11 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-pub use self::{log_file::LogFileError, run::run};
+pub use self::{
+    applications::{Applications, BindError, ServeApplications},
+    log_file::LogFileError,
+    run::run,
+};
 use crate::{
     backend::Backend,
     config::Config,

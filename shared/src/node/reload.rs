@@ -51,8 +51,9 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         http: "client_addr, addresses.http or ports.http",
         http_paths: "client_addr, addresses.http or ports.http",
         unix_sockets: "unix_sockets",
-        dns: "client_addr, addresses.dns or ports.dns"
-    } but {});
+        dns: "client_addr, addresses.dns or ports.dns",
+        grpc: "client_addr, addresses.grpc or ports.grpc"
+    } but { grpc_is_wanted });
     let dns = differing!(&old.dns, &new.dns, dns::Settings {
         domain: "domain",
         alt_domain: "alt_domain",

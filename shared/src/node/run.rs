@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 use uuid::Uuid;
 
 use super::{
-    Ground, Role, RoleError, coordinates,
+    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates,
     join::Joining,
     leaderless,
     logging::Level,
@@ -38,16 +41,22 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The time between two full comparisons of the agent's services with the registry's that nothing called for.
 const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs a node until it is told to stop, or something it needs has failed.
+/// Runs a node until it is told to stop, or something it needs has failed. `applications` serves its gRPC interface.
 ///
 /// # Errors
 /// What could not start or what failed while running, with its remedy where there is one.
-pub async fn run(flags: AgentFlags, config: Config, level: Level, role: impl Role) -> Result<(), RoleError> {
+pub async fn run(
+    flags: AgentFlags,
+    config: Config,
+    level: Level,
+    role: impl Role,
+    applications: ServeApplications,
+) -> Result<(), RoleError> {
     let mut signals = Signals::install()?;
     let notifier = Notifier::from_environment();
     let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     let (control, mut requests) = control::channel();
-    let starting = start(flags, config, level, role, control);
+    let starting = start(flags, config, level, role, applications, control);
     let Some(started) = until_told(&mut signals, starting).await else {
         tracing::info!("stopped before it was ready");
         return Ok(());
@@ -116,10 +125,11 @@ async fn start<R: Role>(
     config: Config,
     level: Level,
     mut role: R,
+    applications: ServeApplications,
     control: Control,
 ) -> Result<Running<R>, RoleError> {
     let config = Arc::new(config);
-    let sockets = Sockets::bind(&config).await?;
+    let mut sockets = Sockets::bind(&config).await?;
     let id = role.prepare(&config).await?;
     let (tasks, agent_tasks) = (Tasks::new(), Tasks::new());
     let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
@@ -145,6 +155,13 @@ async fn start<R: Role>(
         protection::start(settings, reader.clone(), &tasks);
     }
     coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), &tasks);
+    applications(Applications {
+        listeners: std::mem::take(&mut sockets.grpc),
+        datacenter: config.datacenter.clone(),
+        reader: reader.clone(),
+        backend: backend.clone(),
+        tasks: tasks.clone(),
+    });
     let context = http::Context {
         settings: http_settings(&config, id),
         reader: reader.clone(),
@@ -182,11 +199,12 @@ fn joining(config: &Config, lan: &Pool, wan: Option<&Pool>) -> Vec<Joining> {
 struct Sockets {
     http: Vec<http::Listener>,
     dns: Vec<dns::Bound>,
+    grpc: Vec<TcpListener>,
 }
 
 impl Sockets {
     async fn bind(config: &Config) -> Result<Self, RoleError> {
-        let mut sockets = Self { http: Vec::new(), dns: Vec::new() };
+        let mut sockets = Self { http: Vec::new(), dns: Vec::new(), grpc: applications::bind(&config.listen).await? };
         for address in &config.listen.http {
             sockets.http.push(http::bind(*address).await?.into());
         }
@@ -265,7 +283,8 @@ fn announce(config: &Config, id: Uuid) {
     if !config.listen.http_paths.is_empty() {
         tracing::info!(http = ?config.listen.http_paths, "listening");
     }
-    tracing::info!(http = ?config.listen.http, dns = ?config.listen.dns, %lan, advertise = %config.advertise, "listening");
+    let (http, dns, grpc) = (&config.listen.http, &config.listen.dns, &config.listen.grpc);
+    tracing::info!(?http, ?dns, ?grpc, %lan, advertise = %config.advertise, "listening");
     if !config.ignored.is_empty() {
         tracing::warn!(settings = %config.ignored.join(", "), "these settings are accepted and have no effect");
     }

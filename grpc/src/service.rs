@@ -1,0 +1,174 @@
+//! The methods of `lictor.v1.Registry`: each checks its request, takes a place, and starts a watch or answers.
+
+use std::sync::Arc;
+
+use lictor_proto::v1::{
+    self, ResolveRequest, ResolveResponse, WatchNodeRequest, WatchNodeResponse, WatchServiceRequest,
+    WatchServiceResponse, WatchServicesRequest, WatchServicesResponse, registry_server::Registry,
+};
+use lictor_shared::{
+    backend::Backend,
+    catalog::Instance,
+    model::{Index, Key},
+    tasks::Tasks,
+    view::Reader,
+};
+use prost::Message;
+use rand::seq::SliceRandom;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    feed::{Feed, Feeds},
+    question::{
+        MAX_RESOLVED, NamesQuestion, NodeQuestion, Question, ServiceQuestion, Standing, name, service_state,
+    },
+    stream::{self, Events, Opening},
+    subject::{NamesSubject, NodeSubject, ServiceSubject},
+};
+
+/// The most watches of an agent.
+pub const MAX_STREAMS: usize = 4096;
+/// The largest answer to `Resolve`, but for one instance more.
+const MAX_RESOLVED_BYTES: usize = 1 << 20;
+
+/// Answers the public service.
+#[derive(Clone)]
+pub struct RegistryService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    reader: Reader,
+    backend: Arc<dyn Backend>,
+    datacenter: String,
+    tasks: Tasks,
+    places: Arc<Semaphore>,
+    services: Feeds<ServiceSubject>,
+    nodes: Feeds<NodeSubject>,
+    names: Feeds<NamesSubject>,
+}
+
+impl RegistryService {
+    /// The service of a node of `datacenter` whose view `reader` sees; `backend` says how fresh that is.
+    #[must_use]
+    pub fn new(reader: Reader, backend: Arc<dyn Backend>, datacenter: &str, tasks: &Tasks) -> Self {
+        let inner = Inner {
+            reader,
+            backend,
+            datacenter: datacenter.to_owned(),
+            tasks: tasks.clone(),
+            places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            services: Feeds::default(),
+            nodes: Feeds::default(),
+            names: Feeds::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// How many watches there are.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        MAX_STREAMS - self.inner.places.available_permits()
+    }
+}
+
+impl Inner {
+    fn refuse_other_datacenter(&self, asked: &str) -> Result<(), Status> {
+        if asked.is_empty() || asked.eq_ignore_ascii_case(&self.datacenter) {
+            return Ok(());
+        }
+        let ours = &self.datacenter;
+        let asked: String = asked.chars().take(64).collect();
+        Err(Status::failed_precondition(format!(
+            "datacenter: this agent answers for {ours:?}, not {asked:?} (ask an agent there)"
+        )))
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("this agent has {MAX_STREAMS} watches, the most it takes (come later)"))
+        })
+    }
+
+    fn watch<Q: Question>(
+        &self,
+        question: Q,
+        feed: Arc<Feed<Q::Subject>>,
+        resume: Option<v1::Position>,
+    ) -> Result<Response<Events<Q::Response>>, Status> {
+        let (reader, backend, place) = (self.reader.clone(), self.backend.clone(), self.place()?);
+        let opening = Opening { question, feed, resume, reader, backend, place };
+        Ok(Response::new(stream::start(opening, &self.tasks)))
+    }
+
+    fn resolve(&self, key: &Key, question: &ServiceQuestion, limit: u32) -> Result<ResolveResponse, Status> {
+        let state = self.reader.load_full();
+        if state.index() == Index(0) {
+            return Err(Status::unavailable("this agent has no copy of the registry yet (come again)"));
+        }
+        let standings: Vec<(Standing, &Arc<Instance>)> =
+            state.instances(key.as_str()).map(|instance| (question.judge(instance), instance)).collect();
+        let service_state = service_state(standings.iter().map(|(standing, _)| *standing));
+        let selected = standings.iter().filter(|(standing, _)| *standing == Standing::Selected);
+        let mut selected: Vec<&Arc<Instance>> = selected.map(|(_, instance)| *instance).collect();
+        selected.shuffle(&mut rand::rng());
+        let limit = usize::try_from(limit).ok().filter(|limit| (1..MAX_RESOLVED).contains(limit));
+        let mut bytes = 0;
+        let told = selected.iter().take(limit.unwrap_or(MAX_RESOLVED)).map(|instance| v1::Instance::from(&***instance));
+        let instances = told.take_while(|instance| {
+            let fits = bytes < MAX_RESOLVED_BYTES;
+            bytes += instance.encoded_len();
+            fits
+        });
+        Ok(ResolveResponse {
+            index: state.index().0,
+            state: service_state.into(),
+            instances: instances.collect(),
+            total: u32::try_from(selected.len()).unwrap_or(u32::MAX),
+            freshness: Some(self.backend.contact().into()),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Registry for RegistryService {
+    type WatchServiceStream = Events<WatchServiceResponse>;
+    type WatchServicesStream = Events<WatchServicesResponse>;
+    type WatchNodeStream = Events<WatchNodeResponse>;
+
+    async fn watch_service(
+        &self,
+        request: Request<WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let (inner, asked) = (&self.inner, request.into_inner());
+        inner.refuse_other_datacenter(&asked.datacenter)?;
+        let key = name("service", &asked.service)?;
+        let question = ServiceQuestion::new(asked.wanted, asked.tags, &asked.filter, &inner.datacenter)?;
+        inner.watch(question, inner.services.get(&key, ServiceSubject), asked.resume)
+    }
+
+    async fn watch_services(
+        &self,
+        request: Request<WatchServicesRequest>,
+    ) -> Result<Response<Self::WatchServicesStream>, Status> {
+        let (inner, asked) = (&self.inner, request.into_inner());
+        inner.refuse_other_datacenter(&asked.datacenter)?;
+        inner.watch(NamesQuestion, inner.names.get(&Key::default(), |_| NamesSubject), asked.resume)
+    }
+
+    async fn watch_node(&self, request: Request<WatchNodeRequest>) -> Result<Response<Self::WatchNodeStream>, Status> {
+        let (inner, asked) = (&self.inner, request.into_inner());
+        inner.refuse_other_datacenter(&asked.datacenter)?;
+        let key = name("node", &asked.node)?;
+        inner.watch(NodeQuestion, inner.nodes.get(&key, NodeSubject), asked.resume)
+    }
+
+    async fn resolve(&self, request: Request<ResolveRequest>) -> Result<Response<ResolveResponse>, Status> {
+        let (inner, asked) = (&self.inner, request.into_inner());
+        inner.refuse_other_datacenter(&asked.datacenter)?;
+        let key = name("service", &asked.service)?;
+        let question = ServiceQuestion::new(asked.wanted, asked.tags, &asked.filter, &inner.datacenter)?;
+        Ok(Response::new(inner.resolve(&key, &question, asked.limit)?))
+    }
+}
