@@ -87,7 +87,6 @@ impl<S: Subject> Feeds<S> {
         feeds.insert(name.clone(), Arc::downgrade(&feed));
         feed
     }
-
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -170,9 +170,7 @@ impl Question for NamesQuestion {
     fn response(position: v1::Position, event: Event<v1::ServiceName>) -> v1::WatchServicesResponse {
         use watch_services_response::Event as Told;
         let event = match event {
-            Event::Whole(part) => {
-                Told::Whole(v1::ServiceNames { complete: part.is_last(), services: part.upserted })
-            }
+            Event::Whole(part) => Told::Whole(v1::ServiceNames { complete: part.is_last(), services: part.upserted }),
             Event::Delta(part) => Told::Delta(v1::ServiceNamesDelta {
                 complete: part.is_last(),
                 upserted: part.upserted,

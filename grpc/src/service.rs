@@ -20,9 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     feed::{Feed, Feeds},
-    question::{
-        MAX_RESOLVED, NamesQuestion, NodeQuestion, Question, ServiceQuestion, Standing, name, service_state,
-    },
+    question::{MAX_RESOLVED, NamesQuestion, NodeQuestion, Question, ServiceQuestion, Standing, name, service_state},
     stream::{self, Events, Opening},
     subject::{NamesSubject, NodeSubject, ServiceSubject},
 };

@@ -47,6 +47,14 @@ pub struct Events<T> {
     is_over: bool,
 }
 
+impl<T> Events<T> {
+    /// How many messages wait to be read.
+    #[cfg(test)]
+    pub fn queued(&self) -> usize {
+        self.messages.len()
+    }
+}
+
 impl<T> Stream for Events<T> {
     type Item = Result<T, Status>;
 

@@ -8,10 +8,8 @@ use std::{fs, path::Path};
 use prost::Message;
 
 /// A package's file that has all others of it, and the code made from them.
-const PACKAGES: [(&str, &str); 2] = [
-    ("lictor/internal/v1/registry.proto", "lictor.internal.v1.rs"),
-    ("lictor/v1/registry.proto", PUBLIC),
-];
+const PACKAGES: [(&str, &str); 2] =
+    [("lictor/internal/v1/registry.proto", "lictor.internal.v1.rs"), ("lictor/v1/registry.proto", PUBLIC)];
 /// The package whose descriptors are told by reflection, and these.
 const PUBLIC: &str = "lictor.v1.rs";
 const PUBLIC_DESCRIPTORS: &str = "lictor.v1.binpb";

@@ -23,11 +23,7 @@ impl From<Status> for v1::Status {
 
 impl From<&Check> for v1::Check {
     fn from(check: &Check) -> Self {
-        Self {
-            id: check.id.to_string(),
-            name: check.name.to_string(),
-            status: v1::Status::from(check.status).into(),
-        }
+        Self { id: check.id.to_string(), name: check.name.to_string(), status: v1::Status::from(check.status).into() }
     }
 }
 

@@ -28,7 +28,9 @@ pub struct Applications {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Someone else uses it.
-    #[error("gRPC: {0} is in use by another process (choose another port with -grpc-port or ports.grpc, or -1 for off)")]
+    #[error(
+        "gRPC: {0} is in use by another process (choose another port with -grpc-port or ports.grpc, or -1 for off)"
+    )]
     InUse(SocketAddr),
     /// The system does not allow it.
     #[error("gRPC: cannot listen on {address}")]
