@@ -89,8 +89,9 @@ impl Set {
         self.heard = position.index;
         let taken = match message.event {
             Some(Event::Whole(part)) => {
+                let state = part.state();
                 self.add(part.instances, Vec::new())?;
-                self.finish(part.complete, part.state(), true)
+                self.finish(part.complete, state, true)
             }
             Some(Event::Delta(_)) if !self.begun => return Err(SetError::OutOfPlace),
             Some(Event::Delta(part)) => {

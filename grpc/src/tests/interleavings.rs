@@ -26,11 +26,13 @@ fn status() -> impl Strategy<Value = Status> {
     prop::sample::select(&Status::ALL[..])
 }
 
+const TAGS: &[&[&str]] = &[&[], &["v1"], &["v1", "V2"]];
+
 fn command() -> impl Strategy<Value = Command> {
     let node = || prop::sample::select(&["n1", "n2", "N3"][..]);
     let id = || prop::sample::select(&["a", "B", "c", "d"][..]);
     let name = prop::sample::select(&["web", "Web", "db"][..]);
-    let tags = prop::sample::select(&[&[][..], &["v1"], &["v1", "V2"]][..]);
+    let tags = prop::sample::select(TAGS);
     prop_oneof![
         6 => (node(), id(), name, tags, 80..82_u16, status())
             .prop_map(|(node, id, name, tags, port, status)| register(node, id, name, tags, port, status)),
