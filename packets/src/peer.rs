@@ -86,9 +86,11 @@ impl Peer {
             }
             _ => (0, usize::MAX),
         };
-        let is_whole = header.msg_flags & libc::MSG_CTRUNC == 0 && header.msg_controllen as usize >= DATA + 4;
+        #[allow(clippy::unnecessary_cast, reason = "a u32 where the C library is musl")]
+        let written = header.msg_controllen as usize;
+        let is_whole = header.msg_flags & libc::MSG_CTRUNC == 0 && written >= DATA + 4;
         let is_known = is_whole && bytes <= CONTROL_BYTES - DATA;
-        self.control_length = if is_known { (header.msg_controllen as usize).min(CONTROL_BYTES) } else { 0 };
+        self.control_length = if is_known { written.min(CONTROL_BYTES) } else { 0 };
         if is_known {
             self.control.0[DATA + interface..DATA + interface + 4].fill(0);
         }
