@@ -3,18 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
 
 use std::{
-    io::{Read, Write},
     net::TcpListener,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
-    thread,
     time::{Duration, Instant},
 };
 
-use lictor_tests::{agent::Agent, binary, cluster::Cluster, ports, process::Process, wait};
+use lictor_tests::{agent::Agent, binary, cluster::Cluster, ports, process::Process, wait, web::Web};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -138,35 +132,18 @@ fn a_tcp_check_follows_its_service() {
 #[test]
 fn an_http_check_follows_the_status_code() {
     let agent = Agent::dev("node-a").started();
-    let (port, status) = web_server();
-    let check = json!({"CheckID": "web-http", "HTTP": format!("http://127.0.0.1:{port}/health"), "Interval": "200ms"});
-    let service = json!({"Name": "web", "Port": port, "Check": check});
+    let web = Web::start("");
+    let url = format!("http://127.0.0.1:{}/health", web.port);
+    let check = json!({"CheckID": "web-http", "HTTP": url, "Interval": "200ms"});
+    let service = json!({"Name": "web", "Port": web.port, "Check": check});
     agent.http().put("/v1/agent/service/register", &service).unwrap();
     for (code, expected) in [(200, "passing"), (429, "warning"), (500, "critical"), (204, "passing")] {
-        status.store(code, Ordering::Relaxed);
+        web.set_health(code);
         wait::until(&format!("{code} is {expected}"), CHECK_LIMIT, || {
             let found = agent.check_status("node-a", "web-http")?;
             wait::ensure(found.as_deref() == Some(expected), || format!("{found:?}"))
         });
     }
-}
-
-/// A web server that answers everything with the status code in the returned cell, until the test program ends.
-fn web_server() -> (u16, Arc<AtomicU16>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let status = Arc::new(AtomicU16::new(500));
-    let shared = Arc::clone(&status);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            // A checker that goes away in the middle is none of the server's business.
-            let _ = stream.read(&mut [0; 4096]);
-            let code = shared.load(Ordering::Relaxed);
-            let _ = write!(stream, "HTTP/1.1 {code} Status\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        }
-    });
-    (port, status)
 }
 
 #[test]

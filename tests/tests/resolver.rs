@@ -9,14 +9,11 @@
 
 use std::{
     env, fs,
-    io::{Read, Write},
-    net::{Ipv4Addr, TcpListener},
     process::{Command, Output},
-    thread,
     time::Duration,
 };
 
-use lictor_tests::{agent::Agent, upstream::Upstream, wait};
+use lictor_tests::{agent::Agent, upstream::Upstream, wait, web::Web};
 use serde_json::json;
 
 /// Set for the test program inside the namespaces: a directory for the files that are put over the host's own.
@@ -70,7 +67,8 @@ fn inside() {
     let agent = agent.with_config_directory();
     agent.write_file("dns.json", r#"{"dns_config": {"enable_truncate": true}}"#);
     let agent = agent.started();
-    let port = serve();
+    let web = Web::start("hello");
+    let port = web.port;
     let hello = json!({"Name": "hello", "Address": "127.0.0.1", "Port": port});
     agent.http().put("/v1/agent/service/register", &hello).unwrap();
     for number in 1..=MANY {
@@ -106,20 +104,6 @@ fn inside() {
     let none = run("dig", &["none.example.test"]).join("\n");
     assert!(none.contains("status: NXDOMAIN") && none.contains("IN\tSOA\tns.example.test."), "{none}");
     assert_eq!(output("getent", &["hosts", "none.example.test"]).status.code(), Some(2));
-}
-
-/// A web server that says `hello`, until the test program ends; its port.
-fn serve() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut request = [0; 4096];
-            assert!(stream.read(&mut request).unwrap() > 0);
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").unwrap();
-        }
-    });
-    port
 }
 
 fn output(program: &str, arguments: &[&str]) -> Output {

@@ -21,7 +21,7 @@ async fn ask(program: &str, definition: &CheckDefinition) -> (Status, String) {
     match process::run(&command, Given::default(), output::limit(Some(definition))).await {
         Ok(finished) => {
             let state = finished.output.trim();
-            (judge(state), format!("{unit} is {}", if state.is_empty() { "unknown" } else { state }))
+            (judge(state), tell(unit, state))
         }
         Err(failure) => (Status::Critical, failure),
     }
@@ -33,6 +33,15 @@ fn judge(state: &str) -> Status {
         "active" => Status::Passing,
         "activating" | "deactivating" | "reloading" | "refreshing" | "maintenance" => Status::Warning,
         _ => Status::Critical,
+    }
+}
+
+/// Anything but one word is what systemctl has to say where it fails, as where systemd does not run.
+fn tell(unit: &str, said: &str) -> String {
+    match said.split_whitespace().count() {
+        0 => format!("{unit} is unknown"),
+        1 => format!("{unit} is {said}"),
+        _ => format!("{unit}: {SYSTEMCTL}: {said}"),
     }
 }
 
@@ -62,6 +71,9 @@ mod tests {
             let (status, output) = ask(program.to_str().unwrap(), &definition).await;
             assert_eq!((status, output), (expected, format!("{unit} is {unit}")));
         }
+        let no_systemd = CheckDefinition { os_service: "Can't operate.".into(), ..CheckDefinition::default() };
+        let told = ask(program.to_str().unwrap(), &no_systemd).await;
+        assert_eq!(told, (Status::Critical, "Can't operate.: systemctl: Can't operate.".into()));
         let definition = CheckDefinition { os_service: "x".into(), ..CheckDefinition::default() };
         let (status, output) = ask("/nonexistent/systemctl", &definition).await;
         assert_eq!(status, Status::Critical);
