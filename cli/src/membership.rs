@@ -42,6 +42,10 @@ pub struct ForceLeaveFlags {
     #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "false", hide_default_value = true)]
     pub prune: bool,
+    /// The member is one of the servers of all datacenters: NODE.DATACENTER
+    #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", hide_default_value = true)]
+    pub wan: bool,
     /// Name of the member
     #[arg(value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
     pub node: String,
@@ -90,6 +94,7 @@ pub async fn leave(flags: HttpFlags, out: &mut impl io::Write) -> anyhow::Result
 /// The agent could not be asked, or knows no such member.
 pub async fn force_leave(flags: ForceLeaveFlags) -> anyhow::Result<ExitCode> {
     let query = Query::of("/v1/agent/force-leave", &flags.node).maybe("prune", flags.prune.then_some("1"));
+    let query = query.maybe("wan", flags.wan.then_some("1"));
     target::agent(&flags.http)?.put(query.as_str(), "").await.context("Error force leaving")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ fn each_command_asks_its_endpoint_and_says_consuls_sentence() {
         ("leave", "", "PUT /v1/agent/leave", "Graceful leave complete\n"),
         ("reload", "", "PUT /v1/agent/reload", "Configuration reload triggered\n"),
         ("force-leave -prune web-1", "", "PUT /v1/agent/force-leave/web-1?prune=1", ""),
+        ("force-leave -wan a.dc2", "", "PUT /v1/agent/force-leave/a.dc2?wan=1", ""),
         ("join -wan 10.0.0.1", "", "PUT /v1/agent/join/10.0.0.1?wan=1", JOINED),
         ("info", stats, "GET /v1/agent/self", "agent:\n\tchecks = 1\n"),
     ] {
