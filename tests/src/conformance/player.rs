@@ -55,8 +55,11 @@ fn start(config: &Value) -> Agent {
     wait::until("the agent has registered itself", REGISTRATION_LIMIT, || {
         let status = agent.check_status("node-a", "serfHealth")?;
         let servers = agent.passing("consul")?;
-        wait::ensure(status.as_deref() == Some("passing") && servers == ["consul"], || {
-            format!("{status:?} {servers:?}")
+        // The leader makes the node's row, and the agent completes it.
+        let node = agent.http().json("/v1/catalog/node/node-a")?["Node"].take();
+        let is_complete = node["Meta"].is_object();
+        wait::ensure(status.as_deref() == Some("passing") && servers == ["consul"] && is_complete, || {
+            format!("{status:?} {servers:?} {node}")
         })
     });
     agent
