@@ -13,6 +13,8 @@
 //! the place of the view's, whatever its index. What readers see goes on to grow (`lictor_shared::view`).
 
 mod absorb;
+#[cfg(test)]
+mod absorb_tests;
 mod backend;
 mod contact;
 mod identity;

@@ -1,4 +1,4 @@
-//! The Python example watches a real agent through all that can happen to a service and to the agent.
+//! The Python example watches a real agent, a sidecar, through all that can happen to a service and to the agent.
 //!
 //! Its packages are installed from PyPI into the build directory, once, by the host's `python3 -m pip`.
 
@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use lictor_tests::{agent::Agent, process::Process, turn, wait};
+use lictor_tests::{agent::Agent, cluster::Cluster, process::Process, wait};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Longest time until a change is printed.
 const SEEN_LIMIT: Duration = Duration::from_secs(30);
@@ -47,51 +47,60 @@ fn packages() -> PathBuf {
 #[test]
 fn the_python_example_prints_what_comes_goes_and_fails() {
     let packages = packages();
-    let _turn = turn::take();
-    let mut agent = Agent::dev("dev").started();
+    let mut cluster = Cluster::start(1, 2);
+    // It watches through one sidecar, the slim one, what happens at the other.
+    let (watched, asked) = (&cluster.sidecars[0], &cluster.sidecars[1]);
     let mut command = Command::new("python3");
-    command.arg(example().join("watch.py")).arg("hello").arg(format!("--agent=127.0.0.1:{}", agent.ports.grpc));
+    command.arg(example().join("watch.py")).arg("hello").arg(format!("--agent=127.0.0.1:{}", asked.ports.grpc));
     command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
-    let mut watch = Watch { process: Process::start("watch", agent.directory(), &mut command), seen: 0 };
+    let mut watch = Watch { process: Process::start("watch", asked.directory(), &mut command), seen: 0 };
     watch.expect("= UNKNOWN");
-
-    let register = |agent: &Agent, id: &str, port: u16| {
-        let check = json!({"CheckID": id, "TTL": "10m", "Status": "passing"});
-        let service = json!({"ID": id, "Name": "hello", "Address": "127.0.0.1", "Port": port, "Check": check});
-        agent.http().put("/v1/agent/service/register", &service).unwrap();
-    };
     // Coming.
-    register(&agent, "hello-1", 81);
-    watch.expect("+ dev/hello-1 127.0.0.1:81");
+    register(watched, "hello-1", 81);
+    watch.expect("+ sidecar-1/hello-1 127.0.0.1:81");
     watch.expect("= AVAILABLE");
-    register(&agent, "hello-2", 82);
-    watch.expect("+ dev/hello-2 127.0.0.1:82");
+    register(watched, "hello-2", 82);
+    watch.expect("+ sidecar-1/hello-2 127.0.0.1:82");
     // Failing, and well again.
-    agent.http().put("/v1/agent/check/fail/hello-1", &json!(null)).unwrap();
-    watch.expect("- dev/hello-1");
-    agent.http().put("/v1/agent/check/fail/hello-2", &json!(null)).unwrap();
-    watch.expect("- dev/hello-2");
+    put(watched, "/v1/agent/check/fail/hello-1");
+    watch.expect("- sidecar-1/hello-1");
+    put(watched, "/v1/agent/check/fail/hello-2");
+    watch.expect("- sidecar-1/hello-2");
     watch.expect("= NONE_HEALTHY");
-    agent.http().put("/v1/agent/check/pass/hello-1", &json!(null)).unwrap();
-    watch.expect("+ dev/hello-1 127.0.0.1:81");
+    put(watched, "/v1/agent/check/pass/hello-1");
+    watch.expect("+ sidecar-1/hello-1 127.0.0.1:81");
     watch.expect("= AVAILABLE");
     // Going.
-    agent.http().put("/v1/agent/service/deregister/hello-1", &json!(null)).unwrap();
-    watch.expect("- dev/hello-1");
-    agent.http().put("/v1/agent/service/deregister/hello-2", &json!(null)).unwrap();
+    put(watched, "/v1/agent/service/deregister/hello-1");
+    watch.expect("- sidecar-1/hello-1");
+    put(watched, "/v1/agent/service/deregister/hello-2");
     watch.expect("= UNKNOWN");
-    // The agent goes and comes back, with another registry: it keeps nothing.
-    let status = agent.terminate();
-    assert!(status.success(), "{status}");
+    register(watched, "hello-3", 83);
+    watch.expect("+ sidecar-1/hello-3 127.0.0.1:83");
+    // The loss of every server is nothing to it; the loss of its agent is, until that is back.
+    cluster.kill_servers();
+    cluster.sidecars[1].kill();
     watch.expect("! UNAVAILABLE");
-    agent = agent.started();
-    register(&agent, "hello-3", 83);
-    watch.expect("+ dev/hello-3 127.0.0.1:83");
+    cluster.servers[0].start();
+    cluster.sidecars[1].start();
+    cluster.wait_until_complete();
+    register(&cluster.sidecars[0], "hello-4", 84);
+    watch.expect("+ sidecar-1/hello-4 127.0.0.1:84");
 
     assert_eq!(watch.process.exit_status(), None, "it watches on");
     watch.process.signal(Signal::INT);
     let status = watch.process.wait(SEEN_LIMIT);
     assert!(status.success(), "{status}");
+}
+
+fn register(agent: &Agent, id: &str, port: u16) {
+    let check = json!({"CheckID": id, "TTL": "10m", "Status": "passing"});
+    let service = json!({"ID": id, "Name": "hello", "Address": "127.0.0.1", "Port": port, "Check": check});
+    agent.http().put("/v1/agent/service/register", &service).unwrap();
+}
+
+fn put(agent: &Agent, path: &str) {
+    agent.http().put(path, &Value::Null).unwrap();
 }
 
 /// The example, and how many of its lines were expected already.
