@@ -53,7 +53,8 @@ fn main() -> ExitCode {
         supervise::run_supervised(section, effort);
         return ExitCode::SUCCESS;
     }
-    let chosen = if arguments.only.is_empty() { SECTIONS.iter().collect() } else { arguments.only };
+    let usual = SECTIONS.iter().filter(|section| !(effort.is_quick && section.is_slow));
+    let chosen = if arguments.only.is_empty() { usual.collect() } else { arguments.only };
     if let Err(problem) = supervise::can_run(&chosen) {
         report::complain(&problem);
         return ExitCode::FAILURE;

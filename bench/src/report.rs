@@ -85,7 +85,7 @@ impl Report {
         );
         let _ = writeln!(text, "{}.\n", self.machine);
         text.push_str(
-            "`/CPU-s` is per second of processor time of all Lictor processes together; a percentage beside a \
+            "An instance has one check. `/CPU-s` is per second of processor time of all Lictor processes together; a percentage beside a \
              process is its part of that. The yardstick of DNS is unbound with the same records.\n",
         );
         for Found { section, figures, failure } in &self.sections {

@@ -30,7 +30,9 @@ pub fn run(effort: Effort, give: &mut dyn FnMut(Figure)) {
     for (mode, parameter, header) in MODES {
         for (service, instances) in &services {
             let path = format!("/v1/health/service/{service}?passing{parameter}");
-            let length = agent.http().get(&path).unwrap_or_else(|error| panic!("{error}")).body.len();
+            let headers: Vec<(&str, &str)> = header.split_once(": ").into_iter().collect();
+            let answer = agent.http().send("GET", &path, &headers, b"");
+            let length = answer.unwrap_or_else(|error| panic!("{error}")).body.len();
             let requests = Requests { path: &path, header, script: "", callers: CALLERS };
             processes.rest();
             let mut latency = (0.0, 0.0);

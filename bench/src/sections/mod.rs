@@ -26,6 +26,8 @@ pub struct Section {
     pub about: &'static str,
     /// Programs it needs beside Lictor's.
     pub programs: &'static [&'static str],
+    /// Whether a quick look does without it, where it is not asked for by name.
+    pub is_slow: bool,
     /// How long it may take.
     pub limit: Duration,
     /// Measures, and gives each figure as soon as it has it.
@@ -38,7 +40,7 @@ const fn section(
     programs: &'static [&'static str],
     run: fn(Effort, &mut dyn FnMut(Figure)),
 ) -> Section {
-    Section { name, about, programs, limit: Duration::from_secs(150), run }
+    Section { name, about, programs, is_slow: false, limit: Duration::from_secs(150), run }
 }
 
 /// All sections, in the order they run in.
@@ -51,7 +53,7 @@ pub const SECTIONS: &[Section] = &[
     section("memory", "memory and size", &["strip"], memory::run),
     section("churn", "100 changes a second, 1,000 services, 200 watchers at one sidecar", &[], churn::run),
     section("writes", "registrations through a sidecar, 3 servers, durable", &["wrk"], writes::run),
-    section("checks", "1,000 checks of one sidecar, each every 10 s", &[], checks::run),
+    Section { is_slow: true, ..section("checks", "1,000 checks of one sidecar, each every 10 s", &[], checks::run) },
     section("failover", "the leader is killed", &[], failover::run),
 ];
 
