@@ -33,6 +33,9 @@ use crate::{
 pub const WRITE_HOLD: Duration = Duration::from_secs(7);
 /// How long a barrier is; an election takes less.
 pub const BARRIER_HOLD: Duration = Duration::from_secs(2);
+/// After so long without a leader nobody is asked for one any more by a node that has something to answer from: it hears
+/// by its stream, or by Raft, when there is one.
+pub const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
 /// How long one server may take to answer before another is tried.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// Between two tries.
@@ -146,6 +149,10 @@ impl<S: Servers> Backend for Forward<S> {
     }
 
     async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError> {
+        let contact = self.contact();
+        if !contact.known_leader && contact.last >= LEADERLESS_LIMIT && self.reader.load().index() > Index(0) {
+            return Err(BackendError::NoLeader);
+        }
         let barrier = match consistency {
             Consistency::Leader => &self.leader_barrier,
             Consistency::Quorum => &self.quorum_barrier,
@@ -389,6 +396,7 @@ mod tests {
         all: Vec<String>,
         answers: Mutex<VecDeque<Result<u64, AskError>>>,
         asked: Mutex<Vec<String>>,
+        leaderless_for: Duration,
     }
 
     impl Scripted {
@@ -414,7 +422,7 @@ mod tests {
         }
 
         fn contact(&self) -> Contact {
-            Contact { known_leader: self.leader.is_some(), last: Duration::ZERO }
+            Contact { known_leader: self.leader.is_some(), last: self.leaderless_for }
         }
 
         async fn write(&self, server: &str, _: &Command) -> Result<Written, AskError> {
@@ -439,13 +447,16 @@ mod tests {
     }
 
     fn forward(leader: Option<&str>, all: &[&str], answers: Vec<Result<u64, AskError>>) -> Forward<Scripted> {
+        forward_to(scripted(leader, all, answers))
+    }
+
+    fn scripted(leader: Option<&str>, all: &[&str], answers: Vec<Result<u64, AskError>>) -> Scripted {
         let all = all.iter().map(ToString::to_string).collect();
-        let scripted = Scripted {
-            leader: leader.map(Into::into),
-            all,
-            answers: Mutex::new(answers.into()),
-            ..Scripted::default()
-        };
+        let (leader, answers) = (leader.map(Into::into), Mutex::new(answers.into()));
+        Scripted { leader, all, answers, ..Scripted::default() }
+    }
+
+    fn forward_to(scripted: Scripted) -> Forward<Scripted> {
         let (mut writer, reader) = view::new();
         let mut state = crate::catalog::State::default();
         state.skip_to(Index(1000));
@@ -501,6 +512,14 @@ mod tests {
         let mut servers = asked(&forward);
         servers.sort();
         assert_eq!(servers, ["a", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn long_without_a_leader_a_barrier_asks_nobody() {
+        let scripted = Scripted { leaderless_for: LEADERLESS_LIMIT, ..scripted(None, &["a", "b"], vec![]) };
+        let forward = forward_to(scripted);
+        assert_eq!(forward.barrier(Consistency::Leader).await, Err(BackendError::NoLeader));
+        assert!(asked(&forward).is_empty());
     }
 
     #[tokio::test]

@@ -92,7 +92,7 @@ pub struct Keeper {
     reader: Reader,
     contact: Arc<ServerContact>,
     cluster: Arc<Cluster>,
-    /// What was written last, and when.
+    /// What is on disk, and since when.
     written: Option<([Index; 6], Instant)>,
     failing: bool,
 }
@@ -109,7 +109,10 @@ impl Keeper {
     ) -> Self {
         let (node, datacenter) = (settings.node.to_string(), settings.datacenter.clone());
         let header = Header { node, datacenter, ..Header::default() };
-        Self { directory, header, reader, contact, cluster, written: None, failing: false }
+        // What was read at the start is on disk already.
+        let state = reader.base();
+        let written = (state.index() > Index(0)).then(|| (marks(&state), Instant::now()));
+        Self { directory, header, reader, contact, cluster, written, failing: false }
     }
 
     /// Runs until `stopping`, and writes once more then.
@@ -130,11 +133,9 @@ impl Keeper {
         let state = self.reader.base();
         let marks = marks(&state);
         let contact = self.contact.contact();
-        let due = match self.written {
-            // What was read at the start is on disk already.
-            None => contact.known_leader,
-            Some((written, at)) => written != marks || (contact.known_leader && at.elapsed() >= refresh),
-        };
+        let due = self
+            .written
+            .is_none_or(|(written, at)| written != marks || (contact.known_leader && at.elapsed() >= refresh));
         if !due || state.index() == Index(0) {
             return false;
         }

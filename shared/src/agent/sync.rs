@@ -246,6 +246,7 @@ impl Sync {
         let cut_off = self.is_cut_off();
         if !cut_off && self.shown.is_empty() {
             self.agent.inner.unsent.store(0, Ordering::Relaxed);
+            UNSENT_GROUPS.set(0);
             return;
         }
         // A node that knows nothing of the registry does not begin one of its own.
