@@ -17,6 +17,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -92,7 +93,9 @@ impl From<io::Error> for LoadError {
 pub fn save(directory: &Path, header: &Header, state: &State) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let unfinished = directory.join(UNFINISHED_NAME);
-    let mut output = Output { output: BufWriter::new(File::create(&unfinished)?), crc: Hasher::new() };
+    // Definitions of checks may hold secrets.
+    let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+    let mut output = Output { output: BufWriter::new(file), crc: Hasher::new() };
     output.put(MAGIC)?;
     output.put(&VERSION.to_le_bytes())?;
     output.frame(&serde_json::to_vec(header)?)?;

@@ -10,15 +10,14 @@ use lictor_shared::{
     node::{Ground, Role, RoleError, tags},
     tasks::Tasks,
 };
+use rand::seq::IteratorRandom;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{Sidecar, SidecarSettings, identity, keeper};
 
-/// Between two tries to find failed servers back.
+/// Between two tries to find a failed server back, on average: one at a time, for many nodes look for the same servers.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Failed servers that are asked at most.
-const ASKED_AGAIN: usize = 16;
 
 /// A node that keeps nothing it cannot get back.
 #[derive(Debug, Default)]
@@ -46,8 +45,8 @@ impl Role for SidecarRole {
     async fn stop(&mut self) {}
 }
 
-/// The RPC addresses of the servers that are alive, as the pool says. While none is, the failed ones are asked again and
-/// again whether they are back: the pool itself does that seldom.
+/// The RPC addresses of the servers that are alive, as the pool says. While none is, a failed one is asked now and
+/// then whether it is back: the pool itself does that seldom.
 fn follow_servers(pool: Pool, datacenter: String, tasks: &Tasks) -> watch::Receiver<Vec<SocketAddr>> {
     let (sender, receiver) = watch::channel(Vec::new());
     let stopping = tasks.stopping();
@@ -59,9 +58,9 @@ fn follow_servers(pool: Pool, datacenter: String, tasks: &Tasks) -> watch::Recei
             let servers = members.iter().filter_map(|m| Some((m, tags::server_address(m, &datacenter)?)));
             let (alive, others): (Vec<_>, Vec<_>) = servers.partition(|(m, _)| m.status == MemberStatus::Alive);
             let failed = others.into_iter().filter(|(m, _)| m.status == MemberStatus::Failed);
-            let failed: Vec<SocketAddr> = failed.map(|(m, _)| m.address).take(ASKED_AGAIN).collect();
+            let failed = failed.map(|(m, _)| m.address).choose(&mut rand::rng());
             let alive: Vec<SocketAddr> = alive.into_iter().map(|(_, address)| address).collect();
-            let all_failed = alive.is_empty() && !failed.is_empty();
+            let all_failed = failed.filter(|_| alive.is_empty());
             sender.send_if_modified(|known| {
                 let new = *known != alive;
                 *known = alive;
@@ -70,16 +69,16 @@ fn follow_servers(pool: Pool, datacenter: String, tasks: &Tasks) -> watch::Recei
             tokio::select! {
                 () = stopping.cancelled() => return Ok(()),
                 changed = changes.changed() => if changed.is_err() { return Err("the LAN pool has stopped") },
-                () = ask_again(&pool, &failed), if all_failed => {}
+                () = ask_again(&pool, all_failed), if all_failed.is_some() => {}
             }
         }
     });
     receiver
 }
 
-async fn ask_again(pool: &Pool, failed: &[SocketAddr]) {
-    tokio::time::sleep(ASK_AGAIN.mul_f64(rand::random_range(0.75..1.0))).await;
-    if let Err(error) = pool.join(failed).await {
+async fn ask_again(pool: &Pool, failed: Option<SocketAddr>) {
+    tokio::time::sleep(ASK_AGAIN.mul_f64(rand::random_range(0.5..1.5))).await;
+    if let Err(error) = pool.join(failed.as_slice()).await {
         tracing::debug!(%error, "no server is back yet");
     }
 }

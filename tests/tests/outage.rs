@@ -59,6 +59,11 @@ fn passes(agent: &Agent, service: &str, expected: &[&str]) -> Result<(), String>
     wait::ensure(passing == expected && ports.len() == expected.len(), || format!("{service}: {passing:?} {ports:?}"))
 }
 
+fn says(agent: &Agent, line: &str) -> Result<(), String> {
+    let log = agent.log();
+    wait::ensure(log.contains(line), || log)
+}
+
 fn register(agent: &Agent, service: &Value) {
     agent.http().put("/v1/agent/service/register", service).unwrap();
 }
@@ -127,6 +132,7 @@ fn lookups_checks_and_registrations_survive_the_loss_of_every_server() {
         live_on(host);
         askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
     });
+    wait::until("it is said", LIMIT, || says(host, "no leader is known"));
     assert!(
         errors.is_empty(),
         "{} of {QUESTIONS} questions failed: {:?}",
@@ -149,6 +155,7 @@ fn lookups_checks_and_registrations_survive_the_loss_of_every_server() {
         }
         Ok::<(), String>(())
     });
+    wait::until("that is said, too", LIMIT, || says(&cluster.sidecars[0], "a leader is known again"));
     eprintln!("servers back: everything converged {time:?} after a leader was known");
 }
 
@@ -183,8 +190,7 @@ fn a_host_that_starts_without_servers_answers_from_what_it_knew() {
         let answer = host.dns().ask(Transport::Udp, "web.service.consul", RecordType::A)?;
         let code = answer.metadata.response_code;
         wait::ensure(code == ResponseCode::ServFail, || format!("{code}"))?;
-        let log = host.log();
-        wait::ensure(log.contains("the last good state is not used"), || log)
+        says(host, "the last good state is not used")
     });
 
     cluster.servers[0].start();
@@ -216,10 +222,7 @@ fn instances_whose_nodes_vanish_together_are_served_where_that_is_wanted() {
         let passing = host.passing("web")?;
         wait::ensure(passing == all, || format!("{passing:?}"))
     });
-    wait::until("it is said", LIMIT, || {
-        let log = host.log();
-        wait::ensure(log.contains("their instances are still served"), || log)
-    });
+    wait::until("it is said", LIMIT, || says(host, "their instances are still served"));
     for sidecar in &mut cluster.sidecars[1..] {
         sidecar.start();
     }

@@ -140,6 +140,19 @@ fn files_are_merged_in_name_order_and_flags_win() {
 }
 
 #[test]
+fn what_holds_without_servers() {
+    let default = load(&["-dev"]).unwrap();
+    assert_eq!((default.without_servers, default.protection), (WithoutServers::Queue, None));
+    let refuse = r#"-hcl=local_registrations_without_servers = "refuse""#;
+    let config = load(&["-dev", refuse, "-hcl=discovery_protection {}"]).unwrap();
+    let usual = Protection { threshold: 0.5, window: Duration::from_secs(60) };
+    assert_eq!((config.without_servers, config.protection), (WithoutServers::Refuse, Some(usual)));
+    let config = load(&["-dev", r#"-hcl=discovery_protection { threshold = 0.25 window = "5m" }"#]).unwrap();
+    let protection = Some(Protection { threshold: 0.25, window: Duration::from_secs(300) });
+    assert_eq!((config.protection, config.dns.protection), (protection, protection));
+}
+
+#[test]
 fn files_that_are_wrong_are_named_with_the_key() {
     let table = [
         ("{", "not JSON: EOF while parsing"),
@@ -159,6 +172,10 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"ports": [{}, {}]}"#, "ports: expected an object, found a list"),
         (r#"{"recursors": ["here"]}"#, "recursors: \"here\" is no IP address"),
         (r#"{"dns_config": {"recursor_strategy": "any"}}"#, "is no strategy (give"),
+        (r#"{"discovery_protection": {"threshold": 1}}"#, "discovery_protection.threshold: 1 is no share"),
+        (r#"{"discovery_protection": {"threshold": "half"}}"#, "threshold: \"half\" is no number"),
+        (r#"{"discovery_protection": {"share": 0.5}}"#, "discovery_protection: unknown key \"share\""),
+        (r#"{"local_registrations_without_servers": "keep"}"#, "(give \"queue\" or \"refuse\")"),
         (r#"{"verify_incoming": true}"#, "verify_incoming: TLS is not available"),
         (
             r#"{"services": [{"name": "hello", "check": {"tcp": "a:1", "interval": "10"}}]}"#,
