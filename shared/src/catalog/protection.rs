@@ -111,8 +111,10 @@ mod tests {
 
     const HALF: Protection = Protection { threshold: 0.5, window: Duration::from_secs(60) };
 
-    /// A service with an instance on each of these nodes: its own status, and when its node vanished, in seconds.
-    fn state(instances: &[(Status, Option<u64>)]) -> State {
+    /// An instance on a node of its own: its status, and when its node vanished, in seconds.
+    type Placed = (Status, Option<u64>);
+
+    fn state(instances: &[Placed]) -> State {
         let mut state = State::default();
         let mut put = |time_s: u64, node: usize, service: Option<Service>, check: Check| {
             let node = Node { name: format!("n{node:03}").as_str().into(), ..Node::default() };
@@ -142,7 +144,7 @@ mod tests {
     fn many_that_vanish_at_once_are_served_and_others_are_not() {
         use Status::{Critical, Passing, Warning};
         let gone = |time_s| (Passing, Some(time_s));
-        let table: &[(&str, &[(Status, Option<u64>)], &str)] = &[
+        let table: &[(&str, &[Placed], &str)] = &[
             ("nothing is wrong", &[(Passing, None), (Passing, None)], "01"),
             ("one of three", &[(Passing, None), gone(100), (Passing, None)], "02"),
             ("half is not more than half", &[(Passing, None), gone(100)], "0"),
