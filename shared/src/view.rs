@@ -161,14 +161,27 @@ impl Shared {
     }
 
     fn wake(&self, step: &Step<'_>) {
-        let topics = lock(&self.topics);
-        match step {
-            Step::Touched(touched) => {
-                let waiting = touched.iter().filter_map(|topic| topics.get(topic));
-                waiting.for_each(|waiting| waiting.notify_waiters());
+        let kept = |(topic, notify): (&Topic, &Arc<Notify>)| (topic.clone(), notify.clone());
+        let waiting: Vec<(Topic, Arc<Notify>)> = {
+            let topics = lock(&self.topics);
+            match step {
+                Step::Touched(touched) => touched.iter().filter_map(|topic| topics.get_key_value(topic).map(kept)).collect(),
+                Step::Whole | Step::Anew => topics.iter().map(kept).collect(),
             }
-            Step::Whole | Step::Anew => topics.values().for_each(|waiting| waiting.notify_waiters()),
+        };
+        // Without the lock: those who wait may be ten thousand, and others come and go meanwhile.
+        waiting.iter().for_each(|(_, notify)| notify.notify_waiters());
+        let mut topics = lock(&self.topics);
+        for (topic, notify) in waiting {
+            drop(notify);
+            forget_if_unused(&mut topics, &topic);
         }
+    }
+}
+
+fn forget_if_unused(topics: &mut HashMap<Topic, Arc<Notify>>, topic: &Topic) {
+    if topics.get(topic).is_some_and(|notify| Arc::strong_count(notify) == 1) {
+        topics.remove(topic);
     }
 }
 
@@ -276,9 +289,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let mut topics = lock(&self.shared.topics);
         self.notify = None;
-        if topics.get(&self.topic).is_some_and(|notify| Arc::strong_count(notify) == 1) {
-            topics.remove(&self.topic);
-        }
+        forget_if_unused(&mut topics, &self.topic);
     }
 }
 

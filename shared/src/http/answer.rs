@@ -1,6 +1,11 @@
 //! An answer before it becomes bytes on a connection: status, headers, body, and its compression.
 
-use std::{convert::Infallible, fmt, io::Write};
+use std::{
+    convert::Infallible,
+    fmt,
+    io::Write,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -9,6 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::Frame;
 use serde::Serialize;
+
+use super::kept::Repeat;
 
 /// Bodies smaller than this many bytes are not worth compressing.
 const SMALLEST_COMPRESSED: usize = 1024;
@@ -26,17 +33,19 @@ pub struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Content,
+    /// How the same can be answered again without its handler.
+    repeat: Option<Repeat>,
 }
 
 enum Content {
-    Whole(Bytes),
+    Whole(Arc<Encoded>),
     Stream(BoxStream<'static, Bytes>),
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Whole(bytes) => bytes.fmt(formatter),
+            Self::Whole(encoded) => encoded.plain.fmt(formatter),
             Self::Stream(_) => formatter.write_str("a stream"),
         }
     }
@@ -46,13 +55,13 @@ impl Answer {
     /// 200 without a body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Content::Whole(Bytes::new()) }
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Content::whole(Bytes::new()), repeat: None }
     }
 
     /// 200 with a sentence.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self::with_body(Content::Whole(text.into().into()), TEXT)
+        Self::with_body(Content::whole(text.into().into()), TEXT)
     }
 
     /// 200 with text as it comes, until the stream ends. It is asked for more only when the caller has taken what
@@ -65,13 +74,38 @@ impl Answer {
     /// 200 with JSON that is encoded already.
     #[must_use]
     pub fn json(encoded: Bytes) -> Self {
-        Self::with_body(Content::Whole(encoded), JSON)
+        Self::with_body(Content::whole(encoded), JSON)
     }
 
     fn with_body(body: Content, kind: HeaderValue) -> Self {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(header::CONTENT_TYPE, kind);
-        Self { status: StatusCode::OK, headers, body }
+        Self { status: StatusCode::OK, headers, body, repeat: None }
+    }
+
+    /// The same answer once more, with the same bytes; `None` where it is not there as a whole.
+    pub(super) fn again(&self) -> Option<Self> {
+        let Content::Whole(encoded) = &self.body else { return None };
+        let body = Content::Whole(encoded.clone());
+        Some(Self { status: self.status, headers: self.headers.clone(), body, repeat: None })
+    }
+
+    /// How many bytes its body may come to hold, compressed form included.
+    pub(super) fn weight_bytes(&self) -> usize {
+        match &self.body {
+            Content::Whole(encoded) => encoded.weight_bytes(),
+            Content::Stream(_) => 0,
+        }
+    }
+
+    /// The same, which may be given again that way.
+    pub(super) fn with_repeat(self, repeat: Repeat) -> Self {
+        Self { repeat: Some(repeat), ..self }
+    }
+
+    /// How it may be given again.
+    pub(super) fn repeat(&self) -> Option<&Repeat> {
+        self.repeat.as_ref()
     }
 
     /// Its status.
@@ -97,7 +131,7 @@ impl Answer {
     #[must_use]
     pub fn into_response(mut self, request_headers: &HeaderMap) -> Response<Body> {
         let body = match self.body {
-            Content::Whole(bytes) => Either::Left(Full::new(compress(bytes, &mut self.headers, request_headers))),
+            Content::Whole(encoded) => Either::Left(Full::new(encoded.choose(&mut self.headers, request_headers))),
             Content::Stream(pieces) => {
                 Either::Right(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))).boxed()))
             }
@@ -109,18 +143,50 @@ impl Answer {
     }
 }
 
-fn compress(body: Bytes, headers: &mut HeaderMap, request_headers: &HeaderMap) -> Bytes {
-    if body.len() < SMALLEST_COMPRESSED {
-        return body;
+impl Content {
+    fn whole(plain: Bytes) -> Self {
+        Self::Whole(Arc::new(Encoded { plain, packed: OnceLock::new() }))
     }
-    headers.insert(header::VARY, ACCEPT_ENCODING);
-    if accepts_gzip(request_headers)
-        && let Ok(compressed) = gzip(&body)
-    {
-        headers.insert(header::CONTENT_ENCODING, GZIP);
-        return compressed;
+}
+
+/// A body, shared by all who are sent it; compressed for the first who wants it so, once for all.
+struct Encoded {
+    plain: Bytes,
+    /// Kept where it is at most half as long, as JSON always is; so that what a body may hold is known beforehand.
+    packed: OnceLock<Bytes>,
+}
+
+impl Encoded {
+    fn weight_bytes(&self) -> usize {
+        let compressible = self.plain.len() >= SMALLEST_COMPRESSED;
+        self.plain.len() + if compressible { self.plain.len() / 2 } else { 0 }
     }
-    body
+
+    /// The form for a caller that sent these headers, and what its answer's headers must say of it.
+    fn choose(&self, headers: &mut HeaderMap, request_headers: &HeaderMap) -> Bytes {
+        if self.plain.len() < SMALLEST_COMPRESSED {
+            return self.plain.clone();
+        }
+        headers.insert(header::VARY, ACCEPT_ENCODING);
+        match accepts_gzip(request_headers).then(|| self.packed()) {
+            Some(Ok(packed)) => {
+                headers.insert(header::CONTENT_ENCODING, GZIP);
+                packed
+            }
+            _ => self.plain.clone(),
+        }
+    }
+
+    fn packed(&self) -> std::io::Result<Bytes> {
+        if let Some(packed) = self.packed.get() {
+            return Ok(packed.clone());
+        }
+        let packed = gzip(&self.plain)?;
+        if packed.len() <= self.plain.len() / 2 {
+            return Ok(self.packed.get_or_init(|| packed).clone());
+        }
+        Ok(packed)
+    }
 }
 
 /// What a read gives: JSON.
@@ -133,7 +199,7 @@ impl From<Bytes> for Answer {
 /// Encodes a value; with `pretty`, indented by four spaces.
 #[must_use]
 pub fn encode(value: &impl Serialize, pretty: bool) -> Bytes {
-    let mut bytes = Vec::with_capacity(512);
+    let mut bytes = Vec::with_capacity(1024);
     let encoded = if pretty {
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
         value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
@@ -141,13 +207,17 @@ pub fn encode(value: &impl Serialize, pretty: bool) -> Bytes {
         serde_json::to_writer(&mut bytes, value)
     };
     encoded.expect("rows have text keys and are written to memory");
+    // The answer may be kept for long.
+    bytes.shrink_to_fit();
     bytes.into()
 }
 
 fn gzip(body: &[u8]) -> std::io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body)?;
-    Ok(encoder.finish()?.into())
+    let mut packed = encoder.finish()?;
+    packed.shrink_to_fit();
+    Ok(packed.into())
 }
 
 /// Whether `Accept-Encoding` names gzip (or anything) and does not weigh it 0 (RFC 9110, 12.5.3).

@@ -39,7 +39,9 @@ pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let (meta, near) = (NodeMeta::parse(&request.query), context.near(request));
-    read(context, request, Question::about(Topic::Nodes, &schema::CATALOG_NODE), |state, rows| {
+    let question = Question::about(Topic::Nodes, &schema::CATALOG_NODE);
+    let question = question.besides_if(!near.is_empty(), Topic::Coordinates);
+    read(context, request, question, |state, rows| {
         let nodes = state.nodes().filter(|node| meta.matches(node));
         let nodes = near.sort(state, nodes, |node| &node.name);
         rows.list(nodes.map(|node| NodeRow::new(node, context.datacenter())))
@@ -49,7 +51,9 @@ pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer
 
 pub(super) async fn services(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let meta = NodeMeta::parse(&request.query);
-    let mut question = Question::about(Topic::Services, &schema::CATALOG_SERVICE);
+    let question = Question::about(Topic::Services, &schema::CATALOG_SERVICE);
+    // A filter sees the instances' nodes.
+    let mut question = question.besides_if(request.query.has("filter"), Topic::Nodes);
     if !meta.is_empty() {
         question.topics.push(Topic::Nodes);
     }
@@ -70,6 +74,7 @@ pub(super) async fn service(context: &Context, request: &Request) -> Result<Answ
     let name = named(&request.parameter, "Missing service name")?;
     let (wanted, near) = (Wanted::parse(request), context.near(request));
     let question = Question::about(Topic::Service(Key::new(name)), &schema::CATALOG_SERVICE);
+    let question = question.besides_if(!near.is_empty(), Topic::Coordinates);
     read(context, request, question, |state, rows| {
         let instances = state.instances(name).filter(|instance| wanted.matches(instance));
         let instances = near.sort(state, instances, |instance| &instance.node.name);

@@ -21,7 +21,7 @@ use crate::{
 };
 
 fn about_coordinates() -> Question {
-    Question { topics: vec![Topic::Coordinates], schema: None, headers_on_failure: true }
+    Question { topics: vec![Topic::Coordinates], besides: Some(Vec::new()), schema: None, headers_on_failure: true }
 }
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -34,7 +34,9 @@ pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing node name")?;
     let found = AtomicBool::new(false);
-    let answer = read(context, request, about_coordinates(), |state, rows| {
+    // Never given again: what becomes of an answer is decided after it was made.
+    let question = Question { besides: None, ..about_coordinates() };
+    let answer = read(context, request, question, |state, rows| {
         let row = state.coordinate(name);
         found.store(row.is_some(), Ordering::Relaxed);
         rows.list(row.into_iter().map(|row| NodeCoordinateRow::new(&row.node, row.coordinate)))

@@ -33,6 +33,7 @@ pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answe
     let name = named(&request.parameter, "Missing service name")?;
     let (meta, near) = (NodeMeta::parse(&request.query), context.near(request));
     let question = Question::about(Topic::Service(Key::new(name)), &schema::HEALTH_CHECK);
+    let question = question.besides_if(!near.is_empty(), Topic::Coordinates);
     read(context, request, question, |state, rows| {
         let instances = state.instances(name).filter(|instance| meta.matches(&instance.node));
         let instances = near.sort(state, instances, |instance| &instance.node.name);
@@ -49,7 +50,8 @@ pub(super) async fn service(context: &Context, request: &Request) -> Result<Answ
     let name = named(&request.parameter, "Missing service name")?;
     let (wanted, near) = (Wanted::parse(request), context.near(request));
     let passing = switch(&request.query, "passing")?;
-    read(context, request, about_instances(name), |state, rows| {
+    let question = about_instances(name).besides_if(!near.is_empty(), Topic::Coordinates);
+    read(context, request, question, |state, rows| {
         let worst = if passing { Status::Passing } else { Status::Critical };
         let mut instances = state.served(name, worst, context.settings.protection);
         instances.retain(|instance| wanted.matches(instance));
@@ -77,7 +79,10 @@ pub(super) async fn state(context: &Context, request: &Request) -> Result<Answer
     let name = named(&request.parameter, "Missing check state")?;
     let (meta, near) = (NodeMeta::parse(&request.query), context.near(request));
     let (any, status) = (name == "any", Status::parse(name));
-    let mut question = Question::about(status.map_or(Topic::Checks, Topic::Status), &schema::HEALTH_CHECK);
+    let question = Question::about(status.map_or(Topic::Checks, Topic::Status), &schema::HEALTH_CHECK);
+    // A check's row has its service's tags.
+    let question = question.besides_if(true, Topic::Services);
+    let mut question = question.besides_if(!near.is_empty(), Topic::Coordinates);
     if !meta.is_empty() {
         question.topics.push(Topic::Nodes);
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{Method, Response, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,8 +28,10 @@ use tracing::Instrument;
 use super::{
     Context, Failure,
     answer::{Answer, Body},
+    kept::Answers,
     patience::Patient,
     query::Query,
+    read::again,
     route::{self, Request, Router},
     socket::{Listener, Stream},
 };
@@ -80,7 +82,8 @@ pub async fn serve(context: Arc<Context>, listener: impl Into<Listener>, tasks: 
     let listener = listener.into();
     let stopping = tasks.stopping();
     let limits = context.settings.limits;
-    let server = Arc::new(Server { context, router: Router::new(), stopping: stopping.clone() });
+    let answers = Arc::default();
+    let server = Arc::new(Server { context, router: Router::new(), answers, stopping: stopping.clone() });
     let free = Arc::new(Semaphore::new(limits.connections));
     let clients = Clients::default();
     loop {
@@ -167,6 +170,7 @@ async fn refuse(mut stream: Stream) {
 struct Server {
     context: Arc<Context>,
     router: Router,
+    answers: Arc<Answers>,
     stopping: CancellationToken,
 }
 
@@ -202,26 +206,43 @@ impl Server {
 
     async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let path = head.uri.path();
-        let span = tracing::debug_span!("request", method = %head.method, path);
-        let access = &self.context.settings.access;
-        let answer = match access.check(&head.method, path, peer) {
-            Err(failure) => failure.into(),
-            Ok(()) => match self.router.options(path).filter(|_| head.method == Method::OPTIONS) {
-                Some(answer) => answer,
-                None => {
-                    let query = Query::parse(head.uri.query().unwrap_or_default());
-                    self.answer(&head.method, path, query, body).instrument(span).await
-                }
-            },
+        let answer = match self.known(&head, &body) {
+            Some(answer) => answer,
+            None => self.find_out(&head, body, peer).await,
         };
         let mut response = answer.into_response(&head.headers);
-        access.add_headers(response.headers_mut());
+        self.context.settings.access.add_headers(response.headers_mut());
         response
     }
 
-    async fn answer(&self, method: &Method, path: &str, query: Query, body: Incoming) -> Answer {
-        let found = match self.router.find(method, path) {
+    /// Answers what was answered before and may be given again as it is. Access was checked then, and is the same for
+    /// all who read.
+    fn known(&self, head: &Parts, body: &Incoming) -> Option<Answer> {
+        if head.method != Method::GET || !body.is_end_stream() {
+            return None;
+        }
+        let target = self.answers.target(head.uri.path_and_query()?.as_str())?;
+        let answer = again(&self.context, &target.repeat)?;
+        route::count(target.endpoint, answer.status());
+        Some(answer)
+    }
+
+    async fn find_out(&self, head: &Parts, body: Incoming, peer: Option<IpAddr>) -> Answer {
+        let path = head.uri.path();
+        if let Err(failure) = self.context.settings.access.check(&head.method, path, peer) {
+            return failure.into();
+        }
+        if head.method == Method::OPTIONS
+            && let Some(answer) = self.router.options(path)
+        {
+            return answer;
+        }
+        let span = tracing::debug_span!("request", method = %head.method, path);
+        self.answer(head, body).instrument(span).await
+    }
+
+    async fn answer(&self, head: &Parts, body: Incoming) -> Answer {
+        let found = match self.router.find(&head.method, head.uri.path()) {
             Ok(found) => found,
             Err(failure) => {
                 route::count_unknown(failure.status());
@@ -230,12 +251,17 @@ impl Server {
         };
         let answer = async {
             let body = collect(body).await?;
-            let stopping = self.stopping.clone();
-            let request = Request { parameter: found.parameter.clone(), query, body, stopping };
+            let query = Query::parse(head.uri.query().unwrap_or_default());
+            let (stopping, answers) = (self.stopping.clone(), self.answers.clone());
+            let parameter = found.parameter.clone();
+            let request = Request { endpoint: found.place, parameter, query, body, stopping, answers };
             found.handle(&self.context, &request).await
         };
         let answer = answer.await.unwrap_or_else(Answer::from);
-        found.count(answer.status());
+        route::count(found.place, answer.status());
+        if let (Some(repeat), Some(target)) = (answer.repeat(), head.uri.path_and_query()) {
+            self.answers.remember(target.as_str(), found.place, repeat);
+        }
         answer
     }
 }

@@ -4,7 +4,8 @@
 //! them), a handler (`catalog`, `health`, `agent`, `status`) says what is asked, and `read` answers it from the
 //! node's own view, waiting where the caller wants to. `params` and `query` know the parameters, `json` is the only
 //! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes. `inside` asks
-//! all of it without a connection.
+//! all of it without a connection. An answer is encoded
+//! once for all who ask the same until something changes (`kept`), within limits (`bounded`).
 //!
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
 //! ([`crate::backend::Backend::barrier`]).
@@ -13,6 +14,7 @@ mod access;
 mod agent;
 mod agent_health;
 mod answer;
+mod bounded;
 mod catalog;
 mod context;
 mod coordinate;
@@ -24,6 +26,7 @@ mod insight;
 mod instance_filter;
 mod internal;
 pub mod json;
+mod kept;
 mod listener;
 mod maintenance;
 mod operator;

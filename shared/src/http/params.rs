@@ -149,6 +149,12 @@ impl Near {
         Self(query.filled("near").map(|name| if name == "_agent" { own } else { name }.to_string()))
     }
 
+    /// Whether lists are to be sorted at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The rows by the round trip from that node to the one that `node` names; those without a coordinate last, and
     /// otherwise in the order they came. Nothing is sorted where the node itself has no coordinate.
     pub fn sort<T>(

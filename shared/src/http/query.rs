@@ -21,6 +21,11 @@ impl Query {
         Self { pairs: pairs.collect() }
     }
 
+    /// All pairs, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether the parameter is there, with or without a value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -5,12 +5,13 @@
 //!    `discovery_max_stale`; only `?consistent` insists.
 //! 2. `?index=` holds until what is asked about (its [`Topic`]s) has changed after that index, the wait is over, or
 //!    this node stops. An index that is ahead of the view is not waited for: it is of another life of the registry.
-//! 3. The answer is a pure function of the snapshot and the question, with the index of its topics.
+//! 3. The answer is a pure function of the snapshot and the question, with the index of its topics. It is kept (`kept`)
+//!    and given again until something that it is made of has changed; [`again`] does so without taking the request apart.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{FutureExt, select_all};
+use futures_util::future::{Either, FutureExt, select_all};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use super::{
     Context, Failure,
     answer::{Answer, encode},
     context::datacenter_asked,
+    kept::{Repeat, question_key},
     params::{JITTER_PART, Mode, Options},
     query::Query,
     route::Request,
@@ -26,8 +28,9 @@ use crate::{
     backend::{BackendError, Consistency, Contact},
     catalog::{State, Topic},
     filter::{Filter, Schema},
-    metrics::{BLOCKED_READERS, LEADERLESS_ANSWERS},
+    metrics::{BLOCKED_READERS, LEADERLESS_ANSWERS, WAKE_UPS},
     model::Index,
+    view::Waiting,
 };
 
 /// How long a read waits for the leader's index and for the view to reach it, before it does without.
@@ -43,6 +46,9 @@ const CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub(super) struct Question {
     /// What it is about: its index, and what a blocking read holds on.
     pub topics: Vec<Topic>,
+    /// What its answer is made of besides: nobody wakes for it, but an answer is not given again when it has changed.
+    /// `None` where the answer depends on more than the catalog, and is never given again.
+    pub besides: Option<Vec<Topic>>,
     /// The row type that `?filter=` is for; `None` where the parameter does not exist.
     pub schema: Option<&'static Schema>,
     /// Whether a failure carries the index headers too, as most of Consul's do.
@@ -52,7 +58,15 @@ pub(super) struct Question {
 impl Question {
     /// About one thing.
     pub fn about(topic: Topic, schema: &'static Schema) -> Self {
-        Self { topics: vec![topic], schema: Some(schema), headers_on_failure: true }
+        Self { topics: vec![topic], besides: Some(Vec::new()), schema: Some(schema), headers_on_failure: true }
+    }
+
+    /// The same, whose answer is made of this too where `condition` holds.
+    pub fn besides_if(mut self, condition: bool, topic: Topic) -> Self {
+        if condition {
+            self.besides.get_or_insert_default().push(topic);
+        }
+        self
     }
 
     fn index(&self, state: &State) -> Index {
@@ -105,7 +119,7 @@ pub(super) async fn read<A: Into<Answer>>(
     match answer(context, request, &question, &options, encode).await {
         Err(failure) if question.headers_on_failure => {
             let contact = context.backend.contact();
-            Ok(with_headers(failure.into(), Index(1), contact))
+            Ok(with_contact(Answer::from(failure).with_header(INDEX, 1), contact))
         }
         other => other,
     }
@@ -124,26 +138,52 @@ async fn answer<A: Into<Answer>>(
     let has_waited = wait_for_change(context, request, question, options).await;
     // Much may have happened to the leader meanwhile.
     let contact = if has_waited { context.backend.contact() } else { freshness.contact };
-    let state = context.reader.load_full();
-    let answer = encode(&state, &rows).into();
-    if !contact.known_leader {
-        LEADERLESS_ANSWERS.count(0);
-    }
-    let answer = with_headers(answer, question.index(&state), contact)
-        .with_header(EFFECTIVE_CONSISTENCY, HeaderValue::from_static(freshness.level));
-    Ok(match options.mode {
-        Mode::Cached => answer.with_header(CACHE, HeaderValue::from_static("HIT")),
+    let encode = |state: &State| encode(state, &rows).into().with_header(INDEX, question.index(state).0.max(1));
+    let Some(besides) = &question.besides else {
+        let answer = encode(&context.reader.load_full());
+        return Ok(finish(answer, options.mode, Freshness { contact, ..freshness }));
+    };
+    let made_of = question.topics.iter().chain(besides).cloned();
+    let key = question_key(request.endpoint, &request.parameter, &request.query);
+    let (answer, slot) = request.answers.answer(&key, &context.reader, made_of, encode);
+    let answer = finish(answer, options.mode, Freshness { contact, ..freshness });
+    let asks_nobody = matches!(options.mode, Mode::Stale(_) | Mode::Cached);
+    Ok(match slot {
+        Some(slot) if asks_nobody && options.index == Index(0) => {
+            answer.with_repeat(Repeat { slot, mode: options.mode })
+        }
         _ => answer,
     })
 }
 
-fn with_headers(answer: Answer, index: Index, contact: Contact) -> Answer {
-    let last_ms = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
+/// The same answer as before to the same request, without a wait; `None` where that must be found out anew.
+pub(super) fn again(context: &Context, repeat: &Repeat) -> Option<Answer> {
+    let freshness = without_asking(context, repeat.mode)?.ok()?;
+    let answer = repeat.slot.upgrade()?.current(&context.reader)?;
+    Some(finish(answer, repeat.mode, freshness))
+}
+
+/// The answer with the headers that say how fresh it is.
+fn finish(answer: Answer, mode: Mode, freshness: Freshness) -> Answer {
+    if !freshness.contact.known_leader {
+        LEADERLESS_ANSWERS.count(0);
+    }
+    let answer = with_contact(answer, freshness.contact)
+        .with_header(EFFECTIVE_CONSISTENCY, HeaderValue::from_static(freshness.level));
+    match mode {
+        Mode::Cached => answer.with_header(CACHE, HeaderValue::from_static("HIT")),
+        _ => answer,
+    }
+}
+
+fn with_contact(answer: Answer, contact: Contact) -> Answer {
+    let last = match contact.last.as_millis() {
+        // As at every server that leads.
+        0 => HeaderValue::from_static("0"),
+        last_ms => u64::try_from(last_ms).unwrap_or(u64::MAX).into(),
+    };
     let known = if contact.known_leader { "true" } else { "false" };
-    answer
-        .with_header(INDEX, index.0.max(1))
-        .with_header(KNOWN_LEADER, HeaderValue::from_static(known))
-        .with_header(LAST_CONTACT, last_ms)
+    answer.with_header(KNOWN_LEADER, HeaderValue::from_static(known)).with_header(LAST_CONTACT, last)
 }
 
 /// How fresh the view is, and what that is called.
@@ -154,12 +194,12 @@ pub(super) struct Freshness {
 
 /// Makes the view as fresh as that mode wants it, where the servers can be asked.
 pub(super) async fn freshen(context: &Context, mode: Mode) -> Result<Freshness, Failure> {
-    let contact = context.backend.contact();
+    if let Some(freshness) = without_asking(context, mode) {
+        return freshness;
+    }
     let (consistency, level) = match mode {
-        Mode::Stale(limit) if limit.is_none_or(|limit| contact.last <= limit) => return as_it_is(context, contact),
-        Mode::Cached => return as_it_is(context, contact),
         Mode::Consistent => (Consistency::Quorum, "consistent"),
-        Mode::Stale(_) | Mode::Leader => (Consistency::Leader, "leader"),
+        Mode::Stale(_) | Mode::Leader | Mode::Cached => (Consistency::Leader, "leader"),
     };
     let failure = match tokio::time::timeout(LEADER_LIMIT, catch_up(context, consistency)).await {
         Ok(Ok(())) => {
@@ -171,6 +211,17 @@ pub(super) async fn freshen(context: &Context, mode: Mode) -> Result<Freshness, 
     let contact = Contact { known_leader: false, ..context.backend.contact() };
     let fresh_enough = contact.last < context.settings.discovery_max_stale;
     if consistency == Consistency::Quorum || !fresh_enough { Err(failure.into()) } else { as_it_is(context, contact) }
+}
+
+/// The view as it is, where that mode takes it so; `None` where the servers must be asked.
+fn without_asking(context: &Context, mode: Mode) -> Option<Result<Freshness, Failure>> {
+    let contact = context.backend.contact();
+    let takes_it = match mode {
+        Mode::Cached => true,
+        Mode::Stale(limit) => limit.is_none_or(|limit| contact.last <= limit),
+        Mode::Leader | Mode::Consistent => false,
+    };
+    takes_it.then(|| as_it_is(context, contact))
 }
 
 /// The view as it is; a node that has never seen one, and knows no leader, knows nothing.
@@ -202,8 +253,12 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
     let (mut has_waited, mut held) = (false, None);
     loop {
         // Made before the look at the state, so that no change falls between the two.
-        let next = select_all(waiting.iter().map(|topic| topic.next().boxed()));
-        if seen(&context.reader.load()) {
+        let next = next_of(&waiting);
+        let has_changed = seen(&context.reader.load());
+        if has_waited {
+            WAKE_UPS.count(usize::from(!has_changed));
+        }
+        if has_changed {
             return has_waited;
         }
         has_waited = true;
@@ -213,6 +268,15 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
             () = &mut time_out => return true,
             () = request.stopping.cancelled() => return true,
         }
+    }
+}
+
+/// The next wake-up for any of them. Most reads have one topic, and ten thousand of them may wait: then nothing is
+/// allocated.
+fn next_of(waiting: &[Waiting]) -> impl Future<Output = ()> + use<> {
+    match waiting {
+        [only] => Either::Left(only.next()),
+        many => Either::Right(select_all(many.iter().map(|topic| topic.next().boxed())).map(drop)),
     }
 }
 

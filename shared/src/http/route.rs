@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    maintenance, operator, query::Query, query::decode_path, status,
+    kept::Answers, maintenance, operator, query::Query, query::decode_path, status,
 };
 use crate::metrics::{HTTP_REQUESTS, Series, as_f64};
 
 /// A request as handlers see it.
 pub(super) struct Request {
+    /// The endpoint's place in the table.
+    pub endpoint: usize,
     /// What followed the endpoint's path.
     pub parameter: String,
     /// What followed the `?`.
@@ -32,6 +34,8 @@ pub(super) struct Request {
     pub body: Bytes,
     /// Cancelled when this node stops: whoever waits returns.
     pub stopping: CancellationToken,
+    /// Where answers are kept.
+    pub answers: Arc<Answers>,
 }
 
 type Handler = for<'a> fn(&'a Context, &'a Request) -> BoxFuture<'a, Result<Answer, Failure>>;
@@ -114,7 +118,8 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 static REQUESTS: [[AtomicU64; CLASSES.len()]; ENDPOINTS.len() + 1] =
     [const { [const { AtomicU64::new(0) }; CLASSES.len()] }; ENDPOINTS.len() + 1];
 
-fn count(place: usize, status: StatusCode) {
+/// Counts a request as answered by the endpoint at that place.
+pub(super) fn count(place: usize, status: StatusCode) {
     let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
     REQUESTS[place][class].fetch_add(1, Relaxed);
 }
@@ -157,7 +162,8 @@ struct Endpoint {
 
 /// An endpoint that was found, and the part of the path that is its parameter.
 pub(super) struct Found {
-    place: usize,
+    /// The endpoint's place in the table.
+    pub place: usize,
     /// Decoded.
     pub parameter: String,
 }
@@ -167,11 +173,6 @@ impl Found {
     pub async fn handle(&self, context: &Context, request: &Request) -> Result<Answer, Failure> {
         let (_, _, handler) = &ENDPOINTS[self.place];
         handler(context, request).await
-    }
-
-    /// Counts a request as answered.
-    pub fn count(&self, status: StatusCode) {
-        count(self.place, status);
     }
 }
 

@@ -59,6 +59,20 @@ pub static LEADERLESS_ANSWERS: Counter<2> = Counter::labelled(
 /// Whether no leader has been known for a while.
 static LEADERLESS: AtomicBool = AtomicBool::new(false);
 
+/// Reads of the catalog that were answered, by where from: 0 the kept answer, 1 encoded anew.
+pub static HTTP_READS: Counter<2> = Counter::labelled(
+    "lictor_http_reads_total",
+    "Answers to reads of the catalog: given again as kept, or encoded anew.",
+    "answer",
+    ["kept", "encoded"],
+);
+/// Wake-ups of reads that wait, by what they found: 0 a change, 1 none.
+pub static WAKE_UPS: Counter<2> = Counter::labelled(
+    "lictor_http_wake_ups_total",
+    "Wake-ups of reads that wait, by whether what they wait for had changed.",
+    "found",
+    ["change", "nothing"],
+);
 /// Reads that wait for a change.
 pub static BLOCKED_READERS: Gauge = Gauge::new("lictor_http_blocked_readers", "Reads that wait for a change.");
 /// Open connections to the HTTP interface.
@@ -141,7 +155,8 @@ impl DnsTally {
 #[must_use]
 pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
-    let mut all: Vec<Series> = counters.into_iter().flatten().collect();
+    let reads = [HTTP_READS.read(), WAKE_UPS.read()];
+    let mut all: Vec<Series> = counters.into_iter().chain(reads).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
     all.extend([&HTTP_CONNECTIONS, &WATCH_STREAMS, &APPLICATION_STREAMS].map(Gauge::read));

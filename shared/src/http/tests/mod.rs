@@ -5,6 +5,7 @@ mod blocking;
 mod connections;
 mod events;
 mod insight;
+mod kept;
 mod recordings;
 mod robustness;
 

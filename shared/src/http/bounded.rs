@@ -1,0 +1,224 @@
+//! A map that others fill and nobody can make grow: entries and bytes are bounded, and what is used stays.
+//!
+//! Keys come from callers. When the map is full, entries are dropped in the order in which they came, but one that was
+//! used meanwhile gets a second turn. So a flood of keys that are asked once pushes out others of its kind, never what
+//! is asked again and again. Each shard has a lock that is held for one lookup or for dropping a few entries.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+/// In how many parts the map is locked.
+const SHARDS: usize = 16;
+
+/// What the map may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Entries in all; each of the shards has its part of them.
+    pub entries: usize,
+    /// Bytes in all: keys, and values as they are weighed.
+    pub bytes: usize,
+    /// Bytes of one key; what has a longer one is not kept.
+    pub key_bytes: usize,
+}
+
+/// See the module.
+pub(super) struct Bounded<V> {
+    shards: [Mutex<Shard<V>>; SHARDS],
+    hashing: RandomState,
+    limits: Limits,
+    bytes: AtomicUsize,
+}
+
+struct Shard<V> {
+    entries: HashMap<Arc<[u8]>, Entry<V>>,
+    /// Each key once, the next to be dropped first.
+    order: VecDeque<Arc<[u8]>>,
+}
+
+struct Entry<V> {
+    value: V,
+    weight_bytes: usize,
+    /// Since it was last passed over.
+    used: bool,
+}
+
+impl<V: Clone> Bounded<V> {
+    /// An empty map.
+    pub fn new(limits: Limits) -> Self {
+        let shard = || Mutex::new(Shard { entries: HashMap::new(), order: VecDeque::new() });
+        let shards = std::array::from_fn(|_| shard());
+        Self { shards, hashing: RandomState::new(), limits, bytes: AtomicUsize::new(0) }
+    }
+
+    /// The value of that key.
+    pub fn get(&self, key: &[u8]) -> Option<V> {
+        let mut shard = self.lock(self.place(key));
+        let entry = shard.entries.get_mut(key)?;
+        entry.used = true;
+        Some(entry.value.clone())
+    }
+
+    /// The value of that key, made where there was none; `None` where the key is too long to be kept.
+    pub fn get_or_insert(&self, key: &[u8], make: impl FnOnce() -> V) -> Option<V> {
+        if key.len() > self.limits.key_bytes {
+            return None;
+        }
+        let place = self.place(key);
+        let mut shard = self.lock(place);
+        if let Some(entry) = shard.entries.get_mut(key) {
+            entry.used = true;
+            return Some(entry.value.clone());
+        }
+        let value = make();
+        self.add(&mut shard, key, value.clone(), 0);
+        drop(shard);
+        self.shrink(place);
+        Some(value)
+    }
+
+    /// Keeps a value, which holds that many bytes besides its key, in place of another of that key; one whose key is
+    /// too long is not kept.
+    pub fn insert(&self, key: &[u8], value: V, value_bytes: usize) {
+        if key.len() > self.limits.key_bytes {
+            return;
+        }
+        let place = self.place(key);
+        let mut shard = self.lock(place);
+        match shard.entries.get_mut(key) {
+            Some(entry) => {
+                entry.value = value;
+                self.set_weight(entry, key.len() + value_bytes);
+            }
+            None => self.add(&mut shard, key, value, value_bytes),
+        }
+        drop(shard);
+        self.shrink(place);
+    }
+
+    /// Says how many bytes the value of that key holds now, besides its key; forgets it, or others, where that is too
+    /// much.
+    pub fn weigh(&self, key: &[u8], value_bytes: usize) {
+        let place = self.place(key);
+        if let Some(entry) = self.lock(place).entries.get_mut(key) {
+            self.set_weight(entry, key.len() + value_bytes);
+        }
+        self.shrink(place);
+    }
+
+    fn add(&self, shard: &mut Shard<V>, key: &[u8], value: V, value_bytes: usize) {
+        while shard.entries.len() >= self.limits.entries / SHARDS && self.drop_one(shard) {}
+        let key = Arc::<[u8]>::from(key);
+        let mut entry = Entry { value, weight_bytes: 0, used: false };
+        self.set_weight(&mut entry, key.len() + value_bytes);
+        shard.entries.insert(key.clone(), entry);
+        shard.order.push_back(key);
+    }
+
+    fn set_weight(&self, entry: &mut Entry<V>, weight_bytes: usize) {
+        self.bytes.fetch_add(weight_bytes, Relaxed);
+        self.bytes.fetch_sub(entry.weight_bytes, Relaxed);
+        entry.weight_bytes = weight_bytes;
+    }
+
+    /// Drops entries, first of this shard, until the bytes are within their limit.
+    fn shrink(&self, first: usize) {
+        for step in 0..SHARDS {
+            if self.bytes.load(Relaxed) <= self.limits.bytes {
+                return;
+            }
+            let mut shard = self.lock((first + step) % SHARDS);
+            while self.bytes.load(Relaxed) > self.limits.bytes && self.drop_one(&mut shard) {}
+        }
+    }
+
+    /// Drops the first entry that was not used since its last turn; false where there is none at all.
+    fn drop_one(&self, shard: &mut Shard<V>) -> bool {
+        while let Some(key) = shard.order.pop_front() {
+            match shard.entries.get_mut(&key) {
+                Some(entry) if entry.used => {
+                    entry.used = false;
+                    shard.order.push_back(key);
+                }
+                _ => {
+                    let dropped = shard.entries.remove(&key);
+                    self.bytes.fetch_sub(dropped.map_or(0, |entry| entry.weight_bytes), Relaxed);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn place(&self, key: &[u8]) -> usize {
+        usize::try_from(self.hashing.hash_one(key) % SHARDS as u64).unwrap_or(0)
+    }
+
+    fn lock(&self, place: usize) -> MutexGuard<'_, Shard<V>> {
+        // No code that holds the lock can leave a shard half changed.
+        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl<V> Bounded<V> {
+    /// How many entries and bytes there are.
+    pub fn size(&self) -> (usize, usize) {
+        let entries = self.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
+        (entries, self.bytes.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { entries: 160, bytes: 10_000, key_bytes: 100 };
+
+    fn key(number: usize) -> Vec<u8> {
+        number.to_string().into_bytes()
+    }
+
+    #[test]
+    fn what_is_used_survives_a_flood_and_the_flood_does_not_grow_the_map() {
+        let map = Bounded::new(LIMITS);
+        map.get_or_insert(b"used", || 7);
+        for number in 0..10_000 {
+            map.get_or_insert(&key(number), || 0);
+            assert_eq!(map.get(b"used"), Some(7));
+        }
+        assert!(map.size().0 <= LIMITS.entries);
+        assert_eq!(map.get(b"0"), None);
+    }
+
+    #[test]
+    fn bytes_are_bounded_whatever_is_weighed_and_all_are_given_back() {
+        let map = Bounded::new(LIMITS);
+        for number in 0..1000 {
+            map.get_or_insert(&key(number), || ());
+            map.weigh(&key(number), 100 * (number % 30));
+            assert!(map.size().1 <= LIMITS.bytes, "{number}: {:?}", map.size());
+        }
+        map.get_or_insert(b"heavy", || ());
+        map.weigh(b"heavy", LIMITS.bytes + 1);
+        assert_eq!(map.get(b"heavy"), None);
+        assert!(map.size().1 <= LIMITS.bytes);
+        for number in 0..1000 {
+            map.weigh(&key(number), 0);
+        }
+        let (entries, bytes) = map.size();
+        assert!(bytes <= 3 * entries, "{entries} entries, {bytes} bytes");
+    }
+
+    #[test]
+    fn a_long_key_is_not_kept() {
+        let map = Bounded::new(LIMITS);
+        assert_eq!(map.get_or_insert(&[0; 101], || ()), None);
+        assert_eq!(map.size(), (0, 0));
+    }
+}
