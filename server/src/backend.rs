@@ -53,8 +53,8 @@ impl Servers for FellowServers {
     }
 
     fn contact(&self) -> Contact {
-        let last = self.consensus.last_contact().unwrap_or_else(|| self.started.elapsed());
-        Contact { known_leader: self.consensus.leader().is_some(), last }
+        let (known_leader, last) = self.consensus.contact();
+        Contact { known_leader, last: last.unwrap_or_else(|| self.started.elapsed()) }
     }
 
     async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {

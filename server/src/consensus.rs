@@ -41,6 +41,11 @@ pub trait Consensus: Send + Sync + 'static {
     /// How long ago the leader was last heard from; zero at the leader, `None` where it never was.
     fn last_contact(&self) -> Option<Duration>;
 
+    /// Whether there is a leader, and that: both at once, as every read of the catalog asks.
+    fn contact(&self) -> (bool, Option<Duration>) {
+        (self.leader().is_some(), self.last_contact())
+    }
+
     /// The set of servers as the leader sees it.
     ///
     /// # Errors
@@ -74,6 +79,11 @@ impl Consensus for RaftNode {
 
     fn last_contact(&self) -> Option<Duration> {
         Some(RaftNode::last_contact(self)).filter(|age| *age < Duration::MAX)
+    }
+
+    fn contact(&self) -> (bool, Option<Duration>) {
+        let (known_leader, age) = RaftNode::contact(self);
+        (known_leader, Some(age).filter(|age| *age < Duration::MAX))
     }
 
     fn report(&self) -> Result<ServersReport, AskError> {

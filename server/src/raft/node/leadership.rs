@@ -37,7 +37,7 @@ impl RaftNode {
     /// The age of the last word from the leader: zero at a leader that counts, the longest possible before the first.
     #[must_use]
     pub fn last_contact(&self) -> Duration {
-        if self.is_leader() { Duration::ZERO } else { self.contact_age().unwrap_or(Duration::MAX) }
+        self.contact().1
     }
 
     /// Hands the leadership to a voter: `to`, or the one that has most of the log. Returns when another leads.
@@ -73,30 +73,44 @@ impl RaftNode {
         }
     }
 
-    /// openraft's leader, if it was heard of (or, being this server, confirmed) lately.
-    fn leader_id(&self) -> Option<u64> {
-        let metrics = self.inner.raft.server_metrics();
-        let leader = metrics.borrow_watched().current_leader?;
-        let settings = &self.inner.settings;
-        let limit = if leader == self.id() { settings.lease() } else { settings.leader_limit() };
-        (self.contact_age()? <= limit).then_some(leader)
+    /// Whether there is a leader that counts, and the age of its last word ([`Self::last_contact`]): one look for both,
+    /// as every read of the catalog asks.
+    #[must_use]
+    pub fn contact(&self) -> (bool, Duration) {
+        let (heard, age) = self.heard();
+        let leader = self.if_it_counts(heard, age);
+        let own = leader == Some(self.id());
+        (leader.is_some(), if own { Duration::ZERO } else { age.unwrap_or(Duration::MAX) })
     }
 
-    fn contact_age(&self) -> Option<Duration> {
+    /// openraft's leader, if it was heard of (or, being this server, confirmed) lately.
+    fn leader_id(&self) -> Option<u64> {
+        let (leader, age) = self.heard();
+        self.if_it_counts(leader, age)
+    }
+
+    fn if_it_counts(&self, leader: Option<u64>, age: Option<Duration>) -> Option<u64> {
+        let settings = &self.inner.settings;
+        let limit = if leader == Some(self.id()) { settings.lease() } else { settings.leader_limit() };
+        leader.filter(|_| age.is_some_and(|age| age <= limit))
+    }
+
+    /// openraft's leader, and how long ago it was heard of or confirmed.
+    fn heard(&self) -> (Option<u64>, Option<Duration>) {
         let (leader, alone) = {
             let metrics = self.inner.raft.server_metrics();
             let metrics = metrics.borrow_watched();
             (metrics.current_leader, metrics.membership_config.voter_ids().eq([self.id()]))
         };
-        if leader != Some(self.id()) {
-            return self.inner.contact.age();
-        }
-        if alone {
-            return Some(Duration::ZERO);
-        }
-        let data = self.inner.raft.data_metrics();
-        let confirmed = data.borrow_watched().last_quorum_acked?;
-        Some(confirmed.elapsed())
+        let age = match leader {
+            Some(leader) if leader == self.id() && alone => Some(Duration::ZERO),
+            Some(leader) if leader == self.id() => {
+                let confirmed = self.inner.raft.data_metrics().borrow_watched().last_quorum_acked;
+                confirmed.map(|confirmed| confirmed.elapsed())
+            }
+            _ => self.inner.contact.age(),
+        };
+        (leader, age)
     }
 
     /// Tells of changes of the leader until the node stops; an error of openraft ends the process.
