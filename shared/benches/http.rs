@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lictor_shared::{
-    agent::{Agent, AgentSettings, ScriptChecks},
+    agent::{Agent, AgentSettings, ScriptChecks, WithoutServers},
     backend::{Backend, BackendError, Consistency, Contact, ServersReport},
     catalog::State,
     command::{Command, Registration, Written},
@@ -107,6 +107,7 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         check_update_interval: Duration::ZERO,
         script_checks: ScriptChecks::Off,
         sync_interval: Duration::from_secs(60),
+        without_servers: WithoutServers::Refuse,
     };
     let backend = Arc::new(Silent);
     let agent = Agent::new(settings, reader.clone(), backend.clone());
@@ -122,6 +123,7 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         identity,
         versions: Versions { api_level: "1.10.12".into(), own: "0".into() },
         discovery_max_stale: Duration::from_secs(3600),
+        protection: None,
         serf_lan_port: 8301,
         serf_wan_port: 8302,
         limits: Limits::default(),
@@ -131,7 +133,8 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
     let events = Events::start(&members, &agent, tasks);
     let (control, _) = control::channel();
     let monitor = Monitor::default();
-    let context = Context { settings, reader, backend, agent, members, wan: None, events, control, monitor };
+    let answers = Arc::default();
+    let context = Context { settings, reader, backend, agent, members, wan: None, events, control, monitor, answers };
     let listener = bind(loopback).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     tasks.spawn("http", serve(Arc::new(context), listener, tasks.clone()));

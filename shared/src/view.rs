@@ -165,7 +165,9 @@ impl Shared {
         let waiting: Vec<(Topic, Arc<Notify>)> = {
             let topics = lock(&self.topics);
             match step {
-                Step::Touched(touched) => touched.iter().filter_map(|topic| topics.get_key_value(topic).map(kept)).collect(),
+                Step::Touched(touched) => {
+                    touched.iter().filter_map(|topic| topics.get_key_value(topic).map(kept)).collect()
+                }
                 Step::Whole | Step::Anew => topics.iter().map(kept).collect(),
             }
         };

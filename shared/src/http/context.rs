@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Failure, access::Access, answer::Answer, answer::encode, listener::Limits, params::Near, query::Query,
-    route::Request,
+    Failure, access::Access, answer::Answer, answer::encode, kept::Answers, listener::Limits, params::Near,
+    query::Query, route::Request,
 };
 use crate::{
     agent::Agent,
@@ -85,6 +85,8 @@ pub struct Context {
     pub control: Control,
     /// Where the log can be watched.
     pub monitor: Monitor,
+    /// Answers that are kept, for all interfaces of this node together.
+    pub answers: Arc<Answers>,
 }
 
 impl Context {

@@ -40,8 +40,14 @@ impl Inside {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let answer = async {
             let found = self.router.find(&Method::GET, path)?;
-            let (query, stopping) = (Query::parse(query), self.stopping.clone());
-            let request = Request { parameter: found.parameter.clone(), query, body: Bytes::new(), stopping };
+            let request = Request {
+                endpoint: found.place,
+                parameter: found.parameter.clone(),
+                query: Query::parse(query),
+                body: Bytes::new(),
+                stopping: self.stopping.clone(),
+                answers: self.context.answers.clone(),
+            };
             found.handle(&self.context, &request).await
         };
         answer.await.unwrap_or_else(Answer::from)

@@ -43,8 +43,8 @@ const TARGETS: Limits = Limits { entries: 4 * 1024, bytes: 2 * 1024 * 1024, key_
 const KEPT: usize = 0;
 const ENCODED: usize = 1;
 
-/// All answers that one interface keeps.
-pub(super) struct Answers {
+/// All answers that a node keeps.
+pub struct Answers {
     slots: Bounded<Arc<Slot>>,
     targets: Bounded<Target>,
 }
@@ -75,19 +75,19 @@ pub(super) struct Target {
 
 impl Answers {
     /// What is known of that path and query.
-    pub fn target(&self, text: &str) -> Option<Target> {
+    pub(super) fn target(&self, text: &str) -> Option<Target> {
         self.targets.get(text.as_bytes())
     }
 
     /// From now on that path and query is known.
-    pub fn remember(&self, text: &str, endpoint: usize, repeat: &Repeat) {
+    pub(super) fn remember(&self, text: &str, endpoint: usize, repeat: &Repeat) {
         let target = Target { endpoint, repeat: repeat.clone() };
         self.targets.insert(text.as_bytes(), target, size_of::<Target>());
     }
 
     /// The answer to a question: the kept one where that is current, else as `encode` makes it. With it the slot that
     /// it is kept in, unless the question is too long to be kept.
-    pub fn answer(
+    pub(super) fn answer(
         &self,
         question: &[u8],
         reader: &Reader,
@@ -109,7 +109,7 @@ impl Answers {
 #[cfg(test)]
 impl Answers {
     /// How many entries and bytes there are.
-    pub fn size(&self) -> (usize, usize) {
+    pub(super) fn size(&self) -> (usize, usize) {
         let (slots, targets) = (self.slots.size(), self.targets.size());
         (slots.0 + targets.0, slots.1 + targets.1)
     }

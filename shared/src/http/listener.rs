@@ -28,7 +28,6 @@ use tracing::Instrument;
 use super::{
     Context, Failure,
     answer::{Answer, Body},
-    kept::Answers,
     patience::Patient,
     query::Query,
     read::again,
@@ -82,8 +81,7 @@ pub async fn serve(context: Arc<Context>, listener: impl Into<Listener>, tasks: 
     let listener = listener.into();
     let stopping = tasks.stopping();
     let limits = context.settings.limits;
-    let answers = Arc::default();
-    let server = Arc::new(Server { context, router: Router::new(), answers, stopping: stopping.clone() });
+    let server = Arc::new(Server { context, router: Router::new(), stopping: stopping.clone() });
     let free = Arc::new(Semaphore::new(limits.connections));
     let clients = Clients::default();
     loop {
@@ -170,7 +168,6 @@ async fn refuse(mut stream: Stream) {
 struct Server {
     context: Arc<Context>,
     router: Router,
-    answers: Arc<Answers>,
     stopping: CancellationToken,
 }
 
@@ -221,7 +218,7 @@ impl Server {
         if head.method != Method::GET || !body.is_end_stream() {
             return None;
         }
-        let target = self.answers.target(head.uri.path_and_query()?.as_str())?;
+        let target = self.context.answers.target(head.uri.path_and_query()?.as_str())?;
         let answer = again(&self.context, &target.repeat)?;
         route::count(target.endpoint, answer.status());
         Some(answer)
@@ -252,7 +249,7 @@ impl Server {
         let answer = async {
             let body = collect(body).await?;
             let query = Query::parse(head.uri.query().unwrap_or_default());
-            let (stopping, answers) = (self.stopping.clone(), self.answers.clone());
+            let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
             let parameter = found.parameter.clone();
             let request = Request { endpoint: found.place, parameter, query, body, stopping, answers };
             found.handle(&self.context, &request).await
@@ -260,7 +257,7 @@ impl Server {
         let answer = answer.await.unwrap_or_else(Answer::from);
         route::count(found.place, answer.status());
         if let (Some(repeat), Some(target)) = (answer.repeat(), head.uri.path_and_query()) {
-            self.answers.remember(target.as_str(), found.place, repeat);
+            self.context.answers.remember(target.as_str(), found.place, repeat);
         }
         answer
     }

@@ -46,6 +46,7 @@ pub use self::{
     error::Failure,
     inside::Inside,
     instance_filter::InstanceFilter,
+    kept::Answers,
     listener::{Limits, serve},
     socket::{BindError, Listener, Ownership, UnixSocket, bind, bind_path},
 };

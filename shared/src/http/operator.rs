@@ -70,7 +70,8 @@ pub(super) async fn usage(context: &Context, request: &Request) -> Result<Answer
         Mode::Consistent => "consistent",
         Mode::Stale(_) | Mode::Cached => "stale",
     };
-    let question = Question { topics: topics(), schema: None, headers_on_failure: true };
+    // Never given again: the body says too how the leader is known.
+    let question = Question { topics: topics(), besides: None, schema: None, headers_on_failure: true };
     read(context, request, question, |state, rows| {
         let index = topics().iter().map(|topic| state.index_of(topic)).max().unwrap_or_default();
         let known_leader = context.backend.contact().known_leader;

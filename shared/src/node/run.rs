@@ -172,6 +172,7 @@ async fn start<R: Role>(
         events: Events::start(&pool, &agent, &tasks),
         control,
         monitor: level.monitor(),
+        answers: Arc::default(),
     };
     let context = Arc::new(context);
     let inside = http::Inside::new(context.clone(), tasks.stopping());

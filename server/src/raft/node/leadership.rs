@@ -77,7 +77,7 @@ impl RaftNode {
     /// as every read of the catalog asks.
     #[must_use]
     pub fn contact(&self) -> (bool, Duration) {
-        let (heard, age) = self.heard();
+        let (heard, age) = self.leader_heard();
         let leader = self.if_it_counts(heard, age);
         let own = leader == Some(self.id());
         (leader.is_some(), if own { Duration::ZERO } else { age.unwrap_or(Duration::MAX) })
@@ -85,7 +85,7 @@ impl RaftNode {
 
     /// openraft's leader, if it was heard of (or, being this server, confirmed) lately.
     fn leader_id(&self) -> Option<u64> {
-        let (leader, age) = self.heard();
+        let (leader, age) = self.leader_heard();
         self.if_it_counts(leader, age)
     }
 
@@ -96,7 +96,7 @@ impl RaftNode {
     }
 
     /// openraft's leader, and how long ago it was heard of or confirmed.
-    fn heard(&self) -> (Option<u64>, Option<Duration>) {
+    fn leader_heard(&self) -> (Option<u64>, Option<Duration>) {
         let (leader, alone) = {
             let metrics = self.inner.raft.server_metrics();
             let metrics = metrics.borrow_watched();

@@ -159,6 +159,7 @@ impl TestServer {
             wan: Some(wan),
             control,
             monitor: monitor.clone(),
+            answers: Arc::default(),
         };
         let gossip = context.members.local_address();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
