@@ -67,7 +67,7 @@ fn more_than_a_batch_comes_in_order_and_what_is_too_long_is_cut() {
     let (socket, address) = server("127.0.0.1:0");
     let client = client(address);
     for number in 0..BATCH + 3 {
-        client.send(&vec![u8::try_from(number).expect("small"); 6]).expect("sent");
+        client.send(&[u8::try_from(number).expect("small"); 6]).expect("sent");
     }
     let mut batch = Batch::new(4, 16);
     assert_eq!(receive(&mut batch, &socket), BATCH);

@@ -41,9 +41,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     writer.replace(state);
     let tasks = Tasks::new();
     serve(vec![bind(address.parse()?).await?], Settings::default(), reader, &tasks);
-    let mut rest = Vec::new();
+    let (mut input, mut rest) = (tokio::io::stdin(), Vec::new());
     tokio::select! {
-        _ = tokio::io::stdin().read_to_end(&mut rest) => {}
+        _ = input.read_to_end(&mut rest) => {}
         reason = tasks.failed() => return Err(reason.into()),
     }
     tasks.shutdown(DRAIN).await;

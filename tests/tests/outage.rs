@@ -1,5 +1,7 @@
 //! What a host can do when every server is gone: ask, check, register, start.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
+
 use std::{
     fs, thread,
     time::{Duration, Instant},
