@@ -150,6 +150,13 @@ fn what_holds_without_servers() {
     let config = load(&["-dev", r#"-hcl=discovery_protection { threshold = 0.25 window = "5m" }"#]).unwrap();
     let protection = Some(Protection { threshold: 0.25, window: Duration::from_secs(300) });
     assert_eq!((config.protection, config.dns.protection), (protection, protection));
+    for (setting, expected) in [
+        ("discovery_protection { threshold = 1 }", "discovery_protection.threshold: 1 is no share"),
+        (r#"local_registrations_without_servers = "keep""#, "(give \"queue\" or \"refuse\")"),
+    ] {
+        let error = load(&["-dev", &format!("-hcl={setting}")]).unwrap_err();
+        assert!(error.contains(expected), "{setting}: {error}");
+    }
 }
 
 #[test]
@@ -172,10 +179,8 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"ports": [{}, {}]}"#, "ports: expected an object, found a list"),
         (r#"{"recursors": ["here"]}"#, "recursors: \"here\" is no IP address"),
         (r#"{"dns_config": {"recursor_strategy": "any"}}"#, "is no strategy (give"),
-        (r#"{"discovery_protection": {"threshold": 1}}"#, "discovery_protection.threshold: 1 is no share"),
         (r#"{"discovery_protection": {"threshold": "half"}}"#, "threshold: \"half\" is no number"),
         (r#"{"discovery_protection": {"share": 0.5}}"#, "discovery_protection: unknown key \"share\""),
-        (r#"{"local_registrations_without_servers": "keep"}"#, "(give \"queue\" or \"refuse\")"),
         (r#"{"verify_incoming": true}"#, "verify_incoming: TLS is not available"),
         (
             r#"{"services": [{"name": "hello", "check": {"tcp": "a:1", "interval": "10"}}]}"#,
