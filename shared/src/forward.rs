@@ -33,8 +33,8 @@ use crate::{
 pub const WRITE_HOLD: Duration = Duration::from_secs(7);
 /// How long a barrier is; an election takes less.
 pub const BARRIER_HOLD: Duration = Duration::from_secs(2);
-/// After so long without a leader nobody is asked for one any more by a node that has something to answer from: it hears
-/// by its stream, or by Raft, when there is one.
+/// After so long without a leader (or at once, where no server is known) a node that has something to answer from asks
+/// nobody for one any more: it hears by its stream, or by Raft, when there is one.
 pub const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
 /// How long one server may take to answer before another is tried.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -150,8 +150,13 @@ impl<S: Servers> Backend for Forward<S> {
 
     async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError> {
         let contact = self.contact();
-        if !contact.known_leader && contact.last >= LEADERLESS_LIMIT && self.reader.load().index() > Index(0) {
-            return Err(BackendError::NoLeader);
+        if !contact.known_leader && self.reader.load().index() > Index(0) {
+            if self.route.knows_nobody() {
+                return Err(BackendError::NoServers);
+            }
+            if contact.last >= LEADERLESS_LIMIT {
+                return Err(BackendError::NoLeader);
+            }
         }
         let barrier = match consistency {
             Consistency::Leader => &self.leader_barrier,
@@ -346,6 +351,10 @@ impl<S: Servers> Route<S> {
         tried.by_hint || unsent
     }
 
+    fn knows_nobody(&self) -> bool {
+        self.remembered().is_none() && self.servers.leader().is_none() && self.servers.to_ask().is_empty()
+    }
+
     fn nobody_is_there(&self, tried: &Tried) -> bool {
         self.servers.to_ask().iter().all(|server| tried.unreachable.contains(server))
     }
@@ -534,6 +543,8 @@ mod tests {
     async fn without_any_server_the_error_says_so() {
         let forward = forward(None, &[], vec![]);
         assert_eq!(forward.write(command()).await, Err(BackendError::NoServers));
+        let started = Instant::now();
         assert_eq!(forward.barrier(Consistency::Leader).await, Err(BackendError::NoServers));
+        assert!(started.elapsed() < SHORT.barrier_hold, "the node has something to answer from");
     }
 }
