@@ -106,14 +106,12 @@ impl From<Failure> for Answer {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
 
     #[test]
     fn who_cannot_be_served_now_is_told_when_to_come_again() {
         for refused in [AgentError::NoServers, AgentError::TooManyUnsent(7)] {
-            let response = Answer::from(Failure::from(refused)).into_response(&HeaderMap::new());
+            let response = Answer::from(Failure::from(refused)).into_response(false);
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[header::RETRY_AFTER], "5");
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use super::{
     answer::Answer,
     query::Query,
     read::INDEX,
-    route::{Request, Router},
+    route::{self, Request, Router},
 };
 use crate::{
     model::Index,
@@ -42,13 +42,13 @@ impl Inside {
             let found = self.router.find(&Method::GET, path)?;
             let request = Request {
                 endpoint: found.place,
-                parameter: found.parameter.clone(),
+                parameter: found.parameter,
                 query: Query::parse(query),
                 body: Bytes::new(),
                 stopping: self.stopping.clone(),
                 answers: self.context.answers.clone(),
             };
-            found.handle(&self.context, &request).await
+            route::handle(found.place, &self.context, &request).await
         };
         answer.await.unwrap_or_else(Answer::from)
     }
@@ -58,7 +58,7 @@ impl Source for Inside {
     async fn get(&self, path: &str) -> Result<Seen, String> {
         // A node that has just started knows nothing yet, which is no failure.
         self.context.reader.reach(Index(1)).await;
-        let (head, body) = self.answer(path).await.into_response(&HeaderMap::new()).into_parts();
+        let (head, body) = self.answer(path).await.into_response(false).into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         if !head.status.is_success() {
             let reason = String::from_utf8_lossy(&body);

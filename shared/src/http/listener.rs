@@ -27,11 +27,11 @@ use tracing::Instrument;
 
 use super::{
     Context, Failure,
-    answer::{Answer, Body},
+    answer::{Answer, Body, accepts_gzip},
     patience::Patient,
     query::Query,
     read::again,
-    route::{self, Request, Router},
+    route::{self, Found, Request, Router},
     socket::{Listener, Stream},
 };
 use crate::{metrics::HTTP_CONNECTIONS, tasks::Tasks};
@@ -203,11 +203,12 @@ impl Server {
 
     async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
         let (head, body) = request.into_parts();
+        let packs = accepts_gzip(&head.headers);
         let answer = match self.known(&head, &body) {
             Some(answer) => answer,
-            None => self.find_out(&head, body, peer).await,
+            None => self.find_out(head, body, peer).await,
         };
-        let mut response = answer.into_response(&head.headers);
+        let mut response = answer.into_response(packs);
         self.context.settings.access.add_headers(response.headers_mut());
         response
     }
@@ -224,7 +225,7 @@ impl Server {
         Some(answer)
     }
 
-    async fn find_out(&self, head: &Parts, body: Incoming, peer: Option<IpAddr>) -> Answer {
+    async fn find_out(&self, head: Parts, body: Incoming, peer: Option<IpAddr>) -> Answer {
         let path = head.uri.path();
         if let Err(failure) = self.context.settings.access.check(&head.method, path, peer) {
             return failure.into();
@@ -238,7 +239,7 @@ impl Server {
         self.answer(head, body).instrument(span).await
     }
 
-    async fn answer(&self, head: &Parts, body: Incoming) -> Answer {
+    async fn answer(&self, head: Parts, body: Incoming) -> Answer {
         let found = match self.router.find(&head.method, head.uri.path()) {
             Ok(found) => found,
             Err(failure) => {
@@ -246,20 +247,24 @@ impl Server {
                 return failure.into();
             }
         };
-        let answer = async {
-            let body = collect(body).await?;
-            let query = Query::parse(head.uri.query().unwrap_or_default());
-            let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
-            let parameter = found.parameter.clone();
-            let request = Request { endpoint: found.place, parameter, query, body, stopping, answers };
-            found.handle(&self.context, &request).await
-        };
-        let answer = answer.await.unwrap_or_else(Answer::from);
-        route::count(found.place, answer.status());
-        if let (Some(repeat), Some(target)) = (answer.repeat(), head.uri.path_and_query()) {
-            self.context.answers.remember(target.as_str(), found.place, repeat);
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let target = head.uri.path_and_query().map(ToString::to_string);
+        // It keeps the connection's buffer of 8 kB from being used again, and a request may wait for minutes.
+        drop(head);
+        let place = found.place;
+        let answer = self.handle(found, query, body).await.unwrap_or_else(Answer::from);
+        route::count(place, answer.status());
+        if let Some((repeat, target)) = answer.repeat().zip(target) {
+            self.context.answers.remember(&target, place, repeat);
         }
         answer
+    }
+
+    async fn handle(&self, found: Found, query: Query, body: Incoming) -> Result<Answer, Failure> {
+        let body = collect(body).await?;
+        let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
+        let request = Request { endpoint: found.place, parameter: found.parameter, query, body, stopping, answers };
+        route::handle(found.place, &self.context, &request).await
     }
 }
 

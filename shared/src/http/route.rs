@@ -168,12 +168,10 @@ pub(super) struct Found {
     pub parameter: String,
 }
 
-impl Found {
-    /// Runs the handler.
-    pub async fn handle(&self, context: &Context, request: &Request) -> Result<Answer, Failure> {
-        let (_, _, handler) = &ENDPOINTS[self.place];
-        handler(context, request).await
-    }
+/// Runs the handler of the endpoint at that place of the table.
+pub(super) async fn handle(place: usize, context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let (_, _, handler) = &ENDPOINTS[place];
+    handler(context, request).await
 }
 
 impl Router {
