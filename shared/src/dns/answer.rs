@@ -71,9 +71,15 @@ pub(super) struct Order<R> {
     pub random: R,
     /// The one that comes first, counted (and begun again) in the catalog's order; none: it is drawn, too.
     pub first: Option<usize>,
+    /// How many records of a service are of use, at least 1: one more than can be said.
+    pub most: usize,
 }
 
 impl<R: Rng> Order<R> {
+    pub fn new(random: R, first: Option<usize>) -> Self {
+        Self { random, first, most: usize::MAX }
+    }
+
     fn arrange<T>(&mut self, things: &mut [T]) {
         match self.first {
             Some(first) if !things.is_empty() => {
@@ -115,7 +121,7 @@ pub fn answer(
     record_type: RecordType,
     random: &mut impl Rng,
 ) -> Answer {
-    answer_in(state, settings, name, record_type, &mut Order { random, first: None })
+    answer_in(state, settings, name, record_type, &mut Order::new(random, None))
 }
 
 /// As [`answer`], with instances in that order.
@@ -222,7 +228,7 @@ impl<'a, R: Rng> Search<'a, R> {
             match instance.address().parse::<IpAddr>() {
                 Ok(ip) if records::fits(self.record_type, ip) && seen.insert(ip) => {
                     answers.push(records::address(self.name.clone(), ttl, ip));
-                    if answers.len() == self.settings.a_record_limit {
+                    if answers.len() == self.settings.a_record_limit || answers.len() >= self.order.most {
                         break;
                     }
                 }
@@ -255,6 +261,9 @@ impl<'a, R: Rng> Search<'a, R> {
         let (mut seen, mut targets, mut nodes) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut outside = Vec::new();
         for instance in instances {
+            if answers.len() >= self.order.most {
+                break;
+            }
             let Some((target, ip)) = self.target(instance) else { continue };
             if !seen.insert((target.clone(), instance.service.port)) {
                 continue;

@@ -89,7 +89,7 @@ pub fn respond(
     settings: &Settings,
     random: &mut impl Rng,
 ) -> Option<Vec<u8>> {
-    match consider(packet, transport, state, settings, &mut Order { random, first: None })? {
+    match consider(packet, transport, state, settings, &mut Order::new(random, None))? {
         Step::Reply(reply) => Some(reply.message),
         Step::Wait(wait) => wait.give_up(),
     }
@@ -118,12 +118,13 @@ pub(super) fn consider(
     let Some((query, edns)) = read(&mut decoder, &header) else {
         return envelope.refuse(ResponseCode::FormErr).map(Reply::once);
     };
+    let limit = limit(transport, edns.as_ref(), settings);
+    order.most = limit.most_answers() + 1;
     let said = match &edns {
         Some(edns) if edns.version() > 0 => Err(ResponseCode::BADVERS),
         _ if !matches!(query.query_class, DNSClass::IN | DNSClass::ANY) => Err(ResponseCode::Refused),
         _ => Ok(answer_in(state, settings, &query.name, query.query_type, order)),
     };
-    let limit = limit(transport, edns.as_ref(), settings);
     envelope.query = Some(query);
     envelope.edns = edns.is_some().then(|| {
         let mut edns = Edns::new();

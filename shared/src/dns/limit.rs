@@ -28,6 +28,13 @@ pub(super) struct Limit {
     pub bytes: u16,
 }
 
+impl Limit {
+    /// The number of address or service records that no message exceeds: none of them is shorter than an A record.
+    pub fn most_answers(&self) -> usize {
+        self.answers.max(1).min(usize::from(self.bytes) / ADDRESS_BYTES)
+    }
+}
+
 /// All of a message but its records.
 #[derive(Debug)]
 pub(super) struct Envelope {

@@ -15,6 +15,7 @@
 //! **Order.** The instances of a service come in an order that is drawn anew for every answer. Here a question has
 //! several messages, each with another instance first (so that at any time all come first equally often) and the others
 //! behind it as they were drawn. Which is given is drawn each time, and one by one they are replaced by newly drawn ones.
+//! Of a service with more instances than a question has messages, the others come first when their turn is.
 //!
 //! **Bounds.** Entries and bytes are limited. A question gets in when it is asked twice within a short time, and pushes
 //! out one that was not asked for since it was looked at last (second chance): a flood of questions that are all
@@ -52,9 +53,11 @@ const MAX_QUESTION_BYTES: usize = 288;
 pub(super) const MAX_MESSAGE_BYTES: usize = 4096;
 /// Messages of a question whose instances come in an order, at least, and at most.
 const MESSAGES: std::ops::RangeInclusive<usize> = 32..=128;
-/// After how many answers one message is replaced, for each instance in it: drawing one then costs an answer less than
-/// a hundredth of what writing it costs.
-const ANSWERS_PER_DRAW: usize = 16;
+/// After how many answers one message is replaced, for each instance: drawing one then costs an answer a tenth of what
+/// its system calls cost, at most.
+const ANSWERS_PER_DRAW: usize = 8;
+/// The same for services with more instances than messages, for so many instances: some wait to come first.
+const INSTANCES_PER_ANSWER: usize = 2;
 /// Questions that were asked once lately, at most.
 const ASKED_ONCE: usize = 1024;
 /// What an entry takes beside its key and messages, in bytes, about.
@@ -100,9 +103,9 @@ struct Entry {
     wanted: usize,
     /// How many things they have an order of.
     ordered: usize,
-    /// The instance that comes first in the first message.
+    /// The thing that comes first in the next message that is drawn.
     first: usize,
-    /// Which message is replaced next.
+    /// Which message that replaces.
     oldest: usize,
     /// Answers until then.
     until_draw: usize,
@@ -251,14 +254,14 @@ impl Ready {
         let step = self.draw(packet, state, settings, Some(first));
         let Some(entry) = self.entries.get_mut(&*self.key) else { return Taken::Left(step) };
         self.bytes -= mem::take(&mut entry.bytes);
-        *entry = Entry { first, ..Entry::new(self.looks) };
+        *entry = Entry { first: first + 1, ..Entry::new(self.looks) };
         if let Some(Step::Reply(Reply { message, basis: Some(basis), ordered })) = &step
             && message.len() <= MAX_MESSAGE_BYTES
         {
             entry.rests_on = Rows::new(basis.clone(), state);
             entry.ordered = *ordered;
             entry.wanted = wanted(*ordered);
-            entry.until_draw = ordered.saturating_mul(ANSWERS_PER_DRAW);
+            entry.until_draw = until_draw(*ordered);
             entry.messages.push(message.as_slice().into());
             entry.bytes = entry.rests_on.bytes() + MESSAGE_BYTES + message.len();
             self.bytes += entry.bytes;
@@ -271,32 +274,32 @@ impl Ready {
 
     /// One more message for a question, or one in place of another.
     fn another(&mut self, packet: &[u8], state: &State, settings: &Settings) -> Taken {
-        let Some(entry) = self.entries.get(&*self.key) else { return Taken::Left(None) };
-        let place = if entry.messages.len() < entry.wanted { entry.messages.len() } else { entry.oldest };
-        // More instances than messages: all shall come first in their time.
-        let first = (entry.ordered <= entry.wanted).then_some(entry.first + place);
+        let first = self.entries.get_mut(&*self.key).map(|entry| {
+            entry.first = entry.first.wrapping_add(1);
+            entry.first.wrapping_sub(1)
+        });
         let step = self.draw(packet, state, settings, first);
         let entry = self.entries.get_mut(&*self.key);
         let (Some(entry), Some(Step::Reply(reply))) = (entry, &step) else { return Taken::Left(step) };
         if reply.message.len() <= MAX_MESSAGE_BYTES {
             let message: Box<[u8]> = reply.message.as_slice().into();
             let (mut more, mut less) = (message.len(), 0);
-            if let Some(old) = entry.messages.get_mut(place) {
-                less = mem::replace(old, message).len();
-                entry.oldest = (place + 1) % entry.wanted;
-            } else {
+            if entry.messages.len() < entry.wanted {
                 more += MESSAGE_BYTES;
                 entry.messages.push(message);
+            } else if let Some(old) = entry.messages.get_mut(entry.oldest) {
+                less = mem::replace(old, message).len();
+                entry.oldest = (entry.oldest + 1) % entry.wanted;
             }
             (entry.bytes, self.bytes) = (entry.bytes + more - less, self.bytes + more - less);
-            entry.until_draw = entry.ordered.saturating_mul(ANSWERS_PER_DRAW);
+            entry.until_draw = until_draw(entry.ordered);
             self.make_room();
         }
         Taken::Left(step)
     }
 
     fn draw(&mut self, packet: &[u8], state: &State, settings: &Settings, first: Option<usize>) -> Option<Step> {
-        let mut order = Order { random: &mut self.random, first };
+        let mut order = Order::new(&mut self.random, first);
         consider(packet, Transport::Udp, state, settings, &mut order)
     }
 
@@ -359,6 +362,11 @@ impl Entry {
 fn wanted(ordered: usize) -> usize {
     let (least, most) = MESSAGES.into_inner();
     if ordered < 2 { 1 } else { least.next_multiple_of(ordered).min(most) }
+}
+
+/// How many answers are given before a message is replaced.
+fn until_draw(ordered: usize) -> usize {
+    if ordered <= *MESSAGES.end() { ordered * ANSWERS_PER_DRAW } else { ordered / INSTANCES_PER_ANSWER }
 }
 
 /// Writes the message with the number and the letters of the question.

@@ -162,7 +162,7 @@ impl Responder {
     }
 
     fn respond(&self, packet: &[u8], transport: Transport) -> Outcome {
-        let (began, mut order) = (Instant::now(), Order { random: rand::rng(), first: None });
+        let (began, mut order) = (Instant::now(), Order::new(rand::rng(), None));
         let step = consider(packet, transport, &self.reader.load(), &self.settings, &mut order);
         let outcome = self.go_on(step, transport);
         if let Outcome::Now(answer) = &outcome {
