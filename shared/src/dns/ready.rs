@@ -3,8 +3,8 @@
 //! The key is the whole question packet but for its number, with its name in lower case; the value are messages that the
 //! ordinary path (`handler::consider`) made for it. So nothing here has to know what in a packet an answer depends on,
 //! and both paths agree by construction. A kept message gets the number and the letters of the question that it is
-//! given for: owners point there, for a compressed message writes a name once. Without compression the letters are part
-//! of the key.
+//! given for: owners point there, for a compressed message writes a name once. (So do names that end as it does; to DNS
+//! letter case makes no difference there, RFC 4343.) Without compression the letters are part of the key.
 //!
 //! **Truth.** An answer to a question about a service was made of the rows `State::instances` gave, which never change:
 //! it holds while the present snapshot gives the same rows, by identity. That is looked at when the snapshot is another
