@@ -3,8 +3,15 @@
 //! A [`Command`] is what a handler has validated and the leader proposes; the catalog's `apply` is its only
 //! interpreter. Fields that only `apply` can know (indexes, a check's service name) are empty in a command.
 
-use serde::{Deserialize, Serialize};
+mod coordination;
 
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use self::coordination::{
+    CatalogName, CatalogRow, Condition, KeyCommand, KeyEntry, Operation, OperationError, OperationResult,
+    SessionCommand,
+};
 use crate::model::{Autopilot, Check, CheckId, Index, Node, NodeCoordinate, NodeName, Service, ServiceId};
 
 /// A write to the registry.
@@ -23,6 +30,12 @@ pub enum Command {
         /// Only if the present one has this modify index (0: there is none).
         expected: Option<Index>,
     },
+    /// Write a key.
+    Key(KeyCommand),
+    /// Create or end a session.
+    Session(SessionCommand),
+    /// Do all of these, in order, or nothing.
+    Transaction(Vec<Operation>),
 }
 
 /// What [`Command::Register`] puts.
@@ -58,6 +71,10 @@ impl Command {
             Self::Register(_) | Self::Deregister(_) | Self::UpdateCoordinates(_) => true,
             // The second time would find what the first has written.
             Self::SetAutopilot { expected, .. } => expected.is_none(),
+            // Between the two, another client may have written what the second time would undo.
+            Self::Key(_) | Self::Transaction(_) => false,
+            // No ID is ever given to another session.
+            Self::Session(_) => true,
         }
     }
 }
@@ -71,6 +88,18 @@ pub enum Outcome {
     Mismatch,
     /// Nothing was changed, and why.
     Refused(Refusal),
+    /// A transaction is done; what its operations gave, in order.
+    Committed(Vec<OperationResult>),
+    /// A transaction changed nothing, for these reasons.
+    Aborted(Vec<OperationError>),
+}
+
+impl Outcome {
+    /// Whether the command has done what it says.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done | Self::Committed(_))
+    }
 }
 
 /// Why `apply` changed nothing. `Display` is the sentence a client sees.
@@ -89,6 +118,18 @@ pub enum Refusal {
         /// That node's address.
         address: String,
     },
+    /// There is no such session.
+    #[error("invalid session \"{0}\"")]
+    NoSession(Uuid),
+    /// There is no such node to bind a session to.
+    #[error("Missing node registration")]
+    MissingNode,
+    /// There is no such check to bind a session to.
+    #[error("Missing check '{0}' registration")]
+    MissingCheck(CheckId),
+    /// A session cannot be bound to a check that would end it.
+    #[error("Check '{0}' is in critical state")]
+    CriticalCheck(CheckId),
 }
 
 /// A command that was committed and applied.

@@ -4,6 +4,8 @@
 //! `proto` crate, DNS in `dns`. Names are compared without regard to case, as Consul does, so maps use [`Key`], the
 //! folded form, while rows keep the name as it was written.
 
+mod coordination;
+
 use std::{
     borrow::Borrow,
     collections::BTreeMap,
@@ -15,6 +17,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use uuid::Uuid;
+
+pub use self::coordination::{Behavior, KeyValue, Session};
 
 /// The Raft log index of a change; 0 is "before any change". Clients see it as `X-Consul-Index`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

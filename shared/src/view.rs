@@ -14,7 +14,7 @@
 //! formed anew ([`Writer::begin_anew`]).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, futures::OwnedNotified, oneshot};
 
 use crate::{
-    catalog::{State, Topic, Touched},
+    catalog::{State, Topic, Touched, for_each_woken},
     command::Command,
     model::{Index, Time},
 };
@@ -41,7 +41,7 @@ struct Shared {
     state: ArcSwap<State>,
     /// Held while what is shown is made.
     layers: Mutex<Layers>,
-    topics: Mutex<HashMap<Topic, Arc<Notify>>>,
+    topics: Mutex<BTreeMap<Topic, Arc<Notify>>>,
     reaching: Mutex<BTreeMap<Index, Vec<oneshot::Sender<()>>>>,
 }
 
@@ -161,16 +161,15 @@ impl Shared {
     }
 
     fn wake(&self, step: &Step<'_>) {
-        let kept = |(topic, notify): (&Topic, &Arc<Notify>)| (topic.clone(), notify.clone());
-        let waiting: Vec<(Topic, Arc<Notify>)> = {
+        let mut waiting: Vec<(Topic, Arc<Notify>)> = Vec::new();
+        {
             let topics = lock(&self.topics);
+            let mut keep = |topic: &Topic, notify: &Arc<Notify>| waiting.push((topic.clone(), notify.clone()));
             match step {
-                Step::Touched(touched) => {
-                    touched.iter().filter_map(|topic| topics.get_key_value(topic).map(kept)).collect()
-                }
-                Step::Whole | Step::Anew => topics.iter().map(kept).collect(),
+                Step::Touched(touched) => touched.iter().for_each(|topic| for_each_woken(&topics, topic, &mut keep)),
+                Step::Whole | Step::Anew => topics.iter().for_each(|(topic, notify)| keep(topic, notify)),
             }
-        };
+        }
         // Without the lock: those who wait may be ten thousand, and others come and go meanwhile.
         waiting.iter().for_each(|(_, notify)| notify.notify_waiters());
         let mut topics = lock(&self.topics);
@@ -181,7 +180,7 @@ impl Shared {
     }
 }
 
-fn forget_if_unused(topics: &mut HashMap<Topic, Arc<Notify>>, topic: &Topic) {
+fn forget_if_unused(topics: &mut BTreeMap<Topic, Arc<Notify>>, topic: &Topic) {
     if topics.get(topic).is_some_and(|notify| Arc::strong_count(notify) == 1) {
         topics.remove(topic);
     }

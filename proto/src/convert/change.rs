@@ -7,7 +7,7 @@ use lictor_shared::{
     model::Index,
 };
 
-use super::{DecodeError, command::on_node, required};
+use super::{DecodeError, command::on_node, coordination, required};
 use crate::internal::{self, record, row};
 
 impl From<&Change> for internal::Change {
@@ -74,6 +74,11 @@ impl From<&Record> for internal::Record {
             Record::Coordinate(coordinate) => record::Record::Coordinate((&**coordinate).into()),
             Record::Autopilot(autopilot) => record::Record::Autopilot((&**autopilot).into()),
             Record::Indexes(indexes) => record::Record::Indexes((*indexes).into()),
+            Record::Key(row) => record::Record::Key((&**row).into()),
+            Record::KeyGone(key, index, due) => coordination::key_gone(key, *index, *due),
+            Record::LockDelay(key, until) => coordination::lock_delay(key, *until),
+            Record::Session(session) => record::Record::Session((&**session).into()),
+            Record::CoordinationIndexes(indexes) => record::Record::CoordinationIndexes((*indexes).into()),
         };
         Self { record: Some(record) }
     }
@@ -94,6 +99,11 @@ impl TryFrom<internal::Record> for Record {
             record::Record::Coordinate(coordinate) => Self::Coordinate(Arc::new(coordinate.try_into()?)),
             record::Record::Autopilot(autopilot) => Self::Autopilot(Arc::new(autopilot.into())),
             record::Record::Indexes(indexes) => Self::Indexes(indexes.into()),
+            record::Record::Key(row) => row.try_into()?,
+            record::Record::KeyGone(gone) => gone.into(),
+            record::Record::LockDelay(delay) => delay.into(),
+            record::Record::Session(session) => Self::Session(Arc::new(session.try_into()?)),
+            record::Record::CoordinationIndexes(indexes) => Self::CoordinationIndexes(indexes.into()),
         })
     }
 }

@@ -2,11 +2,17 @@
 
 use lictor_shared::{
     backend::Consistency,
-    command::{Command, Deregistration, Outcome, Refusal, Registration, Written},
+    command::{
+        Command, Deregistration, Operation, OperationError, OperationResult, Outcome, Refusal, Registration, Written,
+    },
     model::{Check, Index, NodeCoordinate, NodeName, Service},
 };
 
-use super::{DecodeError, required};
+use super::{
+    DecodeError,
+    coordination::{id, id_bytes},
+    required,
+};
 use crate::internal::{self, command, deregistration, outcome, refusal};
 
 impl From<&Command> for internal::Command {
@@ -21,6 +27,12 @@ impl From<&Command> for internal::Command {
             Command::SetAutopilot { autopilot, expected } => {
                 let (autopilot, expected) = (Some((&**autopilot).into()), expected.map(|index| index.0));
                 command::Command::SetAutopilot(internal::SetAutopilot { autopilot, expected })
+            }
+            Command::Key(what) => command::Command::Key(what.into()),
+            Command::Session(what) => command::Command::Session(what.into()),
+            Command::Transaction(operations) => {
+                let operations = operations.iter().map(Into::into).collect();
+                command::Command::Transaction(internal::Transaction { operations })
             }
         };
         Self { command: Some(command) }
@@ -41,6 +53,12 @@ impl TryFrom<internal::Command> for Command {
             command::Command::SetAutopilot(what) => {
                 let autopilot = required(what.autopilot, "SetAutopilot.autopilot")?;
                 Self::SetAutopilot { autopilot: Box::new(autopilot.into()), expected: what.expected.map(Index) }
+            }
+            command::Command::Key(what) => Self::Key(what.try_into()?),
+            command::Command::Session(what) => Self::Session(what.try_into()?),
+            command::Command::Transaction(what) => {
+                let operations = what.operations.into_iter().map(Operation::try_from);
+                Self::Transaction(operations.collect::<Result<_, DecodeError>>()?)
             }
         })
     }
@@ -104,6 +122,13 @@ impl From<&Outcome> for internal::Outcome {
             Outcome::Done => outcome::Outcome::Done(internal::Done {}),
             Outcome::Mismatch => outcome::Outcome::Mismatch(internal::Mismatch {}),
             Outcome::Refused(refusal) => outcome::Outcome::Refused(refusal.into()),
+            Outcome::Committed(results) => {
+                let results = results.iter().map(Into::into).collect();
+                outcome::Outcome::Committed(internal::Committed { results })
+            }
+            Outcome::Aborted(errors) => {
+                outcome::Outcome::Aborted(internal::Aborted { errors: errors.iter().map(Into::into).collect() })
+            }
         };
         Self { outcome: Some(outcome) }
     }
@@ -117,6 +142,13 @@ impl TryFrom<internal::Outcome> for Outcome {
             outcome::Outcome::Done(internal::Done {}) => Self::Done,
             outcome::Outcome::Mismatch(internal::Mismatch {}) => Self::Mismatch,
             outcome::Outcome::Refused(refusal) => Self::Refused(refusal.try_into()?),
+            outcome::Outcome::Committed(committed) => {
+                let results = committed.results.into_iter().map(OperationResult::try_from);
+                Self::Committed(results.collect::<Result<_, DecodeError>>()?)
+            }
+            outcome::Outcome::Aborted(aborted) => {
+                Self::Aborted(aborted.errors.into_iter().map(OperationError::from).collect())
+            }
         })
     }
 }
@@ -130,6 +162,10 @@ impl From<&Refusal> for internal::Refusal {
                 holder: holder.clone(),
                 address: address.clone(),
             }),
+            Refusal::NoSession(session) => refusal::Reason::NoSession(id_bytes(*session)),
+            Refusal::MissingNode => refusal::Reason::MissingNode(internal::MissingNode {}),
+            Refusal::MissingCheck(check) => refusal::Reason::MissingCheck(check.to_string()),
+            Refusal::CriticalCheck(check) => refusal::Reason::CriticalCheck(check.to_string()),
         };
         Self { reason: Some(reason) }
     }
@@ -144,6 +180,10 @@ impl TryFrom<internal::Refusal> for Refusal {
             refusal::Reason::NameTaken(taken) => {
                 Self::NameTaken { name: taken.name.into(), holder: taken.holder, address: taken.address }
             }
+            refusal::Reason::NoSession(session) => Self::NoSession(id(&session, "Refusal.no_session")?),
+            refusal::Reason::MissingNode(internal::MissingNode {}) => Self::MissingNode,
+            refusal::Reason::MissingCheck(check) => Self::MissingCheck(check.into()),
+            refusal::Reason::CriticalCheck(check) => Self::CriticalCheck(check.into()),
         })
     }
 }

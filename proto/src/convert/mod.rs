@@ -1,16 +1,19 @@
 //! Between the generated types and `lictor_shared`'s: `From` outwards, `TryFrom` inwards.
 //!
 //! Whatever comes in is checked here: a field that is missing or has a value that cannot be is a [`DecodeError`] that
-//! names it. Nothing here panics, whatever the bytes. `model` has the rows, `command` the writes, `change` what
-//! watchers and snapshots hold, `servers` what the leader knows of the servers, `public` what applications are told.
+//! names it. Nothing here panics, whatever the bytes. `model` has the rows, `command` the writes, `coordination` and
+//! `transaction` those of keys and sessions, `change` what watchers and snapshots hold, `servers` what the leader knows
+//! of the servers, `public` what applications are told.
 
 mod change;
 mod command;
+mod coordination;
 mod model;
 mod public;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use bytes::Bytes;
 use lictor_shared::{

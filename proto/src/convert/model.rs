@@ -162,7 +162,7 @@ impl TryFrom<internal::Service> for Service {
 }
 
 /// Saturates after 584 years.
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

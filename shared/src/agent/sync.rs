@@ -362,10 +362,10 @@ async fn write(agent: Agent, group: Key, commands: Vec<Command>) -> (Key, Result
     let mut last = Index(0);
     for command in commands {
         match agent.inner.backend.write(command).await {
-            Ok(Written { index, outcome: Outcome::Done | Outcome::Mismatch }) => last = last.max(index),
             Ok(Written { outcome: Outcome::Refused(refusal), .. }) => {
                 return (group, Err(WriteError::Refused(refusal)));
             }
+            Ok(Written { index, .. }) => last = last.max(index),
             Err(error) => return (group, Err(WriteError::Unreachable(error))),
         }
     }

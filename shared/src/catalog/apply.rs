@@ -25,7 +25,8 @@ impl State {
     /// Applies the command that stands at `index` of the log and was stamped `time` by its leader. Deterministic.
     pub fn apply(&mut self, index: Index, time: Time, command: &Command) -> Applied {
         self.index = index;
-        let mut changes = Changes { time, rows: Vec::new(), touched: Touched::new() };
+        self.keys.forget(time);
+        let mut changes = Changes::at(time);
         let outcome = match command {
             Command::Register(registration) => match self.register(registration, &mut changes) {
                 Ok(()) => Outcome::Done,
@@ -40,6 +41,16 @@ impl State {
                 Outcome::Done
             }
             Command::SetAutopilot { autopilot, expected } => self.set_autopilot(autopilot, *expected, &mut changes),
+            Command::Key(command) => match self.write_key(command, &mut changes) {
+                Ok(true) => Outcome::Done,
+                Ok(false) => Outcome::Mismatch,
+                Err(refusal) => Outcome::Refused(refusal),
+            },
+            Command::Session(command) => match self.write_session(command, &mut changes) {
+                Ok(()) => Outcome::Done,
+                Err(refusal) => Outcome::Refused(refusal),
+            },
+            Command::Transaction(operations) => self.transact(operations, &mut changes),
         };
         Applied { change: Change { index, rows: changes.rows }, touched: changes.touched, outcome }
     }
@@ -49,7 +60,7 @@ impl State {
         self.index = index;
     }
 
-    fn register(&mut self, registration: &Registration, changes: &mut Changes) -> Result<(), Refusal> {
+    pub(super) fn register(&mut self, registration: &Registration, changes: &mut Changes) -> Result<(), Refusal> {
         let node = &registration.node;
         let existing = self.nodes.get(&node.name.key()).map(|entry| entry.node.clone());
         let keep = registration.skip_node_update && existing.is_some();
@@ -150,7 +161,7 @@ impl State {
         self.change(Row::Check(Arc::new(row)), changes);
     }
 
-    fn deregister(&mut self, what: &Deregistration, changes: &mut Changes) {
+    pub(super) fn deregister(&mut self, what: &Deregistration, changes: &mut Changes) {
         match what {
             Deregistration::Node(node) => self.deregister_node(node, changes),
             Deregistration::Service(node, id) => {
@@ -218,13 +229,29 @@ impl State {
 
     fn change(&mut self, row: Row, changes: &mut Changes) {
         self.put(&row, &mut changes.touched);
+        self.end_sessions_of(&row, changes);
         changes.rows.push(row);
     }
 }
 
 /// The effects of one command as they come about.
-struct Changes {
-    time: Time,
+pub(super) struct Changes {
+    /// What the command was stamped with.
+    pub time: Time,
     rows: Vec<Row>,
-    touched: Touched,
+    /// What they touch.
+    pub touched: Touched,
+}
+
+impl Changes {
+    /// None yet, of a command stamped `time`.
+    pub fn at(time: Time) -> Self {
+        Self { time, rows: Vec::new(), touched: Touched::new() }
+    }
+
+    /// Adds those of a part of the command.
+    pub fn add(&mut self, part: Self) {
+        self.rows.extend(part.rows);
+        self.touched.extend(part.touched);
+    }
 }

@@ -15,31 +15,38 @@
 //! | `coordinates` | node | where the node is in the network |
 //! | `instances` | service name, node, service ID | node, service and checks together: what answers are made of |
 //!
-//! Beside them, once: the autopilot configuration.
+//! Beside them, once: the autopilot configuration. Keys (`keys`) and sessions (`sessions`) have tables of their own, which
+//! no sidecar holds; `transaction` is about both halves.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
 //! what a reader can wait for, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.
 
 mod apply;
+#[cfg(test)]
+mod coordination_tests;
+mod expiring;
 mod floor;
+mod keys;
 mod protection;
 mod rows;
+mod sessions;
 #[cfg(test)]
 pub(crate) mod tests;
 mod topic;
+mod transaction;
 
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use uuid::Uuid;
 
-use self::floor::Floors;
 pub use self::{
     apply::Applied,
     protection::Protection,
     rows::{Change, Loader, Record, Row},
-    topic::{Indexes, Topic, Touched},
+    topic::{CoordinationIndexes, Indexes, Topic, Touched, for_each_woken},
 };
+use self::{floor::Floors, keys::Keys, sessions::Sessions};
 use crate::model::{Autopilot, Check, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceName, Status};
 
 /// Everything the registry knows, as of one index.
@@ -55,6 +62,8 @@ pub struct State {
     instances: OrdMap<(Key, Key, Key), Arc<Instance>>,
     coordinates: OrdMap<Key, Arc<NodeCoordinate>>,
     autopilot: Option<Arc<Autopilot>>,
+    keys: Keys,
+    sessions: Sessions,
     indexes: Indexes,
     /// What indexes are shown at least; none in ordinary times.
     floors: Option<Arc<Floors>>,
@@ -228,6 +237,11 @@ impl State {
             Topic::Checks => self.indexes.checks,
             Topic::Status(status) => self.indexes.by_status[*status as usize],
             Topic::Coordinates => self.indexes.coordinates,
+            Topic::Key(key) => self.keys.index_of(key),
+            Topic::Prefix(prefix) => self.keys.index_below(prefix),
+            Topic::Sessions => self.sessions.index,
+            Topic::Session(id) => self.sessions.index_of(*id),
+            Topic::SessionsOf(node) => self.sessions.index_on(node),
         };
         index.max(self.floor_of(topic)).max(Index(1))
     }

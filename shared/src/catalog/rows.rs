@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
-use super::{Indexes, Instance, NodeEntry, ServiceEntry, State, Topic, Touched};
+use smol_str::SmolStr;
+
+use super::{CoordinationIndexes, Indexes, Instance, NodeEntry, ServiceEntry, State, Topic, Touched};
 use crate::model::{
-    Autopilot, Check, CheckId, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceId, ServiceName,
+    Autopilot, Check, CheckId, Index, Key, KeyValue, Node, NodeCoordinate, NodeName, Service, ServiceId, ServiceName,
+    Session, Time,
 };
 
 /// One row of a change. `...Gone` removes it; rows that depend on it come before it in the same change.
@@ -59,6 +62,16 @@ pub enum Record {
     Autopilot(Arc<Autopilot>),
     /// The rest of the books.
     Indexes(Indexes),
+    /// A key.
+    Key(Arc<KeyValue>),
+    /// A key that was deleted at this index, which is remembered until this time.
+    KeyGone(SmolStr, Index, Time),
+    /// A lock that nobody may take before this time.
+    LockDelay(SmolStr, Time),
+    /// A session.
+    Session(Arc<Session>),
+    /// The rest of the books of keys and sessions.
+    CoordinationIndexes(CoordinationIndexes),
 }
 
 impl State {
@@ -72,8 +85,13 @@ impl State {
         touched
     }
 
-    /// The whole state, in an order in which a [`Loader`] can take it.
+    /// The whole state, in an order in which a [`Loader`] can take it: what a server keeps.
     pub fn records(&self) -> impl Iterator<Item = Record> {
+        self.catalog_records().chain(self.coordination_records())
+    }
+
+    /// The state without keys and sessions: what sidecars hold.
+    pub fn catalog_records(&self) -> impl Iterator<Item = Record> {
         let nodes = self.nodes.values().map(|entry| Record::Node(entry.node.clone(), entry.index));
         let services = self.services.values().map(|service| Record::Service(service.clone()));
         let checks = self.checks.values().map(|check| Record::Check(check.clone()));
@@ -82,6 +100,21 @@ impl State {
         let autopilot = self.autopilot.iter().map(|autopilot| Record::Autopilot(autopilot.clone()));
         let books = indexes.chain(coordinates).chain(autopilot).chain([Record::Indexes(self.indexes)]);
         nodes.chain(services).chain(checks).chain(books)
+    }
+
+    fn coordination_records(&self) -> impl Iterator<Item = Record> {
+        let (keys, sessions) = (&self.keys, &self.sessions);
+        let indexes = CoordinationIndexes {
+            keys: keys.index,
+            keys_forgotten: keys.forgotten,
+            sessions: sessions.index,
+            sessions_gone: sessions.gone,
+        };
+        let gone = keys.gone().map(|(key, index, due)| Record::KeyGone(key.clone(), index, due));
+        let delays = keys.delays().map(|(key, due)| Record::LockDelay(key.clone(), due));
+        let rows = keys.rows().map(|row| Record::Key(row.clone())).chain(gone).chain(delays);
+        let sessions = self.sessions().map(|session| Record::Session(session.clone()));
+        rows.chain(sessions).chain([Record::CoordinationIndexes(indexes)])
     }
 
     /// Puts one row into the tables (or takes it out) at the state's present index.
@@ -275,6 +308,15 @@ impl Loader {
             Record::Autopilot(autopilot) => self.state.put(&Row::Autopilot(autopilot), &mut self.touched),
             Record::ServiceIndex(name, index) => self.service_indexes.push((name, index)),
             Record::Indexes(indexes) => self.indexes = indexes,
+            Record::Key(row) => self.state.keys.put(row),
+            Record::KeyGone(key, index, due) => self.state.keys.put_gone(key, index, due),
+            Record::LockDelay(key, due) => self.state.keys.put_delay(key, due),
+            Record::Session(session) => self.state.sessions.put(session),
+            Record::CoordinationIndexes(indexes) => {
+                let state = &mut self.state;
+                (state.keys.index, state.keys.forgotten) = (indexes.keys, indexes.keys_forgotten);
+                (state.sessions.index, state.sessions.gone) = (indexes.sessions, indexes.sessions_gone);
+            }
         }
         self.touched.clear();
     }

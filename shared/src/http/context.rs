@@ -116,9 +116,8 @@ impl Context {
     /// Writes, and answers with whether it was done.
     pub(super) async fn write(&self, command: Command) -> Result<Answer, Failure> {
         match self.backend.write(command).await?.outcome {
-            Outcome::Done => Ok(Answer::json(encode(&true, false))),
-            Outcome::Mismatch => Ok(Answer::json(encode(&false, false))),
             Outcome::Refused(refusal) => Err(refusal.into()),
+            outcome => Ok(Answer::json(encode(&outcome.is_done(), false))),
         }
     }
 }

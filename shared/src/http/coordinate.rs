@@ -71,7 +71,7 @@ pub(super) async fn update(context: &Context, request: &Request) -> Result<Answe
     let (datacenter, update) = read_update(&request.body)?;
     context.refuse_other_datacenter(&datacenter)?;
     match context.backend.write(Command::UpdateCoordinates(vec![update])).await?.outcome {
-        Outcome::Done | Outcome::Mismatch => Ok(Answer::empty()),
         Outcome::Refused(refusal) => Err(refusal.into()),
+        _ => Ok(Answer::empty()),
     }
 }
