@@ -11,7 +11,7 @@ use std::{
 };
 
 use lictor_shared::{
-    backend::{Consistency, ServersReport},
+    backend::{Consistency, Fetch, Fetched, ServersReport},
     command::{Command, Written},
     forward::AskError,
     model::Index,
@@ -20,12 +20,13 @@ use tonic::{
     Code, ConnectError, Status, Streaming,
     transport::{Channel, Endpoint},
 };
+use uuid::Uuid;
 
 use crate::{
     DecodeError,
     internal::{
-        self, BarrierRequest, ServersRequest, WatchEvent, WatchRequest, WriteRequest, barrier_reply,
-        registry_client::RegistryClient, servers_reply, write_reply,
+        self, BarrierRequest, FetchRequest, RenewRequest, ServersRequest, WatchEvent, WatchRequest, WriteRequest,
+        barrier_reply, registry_client::RegistryClient, renew_reply, servers_reply, write_reply,
     },
 };
 
@@ -95,6 +96,29 @@ impl Client {
             Some(servers_reply::Reply::Report(report)) => report.try_into().map_err(unknown),
             Some(servers_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
             None => Err(unknown(DecodeError::Missing { field: "ServersReply.reply" })),
+        }
+    }
+
+    /// Has `server` answer a request with its HTTP interface. The server stops when this is dropped.
+    ///
+    /// # Errors
+    /// [`AskError`]; `Unsent` where it is not ready to.
+    pub async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
+        let reply = self.registry(server)?.fetch(FetchRequest::from(fetch)).await;
+        Ok(reply.map_err(|status| ask_error(&status))?.into_inner().into())
+    }
+
+    /// Starts a session's time to live anew at `server`. Whether there is such a session.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
+        let request = RenewRequest::from(session);
+        let reply = self.registry(server)?.renew(request).await.map_err(|status| ask_error(&status))?;
+        match reply.into_inner().reply {
+            Some(renew_reply::Reply::Known(known)) => Ok(known),
+            Some(renew_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
+            None => Err(unknown(DecodeError::Missing { field: "RenewReply.reply" })),
         }
     }
 

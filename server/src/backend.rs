@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    backend::{Consistency, Contact, ServersReport},
+    backend::{Consistency, Contact, Fetch, Fetched, ServersReport},
     command::{Command, Written},
     forward::{AskError, Forward, Servers},
     model::Index,
@@ -16,22 +16,30 @@ use lictor_shared::{
     view::Reader,
 };
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use crate::consensus::Consensus;
+use crate::{consensus::Consensus, leader::sessions::SessionTimers};
 
 /// A server's way to the leader.
 pub type ServerBackend = Forward<FellowServers>;
 
 /// The backend of the server with RPC address `own` (`ip:port`, as the others know it), whose view `reader` sees.
 #[must_use]
-pub fn server_backend(consensus: Arc<dyn Consensus>, own: String, reader: Reader, tasks: &Tasks) -> ServerBackend {
-    let servers = FellowServers { consensus, own, client: Client::new(), started: Instant::now() };
+pub fn server_backend(
+    consensus: Arc<dyn Consensus>,
+    sessions: Arc<SessionTimers>,
+    own: String,
+    reader: Reader,
+    tasks: &Tasks,
+) -> ServerBackend {
+    let servers = FellowServers { consensus, sessions, own, client: Client::new(), started: Instant::now() };
     Forward::new(servers, reader, tasks)
 }
 
 /// The servers as one of them knows them.
 pub struct FellowServers {
     consensus: Arc<dyn Consensus>,
+    sessions: Arc<SessionTimers>,
     own: String,
     client: Client,
     started: Instant,
@@ -76,5 +84,21 @@ impl Servers for FellowServers {
             return self.consensus.report();
         }
         self.client.servers(server).await
+    }
+
+    async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
+        if server == self.own {
+            // Its handlers answer from its own view, and never pass on.
+            return Err(AskError::Rejected("a server was asked to ask itself".into()));
+        }
+        self.client.fetch(server, fetch).await
+    }
+
+    async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
+        if server == self.own {
+            let leader = || self.consensus.leader().filter(|leader| *leader != self.own);
+            return self.sessions.renew(session).ok_or_else(|| AskError::NotLeader { leader: leader() });
+        }
+        self.client.renew(server, session).await
     }
 }

@@ -16,8 +16,11 @@ use crate::{
     backend::server_backend,
     consensus::Consensus,
     fanout::Fanout,
-    grpc::{self, RegistryService},
-    leader::Duties,
+    grpc::{self, Desk, RegistryService},
+    leader::{
+        Duties,
+        sessions::{self, SessionTimers},
+    },
     raft::{
         ChangeSink, RaftNode, RaftSettings, ServerAddress,
         data_dir::{DataDir, Owner, new_raft_id},
@@ -75,7 +78,7 @@ impl Role for ServerRole {
 
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let prepared = self.prepared.take().ok_or("a server is prepared before it is started, once")?;
-        let Ground { config, pool, tags, writer, reader, tasks } = ground;
+        let Ground { config, pool, tags, writer, reader, interface, tasks } = ground;
         let RoleConfig::Server { expect, raft_multiplier } = config.role else {
             return Err("the configuration is not a server's".into());
         };
@@ -93,9 +96,13 @@ impl Role for ServerRole {
         self.raft = Some(raft.clone());
 
         let consensus: Arc<dyn Consensus> = Arc::new(raft.clone());
-        let registry = RegistryService::new(consensus.clone(), reader.clone(), fanout, &config.datacenter, &tasks);
+        let timers = SessionTimers::new(reader.clone());
+        let desk = Desk { sessions: timers.clone(), interface };
+        let registry =
+            RegistryService::new(consensus.clone(), reader.clone(), fanout, desk, &config.datacenter, &tasks);
         serve(prepared.listener, registry, &raft, &tasks);
-        let backend = server_backend(consensus, rpc, reader.clone(), &tasks);
+        sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
+        let backend = server_backend(consensus, timers, rpc, reader.clone(), &tasks);
         let duties = Duties {
             raft_id: prepared.raft_id,
             address,

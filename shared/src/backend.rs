@@ -9,7 +9,7 @@ pub mod fake;
 use std::time::Duration;
 
 use async_trait::async_trait;
-
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
@@ -67,6 +67,32 @@ pub struct ServerReport {
     pub stable_since: Time,
 }
 
+/// A request to the HTTP interface that changes nothing in the registry, for a server to answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetch {
+    /// `GET`, `PUT`.
+    pub method: String,
+    /// As it came, with its escapes.
+    pub path_and_query: String,
+    /// The whole body.
+    pub body: Bytes,
+    /// Whether its caller takes what any server has, however old.
+    pub any_server: bool,
+    /// How long the answer may take.
+    pub limit: Duration,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// The status.
+    pub status: u16,
+    /// The headers, by name.
+    pub headers: Vec<(String, Bytes)>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
 /// Why the servers could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
@@ -105,6 +131,23 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// [`BackendError`] when there is no leader to ask.
     async fn servers(&self) -> Result<ServersReport, BackendError>;
+
+    /// Has a server answer a request about what this node does not hold. Ends early, also at the server, when it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`BackendError`] when no server answers.
+    async fn fetch(&self, _: Fetch) -> Result<Fetched, BackendError> {
+        Err(BackendError::NoServers)
+    }
+
+    /// Starts the time to live of a session anew. Whether there is such a session.
+    ///
+    /// # Errors
+    /// [`BackendError`] when there is no leader to ask.
+    async fn renew(&self, _: Uuid) -> Result<bool, BackendError> {
+        Err(BackendError::NoLeader)
+    }
 
     /// How fresh this node's view is known to be.
     fn contact(&self) -> Contact;

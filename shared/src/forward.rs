@@ -8,6 +8,8 @@
 //!
 //! [`Forward`] is the [`Backend`] of both roles. It never interprets a command, and never answers a read.
 
+mod fetch;
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,11 +19,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
 use tracing::debug;
+use uuid::Uuid;
 
 use crate::{
-    backend::{Backend, BackendError, Consistency, Contact, ServersReport},
+    backend::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, ServersReport},
     coalesce::{Coalesce, Question},
     command::{Command, Written},
     model::Index,
@@ -107,6 +113,18 @@ pub trait Servers: Send + Sync + 'static {
     /// # Errors
     /// [`AskError`].
     async fn servers(&self, server: &str) -> Result<ServersReport, AskError>;
+
+    /// Has `server` answer a request with its HTTP interface.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError>;
+
+    /// Starts a session's time to live anew at `server`. Whether there is such a session.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError>;
 }
 
 /// A backend that takes everything to the leader.
@@ -115,6 +133,7 @@ pub struct Forward<S: Servers> {
     reader: Reader,
     leader_barrier: Coalesce<Barrier<S>>,
     quorum_barrier: Coalesce<Barrier<S>>,
+    fetches: Semaphore,
 }
 
 impl<S: Servers> Forward<S> {
@@ -128,7 +147,8 @@ impl<S: Servers> Forward<S> {
         let route = Arc::new(Route { servers, limits, remembered: Mutex::new(None), turn: AtomicUsize::new(0) });
         let barrier = |consistency| Coalesce::new(Barrier { route: route.clone(), consistency }, tasks.clone());
         let (leader_barrier, quorum_barrier) = (barrier(Consistency::Leader), barrier(Consistency::Quorum));
-        Self { route, reader, leader_barrier, quorum_barrier }
+        let fetches = Semaphore::new(fetch::MAX_FETCHES);
+        Self { route, reader, leader_barrier, quorum_barrier, fetches }
     }
 
     /// The servers it asks.
@@ -168,6 +188,15 @@ impl<S: Servers> Backend for Forward<S> {
     async fn servers(&self) -> Result<ServersReport, BackendError> {
         let route = &self.route;
         route.ask(|server| async move { route.servers.servers(&server).await }).await
+    }
+
+    async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
+        fetch::fetch(&self.route, &self.fetches, &fetch).await
+    }
+
+    async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
+        let route = &self.route;
+        route.ask(|server| async move { route.servers.renew(&server, session).await }).await
     }
 
     fn contact(&self) -> Contact {
@@ -445,6 +474,14 @@ mod tests {
         async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
             self.answer(server).map(|last_index| ServersReport { last_index, ..ServersReport::default() })
         }
+
+        async fn fetch(&self, server: &str, _: &Fetch) -> Result<Fetched, AskError> {
+            self.answer(server).map(|_| Fetched { body: server.to_owned().into(), ..Fetched::default() })
+        }
+
+        async fn renew(&self, server: &str, _: Uuid) -> Result<bool, AskError> {
+            self.answer(server).map(|_| true)
+        }
     }
 
     fn not_leader(leader: Option<&str>) -> Result<u64, AskError> {
@@ -546,5 +583,21 @@ mod tests {
         let started = Instant::now();
         assert_eq!(forward.barrier(Consistency::Leader).await, Err(BackendError::NoServers));
         assert!(started.elapsed() < SHORT.barrier_hold, "the node has something to answer from");
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_to_the_leader_or_in_turn_and_on_to_another_when_it_is_left_unanswered() {
+        let reset = || Err(AskError::Unknown("reset".into()));
+        let forward = forward(Some("a"), &["a", "b"], vec![Ok(1), unsent(), Ok(1), Ok(1), Ok(1), reset(), Ok(1)]);
+        let fetch = |any_server| Fetch { any_server, limit: Duration::from_secs(5), ..Fetch::default() };
+        let body = |fetched: Result<Fetched, BackendError>| fetched.unwrap().body;
+        assert_eq!(body(forward.fetch(fetch(false)).await), "a");
+        assert_eq!(body(forward.fetch(fetch(false)).await), "b", "the first could not be reached");
+        let (one, other) = (body(forward.fetch(fetch(true)).await), body(forward.fetch(fetch(true)).await));
+        assert_ne!(one, other);
+        asked(&forward);
+        forward.fetch(fetch(true)).await.unwrap();
+        let servers = asked(&forward);
+        assert!(servers.len() == 2 && servers[0] != servers[1], "{servers:?}");
     }
 }

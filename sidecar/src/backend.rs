@@ -8,12 +8,13 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    backend::{Consistency, Contact, ServersReport},
+    backend::{Consistency, Contact, Fetch, Fetched, ServersReport},
     command::{Command, Written},
     forward::{AskError, Servers},
     model::Index,
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::contact::ServerContact;
 
@@ -22,13 +23,15 @@ pub struct KnownServers {
     alive: watch::Receiver<Vec<SocketAddr>>,
     contact: Arc<ServerContact>,
     client: Client,
+    /// Connections of their own: requests that wait long must not take the places of writes.
+    fetches: Client,
 }
 
 impl KnownServers {
     /// Servers whose RPC addresses are in `alive`.
     #[must_use]
     pub fn new(alive: watch::Receiver<Vec<SocketAddr>>, contact: Arc<ServerContact>) -> Self {
-        Self { alive, contact, client: Client::new() }
+        Self { alive, contact, client: Client::new(), fetches: Client::new() }
     }
 }
 
@@ -61,5 +64,13 @@ impl Servers for KnownServers {
 
     async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
         self.client.servers(server).await
+    }
+
+    async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
+        self.fetches.fetch(server, fetch).await
+    }
+
+    async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
+        self.client.renew(server, session).await
     }
 }

@@ -34,3 +34,18 @@ fn agent_service() {
 fn status_event_operator() {
     replay("status-event-operator");
 }
+
+#[test]
+fn kv() {
+    replay("kv");
+}
+
+#[test]
+fn session_lock() {
+    replay("session-lock");
+}
+
+#[test]
+fn txn() {
+    replay("txn");
+}

@@ -14,13 +14,15 @@ use async_trait::async_trait;
 use lictor_server::{
     consensus::Consensus,
     fanout::Fanout,
-    grpc::{self, RegistryService, Watchers},
+    grpc::{self, Desk, RegistryService, Watchers},
+    leader::sessions::SessionTimers,
 };
 use lictor_shared::{
     backend::{Consistency, ServersReport},
     catalog::{Record, State},
     command::{Command, Outcome, Written},
     forward::AskError,
+    http::Interface,
     model::{Index, Time},
     tasks::Tasks,
     view::{self, Reader, Writer},
@@ -193,7 +195,9 @@ impl Server {
     fn serve(store: Arc<Store>, listener: TcpListener) -> Self {
         let tasks = Tasks::new();
         let address = store.address;
-        let service = RegistryService::new(store.clone(), store.reader.clone(), store.fanout.clone(), "dc1", &tasks);
+        let desk = Desk { sessions: SessionTimers::new(store.reader.clone()), interface: Interface::default() };
+        let (reader, fanout) = (store.reader.clone(), store.fanout.clone());
+        let service = RegistryService::new(store.clone(), reader, fanout, desk, "dc1", &tasks);
         let watchers = service.watchers();
         let router = grpc::server().add_service(service.into_server());
         tasks.spawn("rpc", grpc::serve(router, listener, tasks.stopping()));

@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use lictor_shared::{
     backend::{ServerReport, ServersReport},
-    catalog::{Indexes, Row},
-    command::{Deregistration, Outcome, Refusal, Registration, Written},
+    catalog::{CoordinationIndexes, Indexes, Row},
+    command::{
+        CatalogRow, Deregistration, KeyCommand, KeyEntry, Operation, OperationError, OperationResult, Outcome, Refusal,
+        Registration, SessionCommand, Written,
+    },
     model::{
-        Autopilot, Check, CheckDefinition, Coordinate, Index, Node, NodeCoordinate, Origin, Service, ServiceAddress,
-        Status, Time, Weights,
+        Autopilot, Behavior, Check, CheckDefinition, CheckId, Coordinate, Index, KeyValue, Node, NodeCoordinate,
+        Origin, Service, ServiceAddress, Session, Status, Time, Weights,
     },
 };
 use proptest::{
@@ -198,7 +201,118 @@ fn command() -> BoxedStrategy<Command> {
     let coordinates = vec(coordinate(), 0..3).prop_map(Command::UpdateCoordinates);
     let autopilot = (autopilot(), option::of(index()))
         .prop_map(|(autopilot, expected)| Command::SetAutopilot { autopilot: Box::new(autopilot), expected });
-    prop_oneof![registration, gone, coordinates, autopilot].boxed()
+    let coordination = prop_oneof![
+        key_command().prop_map(Command::Key),
+        session().prop_map(|session| Command::Session(SessionCommand::Create(Box::new(session)))),
+        id().prop_map(|id| Command::Session(SessionCommand::Destroy(id))),
+        vec(operation(), 0..4).prop_map(Command::Transaction),
+    ];
+    prop_oneof![registration, gone, coordinates, autopilot, coordination].boxed()
+}
+
+fn id() -> impl Strategy<Value = Uuid> {
+    any::<u128>().prop_map(Uuid::from_u128)
+}
+
+fn key_value() -> BoxedStrategy<KeyValue> {
+    let value = vec(any::<u8>(), 0..20).prop_map(Bytes::from);
+    (text(), value, any::<u64>(), option::of(id()), any::<u64>(), index(), index())
+        .prop_map(|(key, value, flags, session, lock_index, create_index, modify_index)| KeyValue {
+            key,
+            value,
+            flags,
+            session,
+            lock_index,
+            create_index,
+            modify_index,
+        })
+        .boxed()
+}
+
+fn key_command() -> BoxedStrategy<KeyCommand> {
+    (key_value(), id(), index(), 0..7_u8)
+        .prop_map(|(row, id, index, kind)| {
+            let entry = KeyEntry { key: row.key.clone(), value: row.value, flags: row.flags };
+            match kind {
+                0 => KeyCommand::Set(entry),
+                1 => KeyCommand::Cas(entry, index),
+                2 => KeyCommand::Acquire(entry, id),
+                3 => KeyCommand::Release(entry, id),
+                4 => KeyCommand::Delete(row.key),
+                5 => KeyCommand::DeleteCas(row.key, index),
+                _ => KeyCommand::DeleteTree(row.key),
+            }
+        })
+        .boxed()
+}
+
+fn session() -> BoxedStrategy<Session> {
+    let checks = || vec(text().prop_map(CheckId), 0..3);
+    let spans = || any::<u64>().prop_map(Duration::from_nanos);
+    (id(), (text(), text(), text()), checks(), checks(), (spans(), spans()), any::<bool>(), index())
+        .prop_map(|(id, (name, node, ttl_text), node_checks, service_checks, (lock_delay, ttl), deletes, index)| {
+            Session {
+                id,
+                name,
+                node: node.into(),
+                node_checks,
+                service_checks,
+                lock_delay,
+                behavior: if deletes { Behavior::Delete } else { Behavior::Release },
+                ttl,
+                ttl_text,
+                create_index: index,
+                modify_index: index,
+            }
+        })
+        .boxed()
+}
+
+fn operation() -> BoxedStrategy<Operation> {
+    let row = prop_oneof![
+        node().prop_map(|node| CatalogRow::Node(Box::new(node))),
+        service().prop_map(|service| CatalogRow::Service(Box::new(service))),
+        check().prop_map(|check| CatalogRow::Check(Box::new(check))),
+    ];
+    let looks = (text(), id(), index(), 0..6_u8).prop_map(|(key, id, index, kind)| match kind {
+        0 => Operation::GetKey(key),
+        1 => Operation::GetTree(key),
+        2 => Operation::CheckIndex(key, index),
+        3 => Operation::CheckSession(key, id),
+        4 => Operation::CheckAbsent(key),
+        _ => Operation::DestroySession(id),
+    });
+    let rows = (row, option::of(index()), 0..3_u8).prop_map(|(row, expected, kind)| match kind {
+        0 => Operation::Get(row.name()),
+        1 => Operation::Remove(row.name(), expected),
+        _ => Operation::Put(row, expected),
+    });
+    prop_oneof![key_command().prop_map(Operation::Key), looks, rows].boxed()
+}
+
+fn coordination_record() -> BoxedStrategy<Record> {
+    let time = || any::<u64>().prop_map(Time);
+    let indexes = prop::array::uniform4(index()).prop_map(|[keys, keys_forgotten, sessions, sessions_gone]| {
+        Record::CoordinationIndexes(CoordinationIndexes { keys, keys_forgotten, sessions, sessions_gone })
+    });
+    prop_oneof![
+        key_value().prop_map(|row| Record::Key(Arc::new(row))),
+        (text(), index(), time()).prop_map(|(key, index, due)| Record::KeyGone(key, index, due)),
+        (text(), time()).prop_map(|(key, until)| Record::LockDelay(key, until)),
+        session().prop_map(|session| Record::Session(Arc::new(session))),
+        indexes,
+    ]
+    .boxed()
+}
+
+fn operation_result() -> BoxedStrategy<OperationResult> {
+    prop_oneof![
+        key_value().prop_map(OperationResult::Key),
+        node().prop_map(|node| OperationResult::Node(Box::new(node))),
+        service().prop_map(|service| OperationResult::Service(Box::new(service))),
+        check().prop_map(|check| OperationResult::Check(Box::new(check))),
+    ]
+    .boxed()
 }
 
 fn row() -> BoxedStrategy<Row> {
@@ -230,6 +344,7 @@ fn record() -> BoxedStrategy<Record> {
         (text(), index()).prop_map(|(name, index)| Record::ServiceIndex(name.into(), index)),
         coordinate().prop_map(|coordinate| Record::Coordinate(Arc::new(coordinate))),
         autopilot().prop_map(|autopilot| Record::Autopilot(Arc::new(autopilot))),
+        coordination_record(),
         indexes,
     ]
     .boxed()
@@ -253,6 +368,18 @@ proptest! {
     }
 
     #[test]
+    fn the_outcome_of_a_transaction_comes_back(
+        results in vec(operation_result(), 0..4),
+        errors in vec((any::<u32>(), ".{0,9}"), 0..4),
+    ) {
+        let errors = errors.into_iter().map(|(place, reason)| OperationError { place, reason }).collect();
+        for outcome in [Outcome::Committed(results), Outcome::Aborted(errors)] {
+            let written = Written { index: Index(3), outcome };
+            prop_assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
+        }
+    }
+
+    #[test]
     fn no_bytes_panic(bytes in vec(any::<u8>(), 0..200), command in command(), flip in any::<prop::sample::Index>()) {
         let _ = (decode_command(&bytes), decode_change(&bytes), decode_record(&bytes));
         let mut damaged = encode_command(&command).to_vec();
@@ -267,7 +394,13 @@ fn an_outcome_comes_back() {
     let taken = Refusal::NameTaken { name: "n".into(), holder: "id".into(), address: "10.0.0.1".into() };
     let written = Written { index: Index(8), outcome: Outcome::Mismatch };
     assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
-    for refusal in [None, Some(Refusal::MissingService), Some(taken)] {
+    let of_sessions = [
+        Refusal::NoSession(Uuid::from_u128(4)),
+        Refusal::MissingNode,
+        Refusal::MissingCheck("c".into()),
+        Refusal::CriticalCheck("c".into()),
+    ];
+    for refusal in [None, Some(Refusal::MissingService), Some(taken)].into_iter().chain(of_sessions.map(Some)) {
         let written = Written { index: Index(7), outcome: refusal.map_or(Outcome::Done, Outcome::Refused) };
         assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
     }

@@ -296,10 +296,302 @@ impl Status {
         }
     }
 }
+/// A key and its value.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyValue {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub flags: u64,
+    /// 16 bytes; empty where nobody holds its lock.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub session: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "5")]
+    pub lock_index: u64,
+    #[prost(uint64, tag = "6")]
+    pub create_index: u64,
+    #[prost(uint64, tag = "7")]
+    pub modify_index: u64,
+}
+/// A holder of locks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Session {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub node_checks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub service_checks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "6")]
+    pub lock_delay_ns: u64,
+    /// Its keys are deleted when it ends, not released.
+    #[prost(bool, tag = "7")]
+    pub deletes_keys: bool,
+    #[prost(uint64, tag = "8")]
+    pub ttl_ns: u64,
+    /// As its creator wrote it.
+    #[prost(string, tag = "9")]
+    pub ttl_text: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "10")]
+    pub create_index: u64,
+    #[prost(uint64, tag = "11")]
+    pub modify_index: u64,
+}
+/// What is written to a key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyEntry {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub flags: u64,
+}
+/// A write of a key, or of all below a prefix.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyCommand {
+    #[prost(oneof = "key_command::Command", tags = "1, 2, 3, 4, 5, 6, 7")]
+    pub command: ::core::option::Option<key_command::Command>,
+}
+/// Nested message and enum types in `KeyCommand`.
+pub mod key_command {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Command {
+        #[prost(message, tag = "1")]
+        Set(super::KeyEntry),
+        #[prost(message, tag = "2")]
+        Cas(super::KeyCas),
+        #[prost(message, tag = "3")]
+        Acquire(super::KeyLock),
+        #[prost(message, tag = "4")]
+        Release(super::KeyLock),
+        #[prost(string, tag = "5")]
+        Delete(::prost::alloc::string::String),
+        #[prost(message, tag = "6")]
+        DeleteCas(super::KeyAt),
+        #[prost(string, tag = "7")]
+        DeleteTree(::prost::alloc::string::String),
+    }
+}
+/// An entry, if its key has this modify index.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyCas {
+    #[prost(message, optional, tag = "1")]
+    pub entry: ::core::option::Option<KeyEntry>,
+    #[prost(uint64, tag = "2")]
+    pub expected: u64,
+}
+/// An entry, and the session whose lock it is about.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyLock {
+    #[prost(message, optional, tag = "1")]
+    pub entry: ::core::option::Option<KeyEntry>,
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub session: ::prost::bytes::Bytes,
+}
+/// A key at a modify index.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyAt {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+}
+/// A key and a session.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeySession {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub session: ::prost::bytes::Bytes,
+}
+/// A write of a session.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionCommand {
+    #[prost(oneof = "session_command::Command", tags = "1, 2")]
+    pub command: ::core::option::Option<session_command::Command>,
+}
+/// Nested message and enum types in `SessionCommand`.
+pub mod session_command {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Command {
+        #[prost(message, tag = "1")]
+        Create(super::Session),
+        /// 16 bytes.
+        #[prost(bytes, tag = "2")]
+        Destroy(::prost::bytes::Bytes),
+    }
+}
+/// Operations done in order, all or none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Transaction {
+    #[prost(message, repeated, tag = "1")]
+    pub operations: ::prost::alloc::vec::Vec<Operation>,
+}
+/// One of them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Operation {
+    #[prost(oneof = "operation::Operation", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    pub operation: ::core::option::Option<operation::Operation>,
+}
+/// Nested message and enum types in `Operation`.
+pub mod operation {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Operation {
+        #[prost(message, tag = "1")]
+        Key(super::KeyCommand),
+        #[prost(string, tag = "2")]
+        GetKey(::prost::alloc::string::String),
+        #[prost(string, tag = "3")]
+        GetTree(::prost::alloc::string::String),
+        #[prost(message, tag = "4")]
+        CheckIndex(super::KeyAt),
+        #[prost(message, tag = "5")]
+        CheckSession(super::KeySession),
+        #[prost(string, tag = "6")]
+        CheckAbsent(::prost::alloc::string::String),
+        #[prost(message, tag = "7")]
+        Put(super::PutRow),
+        #[prost(message, tag = "8")]
+        Get(super::CatalogName),
+        #[prost(message, tag = "9")]
+        Remove(super::RemoveRow),
+        /// 16 bytes.
+        #[prost(bytes, tag = "10")]
+        DestroySession(::prost::bytes::Bytes),
+    }
+}
+/// A row of the catalog to put.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutRow {
+    /// Only if the present one has this modify index (0: there is none).
+    #[prost(uint64, optional, tag = "4")]
+    pub expected: ::core::option::Option<u64>,
+    #[prost(oneof = "put_row::Row", tags = "1, 2, 3")]
+    pub row: ::core::option::Option<put_row::Row>,
+}
+/// Nested message and enum types in `PutRow`.
+pub mod put_row {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Row {
+        #[prost(message, tag = "1")]
+        Node(super::Node),
+        #[prost(message, tag = "2")]
+        Service(super::Service),
+        #[prost(message, tag = "3")]
+        Check(super::Check),
+    }
+}
+/// A row of the catalog to remove.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveRow {
+    #[prost(message, optional, tag = "1")]
+    pub name: ::core::option::Option<CatalogName>,
+    /// Only if it has this modify index.
+    #[prost(uint64, optional, tag = "2")]
+    pub expected: ::core::option::Option<u64>,
+}
+/// A row of the catalog by name: a node, or a service or check on it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CatalogName {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(oneof = "catalog_name::OnNode", tags = "2, 3")]
+    pub on_node: ::core::option::Option<catalog_name::OnNode>,
+}
+/// Nested message and enum types in `CatalogName`.
+pub mod catalog_name {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum OnNode {
+        #[prost(string, tag = "2")]
+        Service(::prost::alloc::string::String),
+        #[prost(string, tag = "3")]
+        Check(::prost::alloc::string::String),
+    }
+}
+/// What the operations of a transaction gave.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Committed {
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<OperationResult>,
+}
+/// What one gave.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OperationResult {
+    #[prost(oneof = "operation_result::Result", tags = "1, 2, 3, 4")]
+    pub result: ::core::option::Option<operation_result::Result>,
+}
+/// Nested message and enum types in `OperationResult`.
+pub mod operation_result {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(message, tag = "1")]
+        Key(super::KeyValue),
+        #[prost(message, tag = "2")]
+        Node(super::Node),
+        #[prost(message, tag = "3")]
+        Service(super::Service),
+        #[prost(message, tag = "4")]
+        Check(super::Check),
+    }
+}
+/// Why nothing of a transaction was done.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Aborted {
+    #[prost(message, repeated, tag = "1")]
+    pub errors: ::prost::alloc::vec::Vec<OperationError>,
+}
+/// Why one operation failed it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OperationError {
+    #[prost(uint32, tag = "1")]
+    pub place: u32,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A key that was deleted, remembered until a time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyGone {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    #[prost(uint64, tag = "3")]
+    pub due_ms: u64,
+}
+/// A lock that nobody may take before a time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockDelay {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub until_ms: u64,
+}
+/// The indexes of keys and sessions that are not kept beside a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CoordinationIndexes {
+    #[prost(uint64, tag = "1")]
+    pub keys: u64,
+    #[prost(uint64, tag = "2")]
+    pub keys_forgotten: u64,
+    #[prost(uint64, tag = "3")]
+    pub sessions: u64,
+    #[prost(uint64, tag = "4")]
+    pub sessions_gone: u64,
+}
 /// A write.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
-    #[prost(oneof = "command::Command", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "command::Command", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub command: ::core::option::Option<command::Command>,
 }
 /// Nested message and enum types in `Command`.
@@ -314,6 +606,12 @@ pub mod command {
         UpdateCoordinates(super::UpdateCoordinates),
         #[prost(message, tag = "4")]
         SetAutopilot(super::SetAutopilot),
+        #[prost(message, tag = "5")]
+        Key(super::KeyCommand),
+        #[prost(message, tag = "6")]
+        Session(super::SessionCommand),
+        #[prost(message, tag = "7")]
+        Transaction(super::Transaction),
     }
 }
 /// Coordinates of nodes; those of nodes that are not there are passed over.
@@ -370,14 +668,14 @@ pub struct OnNode {
     pub id: ::prost::alloc::string::String,
 }
 /// What came of a command: the same on every server.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::Outcome", tags = "1, 2, 3")]
+    #[prost(oneof = "outcome::Outcome", tags = "1, 2, 3, 4, 5")]
     pub outcome: ::core::option::Option<outcome::Outcome>,
 }
 /// Nested message and enum types in `Outcome`.
 pub mod outcome {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Outcome {
         #[prost(message, tag = "1")]
         Done(super::Done),
@@ -385,6 +683,10 @@ pub mod outcome {
         Refused(super::Refusal),
         #[prost(message, tag = "3")]
         Mismatch(super::Mismatch),
+        #[prost(message, tag = "4")]
+        Committed(super::Committed),
+        #[prost(message, tag = "5")]
+        Aborted(super::Aborted),
     }
 }
 /// What was to be there first was not.
@@ -396,7 +698,7 @@ pub struct Done {}
 /// Why nothing was changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refusal {
-    #[prost(oneof = "refusal::Reason", tags = "1, 2")]
+    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3, 4, 5, 6")]
     pub reason: ::core::option::Option<refusal::Reason>,
 }
 /// Nested message and enum types in `Refusal`.
@@ -407,11 +709,25 @@ pub mod refusal {
         MissingService(super::MissingService),
         #[prost(message, tag = "2")]
         NameTaken(super::NameTaken),
+        /// The session's ID, 16 bytes.
+        #[prost(bytes, tag = "3")]
+        NoSession(::prost::bytes::Bytes),
+        #[prost(message, tag = "4")]
+        MissingNode(super::MissingNode),
+        /// The check's ID.
+        #[prost(string, tag = "5")]
+        MissingCheck(::prost::alloc::string::String),
+        /// The check's ID.
+        #[prost(string, tag = "6")]
+        CriticalCheck(::prost::alloc::string::String),
     }
 }
 /// A check names a service that its node does not have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MissingService {}
+/// There is no such node to bind a session to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MissingNode {}
 /// The name belongs to a live node with another ID.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NameTaken {
@@ -463,7 +779,7 @@ pub mod row {
 /// One piece of a whole state. A node comes before its services, a service before its checks.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
-    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub record: ::core::option::Option<record::Record>,
 }
 /// Nested message and enum types in `Record`.
@@ -484,6 +800,17 @@ pub mod record {
         Coordinate(super::NodeCoordinate),
         #[prost(message, tag = "7")]
         Autopilot(super::Autopilot),
+        /// These are in snapshots only: no sidecar is sent them.
+        #[prost(message, tag = "8")]
+        Key(super::KeyValue),
+        #[prost(message, tag = "9")]
+        KeyGone(super::KeyGone),
+        #[prost(message, tag = "10")]
+        LockDelay(super::LockDelay),
+        #[prost(message, tag = "11")]
+        Session(super::Session),
+        #[prost(message, tag = "12")]
+        CoordinationIndexes(super::CoordinationIndexes),
     }
 }
 /// A node and the index of the last change on it.
@@ -531,14 +858,14 @@ pub struct WriteRequest {
     pub command: ::core::option::Option<Command>,
 }
 /// What came of a write.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteReply {
     #[prost(oneof = "write_reply::Reply", tags = "1, 2, 3, 4")]
     pub reply: ::core::option::Option<write_reply::Reply>,
 }
 /// Nested message and enum types in `WriteReply`.
 pub mod write_reply {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Reply {
         #[prost(message, tag = "1")]
         Written(super::Written),
@@ -554,7 +881,7 @@ pub mod write_reply {
     }
 }
 /// Committed and applied.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Written {
     #[prost(uint64, tag = "1")]
     pub index: u64,
@@ -659,6 +986,59 @@ pub struct ServerReport {
     /// Since when it answers, or does not, without a break.
     #[prost(uint64, tag = "9")]
     pub stable_since_ms: u64,
+}
+/// An HTTP request that changes nothing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FetchRequest {
+    #[prost(string, tag = "1")]
+    pub method: ::prost::alloc::string::String,
+    /// As it came, with its escapes.
+    #[prost(string, tag = "2")]
+    pub path_and_query: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub body: ::prost::bytes::Bytes,
+}
+/// Its answer.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FetchReply {
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub headers: ::prost::alloc::vec::Vec<Header>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub body: ::prost::bytes::Bytes,
+}
+/// A header of an answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Header {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
+}
+/// A session to keep.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewRequest {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub session: ::prost::bytes::Bytes,
+}
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewReply {
+    #[prost(oneof = "renew_reply::Reply", tags = "1, 2")]
+    pub reply: ::core::option::Option<renew_reply::Reply>,
+}
+/// Nested message and enum types in `RenewReply`.
+pub mod renew_reply {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Reply {
+        /// Whether there is such a session.
+        #[prost(bool, tag = "1")]
+        Known(bool),
+        #[prost(message, tag = "2")]
+        NotLeader(super::NotLeader),
+    }
 }
 /// Opens a watch stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -791,7 +1171,7 @@ pub mod registry_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Answered by every server; writes and barriers by the leader only.
+    /// Answered by every server; writes, barriers and renewals by the leader only.
     #[derive(Debug, Clone)]
     pub struct RegistryClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -938,6 +1318,50 @@ pub mod registry_client {
                 .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Servers"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the server's HTTP interface answers: for what a sidecar does not hold.
+        pub async fn fetch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FetchRequest>,
+        ) -> std::result::Result<tonic::Response<super::FetchReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lictor.internal.v1.Registry/Fetch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Fetch"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Starts a session's time to live anew.
+        pub async fn renew(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewRequest>,
+        ) -> std::result::Result<tonic::Response<super::RenewReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lictor.internal.v1.Registry/Renew",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Renew"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The state, or the changes since an index, then every change as it comes. Never ends by itself.
         pub async fn watch(
             &mut self,
@@ -993,6 +1417,16 @@ pub mod registry_server {
             &self,
             request: tonic::Request<super::ServersRequest>,
         ) -> std::result::Result<tonic::Response<super::ServersReply>, tonic::Status>;
+        /// What the server's HTTP interface answers: for what a sidecar does not hold.
+        async fn fetch(
+            &self,
+            request: tonic::Request<super::FetchRequest>,
+        ) -> std::result::Result<tonic::Response<super::FetchReply>, tonic::Status>;
+        /// Starts a session's time to live anew.
+        async fn renew(
+            &self,
+            request: tonic::Request<super::RenewRequest>,
+        ) -> std::result::Result<tonic::Response<super::RenewReply>, tonic::Status>;
         /// Server streaming response type for the Watch method.
         type WatchStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::WatchEvent, tonic::Status>,
@@ -1005,7 +1439,7 @@ pub mod registry_server {
             request: tonic::Request<super::WatchRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
     }
-    /// Answered by every server; writes and barriers by the leader only.
+    /// Answered by every server; writes, barriers and renewals by the leader only.
     #[derive(Debug)]
     pub struct RegistryServer<T> {
         inner: Arc<T>,
@@ -1196,6 +1630,92 @@ pub mod registry_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ServersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/lictor.internal.v1.Registry/Fetch" => {
+                    #[allow(non_camel_case_types)]
+                    struct FetchSvc<T: Registry>(pub Arc<T>);
+                    impl<T: Registry> tonic::server::UnaryService<super::FetchRequest>
+                    for FetchSvc<T> {
+                        type Response = super::FetchReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FetchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Registry>::fetch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FetchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/lictor.internal.v1.Registry/Renew" => {
+                    #[allow(non_camel_case_types)]
+                    struct RenewSvc<T: Registry>(pub Arc<T>);
+                    impl<T: Registry> tonic::server::UnaryService<super::RenewRequest>
+                    for RenewSvc<T> {
+                        type Response = super::RenewReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RenewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Registry>::renew(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RenewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -15,13 +15,15 @@ use std::{sync::Arc, time::Duration};
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
-        self, BarrierReply, BarrierRequest, NotLeader, Rejected, ServersReply, ServersRequest, Unknown, WatchRequest,
-        WriteReply, WriteRequest, barrier_reply,
+        self, BarrierReply, BarrierRequest, FetchReply, FetchRequest, NotLeader, Rejected, RenewReply, RenewRequest,
+        ServersReply, ServersRequest, Unknown, WatchRequest, WriteReply, WriteRequest, barrier_reply,
         registry_server::{Registry, RegistryServer},
-        servers_reply, write_reply,
+        renew_reply, servers_reply, write_reply,
     },
 };
-use lictor_shared::{backend::Consistency, command::Command, forward::AskError, tasks::Tasks, view::Reader};
+use lictor_shared::{
+    backend::Consistency, command::Command, forward::AskError, http::Interface, tasks::Tasks, view::Reader,
+};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -31,17 +33,22 @@ use tonic::{
         server::{Router, TcpIncoming},
     },
 };
+use uuid::Uuid;
 
 pub use self::{watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
-use crate::{consensus::Consensus, fanout::Fanout};
+use crate::{consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
 
 /// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
 pub const MAX_REQUESTS: usize = 4096;
+/// The most requests that are answered with the HTTP interface at the same time; most of them wait for a change.
+pub const MAX_FETCHES: usize = 16_384;
 /// The most watch streams of a server.
 pub const MAX_STREAMS: usize = 10_000;
 /// The most streams that are sent a whole state at the same time; the rest wait for their turn.
 pub const MAX_INITS: usize = 32;
 
+/// The longest body of an answer to a sidecar, in bytes: the rest of the message is its headers.
+const MAX_ANSWER_BYTES: usize = MAX_MESSAGE_BYTES - (64 << 10);
 /// The most requests of one connection; a fellow server has all its clients' on one.
 const MAX_REQUESTS_OF_CONNECTION: u32 = 2048;
 /// A connection whose other end went away without a word is closed after the sum of these.
@@ -49,6 +56,15 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
 /// How long requests under way may take when the server stops. A peer that does not read cannot hold it open.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a server does for sidecars beside Raft.
+#[derive(Clone)]
+pub struct Desk {
+    /// The deadlines of sessions.
+    pub sessions: Arc<SessionTimers>,
+    /// Answers what sidecars do not hold.
+    pub interface: Interface,
+}
 
 /// Answers the Registry service.
 #[derive(Clone)]
@@ -62,7 +78,9 @@ struct Inner {
     fanout: Arc<Fanout>,
     watchers: Arc<Watchers>,
     datacenter: String,
+    desk: Desk,
     requests: Semaphore,
+    fetches: Semaphore,
     inits: Semaphore,
     whole: whole::Shared,
     tasks: Tasks,
@@ -75,6 +93,7 @@ impl RegistryService {
         consensus: Arc<dyn Consensus>,
         reader: Reader,
         fanout: Arc<Fanout>,
+        desk: Desk,
         datacenter: &str,
         tasks: &Tasks,
     ) -> Self {
@@ -84,7 +103,9 @@ impl RegistryService {
             fanout,
             watchers: Arc::new(Watchers::new(MAX_STREAMS)),
             datacenter: datacenter.to_owned(),
+            desk,
             requests: Semaphore::new(MAX_REQUESTS),
+            fetches: Semaphore::new(MAX_FETCHES),
             inits: Semaphore::new(MAX_INITS),
             whole: whole::Shared::default(),
             tasks: tasks.clone(),
@@ -174,6 +195,27 @@ impl Registry for RegistryService {
             Err(error) => return Err(Status::unavailable(error.to_string())),
         };
         Ok(Response::new(ServersReply { reply: Some(reply) }))
+    }
+
+    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchReply>, Status> {
+        let _place = self.inner.fetches.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
+        let fetched = self.inner.desk.interface.answer(request.into_inner().into()).await;
+        let fetched = fetched.ok_or_else(|| Status::resource_exhausted("this server is not ready to answer"))?;
+        if fetched.body.len() > MAX_ANSWER_BYTES {
+            let reason = format!("the answer has more than {MAX_ANSWER_BYTES} bytes: ask for less, or a server itself");
+            return Err(Status::failed_precondition(reason));
+        }
+        Ok(Response::new(fetched.into()))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let session = Uuid::try_from(request.into_inner());
+        let session = session.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let reply = match self.inner.desk.sessions.renew(session) {
+            Some(known) => renew_reply::Reply::Known(known),
+            None => renew_reply::Reply::NotLeader(not_leader(self.inner.consensus.leader())),
+        };
+        Ok(Response::new(RenewReply { reply: Some(reply) }))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {

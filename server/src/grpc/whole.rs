@@ -25,7 +25,7 @@ pub(super) struct Whole {
 impl Whole {
     fn new(state: &State) -> Self {
         let (mut pieces, mut piece, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for record in state.records() {
+        for record in state.catalog_records() {
             let record = encode_record(&record);
             bytes += record.len();
             piece.push(record);

@@ -8,6 +8,7 @@
 pub mod formation;
 pub mod reaper;
 pub mod reconcile;
+pub mod sessions;
 #[cfg(test)]
 mod testing;
 

@@ -130,6 +130,12 @@ impl<'a> Fields<'a> {
         self.strictness
     }
 
+    /// Whether a field is there and not null; it stays.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|(_, value)| !value.is_null())
+    }
+
     /// Takes a field as it is, with its key as written; null counts as absent.
     pub fn take(&mut self, name: &str) -> Option<(&'a str, &'a Value)> {
         if self.strictness == Strictness::File && !self.left.is_empty() {

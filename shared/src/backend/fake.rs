@@ -9,10 +9,11 @@ use async_trait::async_trait;
 
 use uuid::Uuid;
 
-use super::{Backend, BackendError, Consistency, Contact, ServerReport, ServersReport};
+use super::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, ServerReport, ServersReport};
 use crate::{
     catalog::State,
     command::{Command, Written},
+    http::Interface,
     model::{Index, Time},
     view::{self, Reader, Writer},
 };
@@ -23,6 +24,8 @@ const FIRST_INDEX: u64 = 10;
 /// Applies commands straight to a view.
 pub struct Fake {
     reader: Reader,
+    /// The server that is asked what this node does not hold.
+    server: Interface,
     inner: Mutex<Inner>,
 }
 
@@ -39,12 +42,17 @@ impl Fake {
         let (writer, reader) = view::new();
         let contact = Contact { known_leader: true, last: Duration::ZERO };
         let inner = Inner { writer, next: FIRST_INDEX, contact, barriers: 0 };
-        Arc::new(Self { reader, inner: Mutex::new(inner) })
+        Arc::new(Self { reader, server: Interface::default(), inner: Mutex::new(inner) })
     }
 
     /// Sees what was written.
     pub fn reader(&self) -> Reader {
         self.reader.clone()
+    }
+
+    /// The server that is asked what this node does not hold: none until it is opened.
+    pub fn server(&self) -> &Interface {
+        &self.server
     }
 
     /// Writes without asking whether there is a leader.
@@ -101,6 +109,17 @@ impl Backend for Fake {
         } else {
             Err(BackendError::NoLeader)
         }
+    }
+
+    async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
+        self.server.answer(fetch).await.ok_or(BackendError::NoServers)
+    }
+
+    async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
+        if !self.contact().known_leader {
+            return Err(BackendError::NoLeader);
+        }
+        Ok(self.reader.load().session(session).is_some())
     }
 
     fn contact(&self) -> Contact {

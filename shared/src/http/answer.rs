@@ -77,6 +77,24 @@ impl Answer {
         Self::with_body(Content::whole(encoded), JSON)
     }
 
+    /// 200 with bytes that are shown as text.
+    pub(super) fn plain(bytes: Bytes) -> Self {
+        Self::with_body(Content::whole(bytes), TEXT)
+    }
+
+    /// An answer that another node has given.
+    pub(super) fn of_parts(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body: Content::whole(body), repeat: None }
+    }
+
+    /// The answer for another node to give; `None` where it is not there as a whole.
+    pub(super) fn into_parts(self) -> Option<(StatusCode, HeaderMap, Bytes)> {
+        match self.body {
+            Content::Whole(encoded) => Some((self.status, self.headers, encoded.plain.clone())),
+            Content::Stream(_) => None,
+        }
+    }
+
     fn with_body(body: Content, kind: HeaderValue) -> Self {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(header::CONTENT_TYPE, kind);

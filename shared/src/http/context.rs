@@ -99,6 +99,11 @@ impl Context {
         &self.settings.identity.datacenter
     }
 
+    /// Whether this node's view has keys and sessions: only servers' have.
+    pub(super) fn holds_keys(&self) -> bool {
+        self.settings.identity.server_address.is_some()
+    }
+
     /// From where the caller wants lists to be sorted.
     pub(super) fn near(&self, request: &Request) -> Near {
         Near::parse(&request.query, &self.settings.identity.node_name)

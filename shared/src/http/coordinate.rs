@@ -21,7 +21,13 @@ use crate::{
 };
 
 fn about_coordinates() -> Question {
-    Question { topics: vec![Topic::Coordinates], besides: Some(Vec::new()), schema: None, headers_on_failure: true }
+    Question {
+        topics: vec![Topic::Coordinates],
+        besides: Some(Vec::new()),
+        schema: None,
+        headers_on_failure: true,
+        insists: false,
+    }
 }
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {

@@ -37,6 +37,14 @@ pub enum Failure {
     /// The body is longer than this many bytes: 413.
     #[error("Request body too large, max size is {0} bytes")]
     TooLarge(usize),
+    /// A transaction has more operations than one may: 413.
+    #[error("Transaction contains too many operations ({found} > {limit}, limits.txn_max_ops)")]
+    TooMany {
+        /// What it has.
+        found: usize,
+        /// What it may have.
+        limit: usize,
+    },
     /// The body did not come in time: 408.
     #[error("The request's body did not arrive in time")]
     TooSlow,
@@ -71,7 +79,7 @@ impl Failure {
             Self::NoAccessControl => StatusCode::UNAUTHORIZED,
             Self::NotFound(_) | Self::NoEndpoint | Self::Agent(AgentError::NoService(_)) => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Agent(AgentError::NoServers | AgentError::TooManyUnsent(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Rejected(_)

@@ -1,7 +1,7 @@
 //! The interface asked from inside this process: the same endpoints and answers, without a connection.
 //!
-//! Only reads, and only by what the operator wrote into this agent's files: what a configuration says about callers'
-//! addresses and connections is not about them.
+//! By what the operator wrote into this agent's files, which only reads, and by other nodes (`remote`): what a
+//! configuration says about callers' addresses and connections is not about them.
 
 use std::sync::Arc;
 
@@ -36,15 +36,23 @@ impl Inside {
         Self { context, router: Router::new(), stopping }
     }
 
-    async fn answer(&self, target: &str) -> Answer {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    /// Whether this node answers of keys and sessions itself.
+    pub(super) fn holds_keys(&self) -> bool {
+        self.context.holds_keys()
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer(&self, method: Method, target: &str, body: Bytes) -> Answer {
         let answer = async {
-            let found = self.router.find(&Method::GET, path)?;
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let found = self.router.find(&method, path)?;
             let request = Request {
+                method,
+                target: target.into(),
+                query: Query::parse(query),
                 endpoint: found.place,
                 parameter: found.parameter,
-                query: Query::parse(query),
-                body: Bytes::new(),
+                body,
                 stopping: self.stopping.clone(),
                 answers: self.context.answers.clone(),
             };
@@ -58,7 +66,8 @@ impl Source for Inside {
     async fn get(&self, path: &str) -> Result<Seen, String> {
         // A node that has just started knows nothing yet, which is no failure.
         self.context.reader.reach(Index(1)).await;
-        let (head, body) = self.answer(path).await.into_response(false).into_parts();
+        let answer = self.answer(Method::GET, path, Bytes::new()).await;
+        let (head, body) = answer.into_response(false).into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         if !head.status.is_success() {
             let reason = String::from_utf8_lossy(&body);

@@ -38,7 +38,8 @@ pub(super) async fn get(context: &Context, request: &Request) -> Result<Answer, 
         return remote::fetch(context, request).await;
     }
     let topic = if lists_keys || recurses { Topic::Prefix(key.into()) } else { Topic::Key(key.into()) };
-    let question = Question { topics: vec![topic], schema: None, headers_on_failure: false, insists: true };
+    let question =
+        Question { topics: vec![topic], besides: None, schema: None, headers_on_failure: false, insists: true };
     let separator = query.get("separator").unwrap_or_default();
     let raw = query.has("raw");
     read(context, request, question, |state, rows| {
@@ -135,7 +136,7 @@ fn name(request: &Request) -> Result<&str, Failure> {
 
 fn refuse_conflict(request: &Request, names: &[&str]) -> Result<(), Failure> {
     if names.iter().filter(|name| request.query.has(name)).count() > 1 {
-        let query = request.target.query().unwrap_or_default();
+        let query = request.target.split_once('?').map_or("", |(_, query)| query);
         return Err(Failure::BadRequest(format!("Conflicting flags: {query}")));
     }
     Ok(())

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response, request::Parts};
+use http::{Method, Response, request::Parts, uri::PathAndQuery};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,8 +38,12 @@ use crate::{metrics::HTTP_CONNECTIONS, tasks::Tasks};
 
 /// The longest head of a request (request line and headers), in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
-/// The longest body of a request, in bytes.
+/// The longest body of a request, in bytes, unless values or transactions may be longer.
 const BODY_BYTES: usize = 1024 * 1024;
+/// The longest value of a key, and the longest body of a transaction, in bytes, unless the configuration says otherwise.
+const VALUE_BYTES: usize = 512 * 1024;
+/// The most operations of a transaction, likewise.
+const TRANSACTION_OPERATIONS: usize = 64;
 /// How long a head may take to arrive. It counts for connections kept open between requests too, and common
 /// clients keep theirs for 90 seconds.
 const HEAD_LIMIT: Duration = Duration::from_secs(120);
@@ -65,11 +69,29 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once from one address (`http_max_conns_per_client`); more are answered 429.
     pub connections_per_client: usize,
+    /// The longest value of a key, in bytes (`kv_max_value_size`).
+    pub kv_value_bytes: usize,
+    /// The longest body of a transaction, in bytes (`txn_max_req_len`).
+    pub transaction_bytes: usize,
+    /// The most operations of a transaction (`txn_max_ops`).
+    pub transaction_operations: usize,
+}
+
+impl Limits {
+    fn body_bytes(&self) -> usize {
+        BODY_BYTES.max(self.kv_value_bytes).max(self.transaction_bytes)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 16 * 1024, connections_per_client: 200 }
+        Self {
+            connections: 16 * 1024,
+            connections_per_client: 200,
+            kv_value_bytes: VALUE_BYTES,
+            transaction_bytes: VALUE_BYTES,
+            transaction_operations: TRANSACTION_OPERATIONS,
+        }
     }
 }
 
@@ -248,34 +270,43 @@ impl Server {
             }
         };
         let query = Query::parse(head.uri.query().unwrap_or_default());
-        let target = head.uri.path_and_query().map(ToString::to_string);
+        let target: Arc<str> = head.uri.path_and_query().map_or("", PathAndQuery::as_str).into();
+        let method = head.method.clone();
         // It keeps the connection's buffer of 8 kB from being used again, and a request may wait for minutes.
         drop(head);
         let place = found.place;
-        let answer = self.handle(found, query, body).await.unwrap_or_else(Answer::from);
+        let answer = self.handle(found, method, target.clone(), query, body).await.unwrap_or_else(Answer::from);
         route::count(place, answer.status());
-        if let Some((repeat, target)) = answer.repeat().zip(target) {
+        if let Some(repeat) = answer.repeat() {
             self.context.answers.remember(&target, place, repeat);
         }
         answer
     }
 
-    async fn handle(&self, found: Found, query: Query, body: Incoming) -> Result<Answer, Failure> {
-        let body = collect(body).await?;
+    async fn handle(
+        &self,
+        found: Found,
+        method: Method,
+        target: Arc<str>,
+        query: Query,
+        body: Incoming,
+    ) -> Result<Answer, Failure> {
+        let body = collect(body, self.context.settings.limits.body_bytes()).await?;
         let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
-        let request = Request { endpoint: found.place, parameter: found.parameter, query, body, stopping, answers };
-        route::handle(found.place, &self.context, &request).await
+        let (endpoint, parameter) = (found.place, found.parameter);
+        let request = Request { method, target, endpoint, parameter, query, body, stopping, answers };
+        route::handle(endpoint, &self.context, &request).await
     }
 }
 
-async fn collect(body: Incoming) -> Result<Bytes, Failure> {
+async fn collect(body: Incoming, limit_bytes: usize) -> Result<Bytes, Failure> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let whole = Limited::new(body, BODY_BYTES).collect();
+    let whole = Limited::new(body, limit_bytes).collect();
     let whole = tokio::time::timeout(BODY_LIMIT, whole).await.map_err(|_| Failure::TooSlow)?;
     whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast::<LengthLimitError>() {
-        Ok(_) => Failure::TooLarge(BODY_BYTES),
+        Ok(_) => Failure::TooLarge(limit_bytes),
         Err(error) => Failure::BadRequest(format!("The request's body did not arrive whole: {error}")),
     })
 }

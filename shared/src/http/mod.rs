@@ -4,7 +4,7 @@
 //! them), a handler (`catalog`, `health`, `agent`, `status`) says what is asked, and `read` answers it from the
 //! node's own view, waiting where the caller wants to. `params` and `query` know the parameters, `json` is the only
 //! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes. `inside` asks
-//! all of it without a connection. An answer is encoded
+//! all of it without a connection, `remote` has a server answer what this node does not hold. An answer is encoded
 //! once for all who ask the same until something changes (`kept`), within limits (`bounded`).
 //!
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
@@ -27,6 +27,7 @@ mod instance_filter;
 mod internal;
 pub mod json;
 mod kept;
+mod kv;
 mod listener;
 mod maintenance;
 mod operator;
@@ -34,11 +35,14 @@ pub mod params;
 mod patience;
 pub mod query;
 mod read;
+mod remote;
 mod route;
+mod session;
 mod socket;
 mod status;
 #[cfg(test)]
 mod tests;
+mod txn;
 
 pub use self::{
     access::{Access, Network, NoNetwork},
@@ -48,5 +52,6 @@ pub use self::{
     instance_filter::InstanceFilter,
     kept::Answers,
     listener::{Limits, serve},
+    remote::Interface,
     socket::{BindError, Listener, Ownership, UnixSocket, bind, bind_path},
 };

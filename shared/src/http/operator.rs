@@ -71,7 +71,7 @@ pub(super) async fn usage(context: &Context, request: &Request) -> Result<Answer
         Mode::Stale(_) | Mode::Cached => "stale",
     };
     // Never given again: the body says too how the leader is known.
-    let question = Question { topics: topics(), besides: None, schema: None, headers_on_failure: true };
+    let question = Question { topics: topics(), besides: None, schema: None, headers_on_failure: true, insists: false };
     read(context, request, question, |state, rows| {
         let index = topics().iter().map(|topic| state.index_of(topic)).max().unwrap_or_default();
         let known_leader = context.backend.contact().known_leader;

@@ -53,12 +53,15 @@ pub(super) struct Question {
     pub schema: Option<&'static Schema>,
     /// Whether a failure carries the index headers too, as most of Consul's do.
     pub headers_on_failure: bool,
+    /// Whether the caller is told when nobody knows what is current, rather than what was: locks are decided by it.
+    pub insists: bool,
 }
 
 impl Question {
     /// About one thing.
     pub fn about(topic: Topic, schema: &'static Schema) -> Self {
-        Self { topics: vec![topic], besides: Some(Vec::new()), schema: Some(schema), headers_on_failure: true }
+        let besides = Some(Vec::new());
+        Self { topics: vec![topic], besides, schema: Some(schema), headers_on_failure: true, insists: false }
     }
 
     /// The same, whose answer is made of this too where `condition` holds.
@@ -135,6 +138,9 @@ async fn answer<A: Into<Answer>>(
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let rows = Rows::wanted(&request.query, question.schema)?;
     let freshness = freshen(context, options.mode).await?;
+    if question.insists && !freshness.is_as_wanted(options.mode) {
+        return Err(BackendError::NoLeader.into());
+    }
     let has_waited = wait_for_change(context, request, question, options).await;
     // Much may have happened to the leader meanwhile.
     let contact = if has_waited { context.backend.contact() } else { freshness.contact };
@@ -176,7 +182,7 @@ fn finish(answer: Answer, mode: Mode, freshness: Freshness) -> Answer {
     }
 }
 
-fn with_contact(answer: Answer, contact: Contact) -> Answer {
+pub(super) fn with_contact(answer: Answer, contact: Contact) -> Answer {
     let last = match contact.last.as_millis() {
         // As at every server that leads.
         0 => HeaderValue::from_static("0"),
@@ -188,8 +194,15 @@ fn with_contact(answer: Answer, contact: Contact) -> Answer {
 
 /// How fresh the view is, and what that is called.
 pub(super) struct Freshness {
-    contact: Contact,
+    pub contact: Contact,
     level: &'static str,
+}
+
+impl Freshness {
+    /// False where the servers were to be asked and could not be.
+    pub fn is_as_wanted(&self, mode: Mode) -> bool {
+        self.level != "stale" || matches!(mode, Mode::Stale(_) | Mode::Cached)
+    }
 }
 
 /// Makes the view as fresh as that mode wants it, where the servers can be asked.

@@ -9,16 +9,16 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Failure,
+    Context, Failure, Inside,
     answer::Answer,
     params::{Mode, Options},
-    query::Query,
     read::with_jitter,
-    route::{Request, Router},
+    route::Request,
 };
 use crate::backend::{Fetch, Fetched};
 
@@ -38,7 +38,7 @@ pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer
     let wait = if options.index.0 > 0 { with_jitter(options.wait) } else { Duration::ZERO };
     let fetch = Fetch {
         method: request.method.to_string(),
-        path_and_query: request.target.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        path_and_query: request.target.to_string(),
         body: request.body.clone(),
         any_server: matches!(options.mode, Mode::Stale(_) | Mode::Cached),
         limit: wait + ANSWER_LIMIT,
@@ -53,7 +53,7 @@ pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer
 impl From<Fetched> for Answer {
     fn from(fetched: Fetched) -> Self {
         // What a server of a later version may say and this one cannot is left out.
-        let header = |(name, value): (String, bytes::Bytes)| {
+        let header = |(name, value): (String, Bytes)| {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::from_maybe_shared(value).ok()?))
         };
         let headers: HeaderMap = fetched.headers.into_iter().filter_map(header).collect();
@@ -65,51 +65,27 @@ impl From<Fetched> for Answer {
 /// Answers requests that come from other nodes. Cheap to clone; it answers once it is opened.
 #[derive(Clone, Default)]
 pub struct Interface {
-    inner: Arc<OnceLock<Inner>>,
-}
-
-struct Inner {
-    context: Arc<Context>,
-    router: Router,
-    stopping: CancellationToken,
+    inside: Arc<OnceLock<Inside>>,
 }
 
 impl Interface {
     /// From now on it answers, until `stopping`.
     pub fn open(&self, context: Arc<Context>, stopping: CancellationToken) {
-        let inner = Inner { context, router: Router::new(), stopping };
-        if self.inner.set(inner).is_err() {
-            tracing::debug!("the interface for other nodes was opened already");
-        }
+        self.inside.get_or_init(|| Inside::new(context, stopping));
     }
 
     /// Answers a request. `None` where this node is not ready to.
     pub async fn answer(&self, fetch: Fetch) -> Option<Fetched> {
-        let inner = self.inner.get()?;
-        let answer = inner.answer(fetch).await.unwrap_or_else(Answer::from);
+        let inside = self.inside.get()?;
+        let method = Method::try_from(fetch.method.as_str()).ok();
+        let method = method.filter(|method| inside.holds_keys() && is_answered(method, &fetch.path_and_query));
+        let answer = match method {
+            Some(method) => inside.answer(method, &fetch.path_and_query, fetch.body).await,
+            None => Failure::NoEndpoint.into(),
+        };
         let (status, headers, body) = answer.into_parts()?;
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec().into()));
         Some(Fetched { status: status.as_u16(), headers: headers.collect(), body })
-    }
-}
-
-impl Inner {
-    async fn answer(&self, fetch: Fetch) -> Result<Answer, Failure> {
-        let method = Method::try_from(fetch.method.as_str()).map_err(|_| Failure::NoEndpoint)?;
-        let target = Uri::try_from(fetch.path_and_query).map_err(|_| Failure::NoEndpoint)?;
-        if !self.context.holds_keys() || !is_answered(&method, target.path()) {
-            return Err(Failure::NoEndpoint);
-        }
-        let found = self.router.find(&method, target.path())?;
-        let request = Request {
-            parameter: found.parameter.clone(),
-            query: Query::parse(target.query().unwrap_or_default()),
-            method,
-            target,
-            body: fetch.body,
-            stopping: self.stopping.clone(),
-        };
-        found.handle(&self.context, &request).await
     }
 }
 

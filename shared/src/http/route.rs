@@ -18,12 +18,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    kept::Answers, maintenance, operator, query::Query, query::decode_path, status,
+    kept::Answers, kv, maintenance, operator, query::Query, query::decode_path, session, status, txn,
 };
 use crate::metrics::{HTTP_REQUESTS, Series, as_f64};
 
 /// A request as handlers see it.
 pub(super) struct Request {
+    /// Its method.
+    pub method: Method,
+    /// Its path and query as they came.
+    pub target: Arc<str>,
     /// The endpoint's place in the table.
     pub endpoint: usize,
     /// What followed the endpoint's path.
@@ -92,6 +96,16 @@ endpoints! {
     GET "/v1/internal/ui/nodes" => internal::nodes;
     GET "/v1/internal/ui/node/*" => internal::node;
     GET "/v1/internal/ui/services" => internal::services;
+    GET "/v1/kv/*" => kv::get;
+    PUT "/v1/kv/*" => kv::put;
+    DELETE "/v1/kv/*" => kv::delete;
+    PUT "/v1/txn" => txn::transact;
+    PUT "/v1/session/create" => session::create;
+    PUT "/v1/session/destroy/*" => session::destroy;
+    PUT "/v1/session/renew/*" => session::renew;
+    GET "/v1/session/info/*" => session::info;
+    GET "/v1/session/node/*" => session::node;
+    GET "/v1/session/list" => session::all;
     PUT "/v1/event/fire/*" => event::fire;
     GET "/v1/event/list" => event::list;
     GET "/v1/coordinate/datacenters" => coordinate::datacenters;

@@ -88,7 +88,8 @@ async fn ask(
     if !context.holds_keys() {
         return remote::fetch(context, request).await;
     }
-    let question = Question { topics: vec![topic], schema: None, headers_on_failure: true, insists: true };
+    let question =
+        Question { topics: vec![topic], besides: None, schema: None, headers_on_failure: true, insists: true };
     read(context, request, question, answer).await
 }
 

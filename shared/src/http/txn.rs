@@ -5,7 +5,7 @@
 //! anything else is looked at.
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use super::{
     Context, Failure,
@@ -13,11 +13,14 @@ use super::{
     context::datacenter_asked,
     json::txn::{LookRow, TransactionRow, operations},
     params::Options,
-    read::{KNOWN_LEADER, LAST_CONTACT, freshen},
+    read::{freshen, with_contact},
     remote,
     route::Request,
 };
-use crate::command::{Command, Operation, OperationError, Outcome};
+use crate::{
+    backend::BackendError,
+    command::{Command, Operation, OperationError, Outcome},
+};
 
 pub(super) async fn transact(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let limits = context.settings.limits;
@@ -46,7 +49,12 @@ pub(super) async fn transact(context: &Context, request: &Request) -> Result<Ans
     if !context.holds_keys() {
         return remote::fetch(context, request).await;
     }
-    let contact = freshen(context, Options::parse(&request.query)?.mode).await?.contact;
+    let mode = Options::parse(&request.query)?.mode;
+    let freshness = freshen(context, mode).await?;
+    if !freshness.is_as_wanted(mode) {
+        return Err(BackendError::NoLeader.into());
+    }
+    let contact = freshness.contact;
     let state = context.reader.load_full();
     let found = state.look(&operations).unwrap_or_else(|failed| {
         let placed = |error: OperationError| OperationError { place: places[error.place as usize], ..error };
@@ -56,9 +64,7 @@ pub(super) async fn transact(context: &Context, request: &Request) -> Result<Ans
     errors.sort_by_key(|error| error.place);
     let row = TransactionRow::new(&found, &errors, &state, context.datacenter());
     let body = encode(&LookRow::new(row, state.index(), contact), request.query.has("pretty"));
-    let last_ms = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
-    let known = HeaderValue::from_static(if contact.known_leader { "true" } else { "false" });
-    Ok(answer(body, &errors).with_header(KNOWN_LEADER, known).with_header(LAST_CONTACT, last_ms))
+    Ok(with_contact(answer(body, &errors), contact))
 }
 
 async fn write(

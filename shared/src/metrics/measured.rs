@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::table::{BARRIER_SECONDS, BARRIERS, WRITE_SECONDS, WRITES};
 use crate::{
-    backend::{Backend, BackendError, Consistency, Contact, ServersReport},
+    backend::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, ServersReport},
     command::{Command, Written},
     model::Index,
 };
@@ -34,6 +35,14 @@ impl Backend for Measured {
 
     async fn servers(&self) -> Result<ServersReport, BackendError> {
         self.0.servers().await
+    }
+
+    async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
+        self.0.fetch(fetch).await
+    }
+
+    async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
+        self.0.renew(session).await
     }
 
     fn contact(&self) -> Contact {

@@ -34,6 +34,7 @@ use crate::{
     backend::Backend,
     config::Config,
     gossip::Pool,
+    http::Interface,
     tasks::Tasks,
     view::{Reader, Writer},
 };
@@ -53,6 +54,8 @@ pub struct Ground {
     pub writer: Writer,
     /// The node's view.
     pub reader: Reader,
+    /// Answers with the node's HTTP interface, once the node has one.
+    pub interface: Interface,
     /// The group of the node's tasks.
     pub tasks: Tasks,
 }

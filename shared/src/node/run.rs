@@ -142,9 +142,16 @@ async fn start<R: Role>(
         pool.start().await?;
     }
     let (writer, reader) = view::new();
-    let (ground_config, ground_reader) = (config.clone(), reader.clone());
-    let ground =
-        Ground { config: ground_config, pool: pool.clone(), tags, writer, reader: ground_reader, tasks: tasks.clone() };
+    let interface = http::Interface::default();
+    let ground = Ground {
+        config: config.clone(),
+        pool: pool.clone(),
+        tags,
+        writer,
+        reader: reader.clone(),
+        interface: interface.clone(),
+        tasks: tasks.clone(),
+    };
     let backend: Arc<dyn Backend> = Arc::new(Measured(role.start(ground).await?));
 
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
@@ -175,6 +182,7 @@ async fn start<R: Role>(
         answers: Arc::default(),
     };
     let context = Arc::new(context);
+    interface.open(context.clone(), tasks.stopping());
     let inside = http::Inside::new(context.clone(), tasks.stopping());
     let mut watches = Watches::new(inside, agent.outbound(), tasks.clone());
     watches.set(&config.watches);

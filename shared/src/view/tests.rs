@@ -128,6 +128,9 @@ fn answer(state: &State, topic: &Topic) -> String {
             format!("{:?}", state.checks().filter(|check| check.status == *status).collect::<Vec<_>>())
         }
         Topic::Coordinates => format!("{:?}", state.coordinates().collect::<Vec<_>>()),
+        Topic::Key(_) | Topic::Prefix(_) | Topic::Sessions | Topic::Session(_) | Topic::SessionsOf(_) => {
+            unreachable!("only servers hold keys and sessions, and only sidecars have two layers")
+        }
     }
 }
 

@@ -10,10 +10,13 @@ pub mod agent;
 pub mod coordinate;
 pub mod event;
 pub mod host;
+pub mod kv;
 pub mod metrics;
 pub mod operator;
 pub mod registration;
 pub mod rows;
+pub mod session;
+pub mod txn;
 pub mod ui;
 pub mod usage;
 

@@ -129,7 +129,7 @@ fn node(fields: &mut Fields<'_>) -> Result<Node, DefinitionError> {
     })
 }
 
-fn service(mut fields: Fields<'_>) -> Result<Service, DefinitionError> {
+pub(super) fn service(mut fields: Fields<'_>) -> Result<Service, DefinitionError> {
     let (id, name) = (fields.text("id")?, fields.text("service")?);
     Ok(Service {
         id: if id.is_empty() { name.clone().into() } else { id.into() },
@@ -155,7 +155,7 @@ fn checks(fields: &mut Fields<'_>) -> Result<Vec<Check>, DefinitionError> {
     many.chain(one).map(read).collect()
 }
 
-fn check(mut fields: Fields<'_>) -> Result<Check, DefinitionError> {
+pub(super) fn check(mut fields: Fields<'_>) -> Result<Check, DefinitionError> {
     let shown = |span: Option<std::time::Duration>| span.map(duration::show).unwrap_or_default().into();
     Ok(Check {
         node: fields.text("node")?.into(),

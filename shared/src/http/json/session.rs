@@ -145,8 +145,8 @@ fn ttl(text: &str) -> Result<Duration, Failure> {
     if text.is_empty() {
         return Ok(Duration::ZERO);
     }
-    let ttl = duration::parse(text)
-        .map_err(|error| Failure::Rejected(format!("Session TTL '{text}' invalid: {error}")))?;
+    let ttl =
+        duration::parse(text).map_err(|error| Failure::Rejected(format!("Session TTL '{text}' invalid: {error}")))?;
     if ttl.is_zero() || (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
         return Ok(ttl);
     }

@@ -84,6 +84,8 @@ impl Desk {
         let (path, query) = target.split_once('?').unwrap();
         let found = self.router.find(&Method::GET, path).unwrap();
         let request = Request {
+            method: Method::GET,
+            target: target.into(),
             endpoint: found.place,
             parameter: found.parameter,
             query: query::Query::parse(query),

@@ -6,6 +6,7 @@ mod connections;
 mod events;
 mod insight;
 mod kept;
+mod kv;
 mod recordings;
 mod robustness;
 

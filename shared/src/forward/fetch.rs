@@ -1,0 +1,60 @@
+//! Requests that a server answers with its HTTP interface: any will do, for each makes itself as fresh as the request
+//! wants it. The leader is the shortest way, except where staleness is welcome: then the servers have turns.
+//!
+//! A request that a server left unanswered is put to another. It may wait long (a blocking read), so it is bounded by
+//! the time it brings along and by the number of such requests, not by the limits of a write.
+
+use std::sync::atomic::Ordering;
+
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
+
+use super::{AskError, Route, Servers, Tried, pause};
+use crate::backend::{BackendError, Fetch, Fetched};
+
+/// The most requests at the servers at the same time, below what a server takes of one connection.
+pub(super) const MAX_FETCHES: usize = 2000;
+
+pub(super) async fn fetch<S: Servers>(
+    route: &Route<S>,
+    places: &Semaphore,
+    fetch: &Fetch,
+) -> Result<Fetched, BackendError> {
+    let _place = places.try_acquire().map_err(|_| {
+        BackendError::Failed(format!("this agent has {MAX_FETCHES} requests at the servers already: ask less at once"))
+    })?;
+    let deadline = Instant::now() + fetch.limit;
+    // How long it is worth looking for a server that answers at all.
+    let patience = Instant::now() + route.limits.write_hold;
+    let mut tried = Tried::default();
+    loop {
+        let server = if fetch.any_server { route.any(&tried) } else { route.next(&tried) };
+        let Some(server) = server else { return Err(BackendError::NoServers) };
+        let error = match timeout_at(deadline, route.servers.fetch(&server, fetch)).await {
+            Err(_) => return Err(BackendError::Failed(format!("no server answered within {:?}", fetch.limit))),
+            Ok(Ok(fetched)) => return Ok(fetched),
+            Ok(Err(AskError::Rejected(reason))) => return Err(BackendError::Failed(reason)),
+            Ok(Err(error)) => error,
+        };
+        let at_once = route.failed(&mut tried, server, error);
+        if route.nobody_is_there(&tried) {
+            return Err(BackendError::NoServers);
+        }
+        if !at_once {
+            pause(patience.min(deadline)).await.ok_or_else(|| route.no_one(&tried))?;
+        }
+        tried.forgive();
+    }
+}
+
+impl<S: Servers> Route<S> {
+    /// A server in turn, whoever leads.
+    fn any(&self, tried: &Tried) -> Option<String> {
+        let all = self.servers.to_ask();
+        let there: Vec<&String> = all.iter().filter(|server| !tried.avoids(server)).collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        if there.is_empty() { self.next(tried) } else { Some(there[turn % there.len()].clone()) }
+    }
+}
