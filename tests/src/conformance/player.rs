@@ -22,6 +22,11 @@ const TEXT_KEPT: usize = 2000;
 /// The headers whose presence is compared.
 const HEADERS: [&str; 3] = ["X-Consul-Index", "X-Consul-Knownleader", "X-Consul-Lastcontact"];
 
+/// The JSON pointer of a place: `0.ModifyIndex`, `.ID`.
+fn pointer(place: &str) -> String {
+    format!("/{}", place.trim_start_matches('.').replace('.', "/"))
+}
+
 /// Starts an agent with `config`, plays the steps and returns each step's text with its answer.
 ///
 /// # Panics
@@ -95,7 +100,7 @@ impl Player {
         match serde_json::from_slice::<Value>(&reply.body) {
             Ok(parsed) => {
                 for (name, place) in &step.captures {
-                    let field = parsed.pointer(&place.replace('.', "/")).cloned().unwrap_or_default();
+                    let field = parsed.pointer(&pointer(place)).cloned().unwrap_or_default();
                     self.kept.push((name.clone(), field.as_str().map_or(field.to_string(), str::to_owned)));
                 }
                 let parsed = self.ordered(path, parsed, &reply.text());
