@@ -1,6 +1,8 @@
 //! Keys and locks through sidecars, which hold none: waiting for one, and what becomes of a lock when servers or its
 //! holder end.
 
+#![allow(clippy::unwrap_used, reason = "a test, also where it is not in a test function")]
+
 use std::{
     thread,
     time::{Duration, Instant},
