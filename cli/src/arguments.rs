@@ -21,6 +21,7 @@ use crate::{
     event::EventFlags,
     help,
     info::InfoFlags,
+    kv::KvCommand,
     maint::MaintFlags,
     members::MembersFlags,
     membership::{ForceLeaveFlags, JoinFlags},
@@ -63,6 +64,9 @@ pub enum Command {
     Info(InfoFlags),
     /// Tell an agent to join a cluster
     Join(JoinFlags),
+    /// Read and write keys
+    #[command(subcommand)]
+    Kv(KvCommand),
     /// Tell an agent to leave its cluster and stop
     Leave(HttpFlags),
     /// Take this host or one of its services out of the answers, and back
@@ -82,7 +86,7 @@ pub enum Command {
     Validate(ValidateFlags),
     /// Print the version
     Version(VersionFlags),
-    /// Print or run something at each change of services, nodes, checks or events
+    /// Print or run something at each change of services, nodes, checks, keys or events
     Watch(Box<WatchFlags>),
     /// Show all of it working on this machine: three servers, two sidecars, two instances of a service
     Demo(DemoFlags),

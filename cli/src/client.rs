@@ -70,9 +70,11 @@ pub struct Agent {
     limit: Duration,
 }
 
-/// An answer that was given with success.
+/// An answer that was given with success, or says that nothing is there.
 #[derive(Debug)]
 pub struct Answer {
+    /// Whether what was asked for is there.
+    pub found: bool,
     /// Its index, where it has one.
     pub index: Option<u64>,
     /// The whole body.
@@ -132,6 +134,23 @@ impl Agent {
         self.request(Method::GET, path, Bytes::new()).await
     }
 
+    /// Gets an answer that may be that nothing is there.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn find(&self, path: &str) -> Result<Answer, ClientError> {
+        let (status, answer) = self.exchange(Method::GET, path, Bytes::new()).await?;
+        if answer.found && !status.is_success() { Err(refusal(status, &answer.body)) } else { Ok(answer) }
+    }
+
+    /// Deletes, and gives the answer's body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete(&self, path: &str) -> Result<Bytes, ClientError> {
+        Ok(self.request(Method::DELETE, path, Bytes::new()).await?.body)
+    }
+
     /// Puts a body, which may be empty, and gives the answer's body.
     ///
     /// # Errors
@@ -165,15 +184,24 @@ impl Agent {
     }
 
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ClientError> {
-        let verb = if method == Method::GET { "Get" } else { "Put" };
+        let (status, answer) = self.exchange(method, path, body).await?;
+        if status.is_success() { Ok(answer) } else { Err(refusal(status, &answer.body)) }
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Answer), ClientError> {
+        let verb = match method {
+            Method::GET => "Get",
+            Method::DELETE => "Delete",
+            _ => "Put",
+        };
         let exchange = async {
             let exchange = self.begin(method, path, body).await?;
             let (status, index) = (exchange.status, exchange.index);
-            Ok((status, Answer { index, body: exchange.whole().await? }))
+            let found = status != StatusCode::NOT_FOUND;
+            Ok((status, Answer { found, index, body: exchange.whole().await? }))
         };
         let answer = timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(self.late()));
-        let (status, answer) = answer.map_err(|reason| self.no_answer(verb, path, reason))?;
-        if status.is_success() { Ok(answer) } else { Err(refusal(status, &answer.body)) }
+        answer.map_err(|reason| self.no_answer(verb, path, reason))
     }
 
     fn late(&self) -> String {

@@ -15,6 +15,7 @@ mod event;
 mod format;
 mod help;
 mod info;
+mod kv;
 mod maint;
 mod members;
 mod membership;
@@ -63,6 +64,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::ForceLeave(flags) => membership::force_leave(flags).await,
         Command::Info(flags) => info::run(flags, out).await,
         Command::Join(flags) => membership::join(flags, out).await,
+        Command::Kv(command) => kv::run(command, out).await,
         Command::Leave(flags) => membership::leave(flags, out).await,
         Command::Maint(flags) => maint::run(flags, out).await,
         Command::Members(flags) => members::run(flags, out).await,

@@ -37,6 +37,8 @@ Examples:
     lictor watch -shell=false -type=checks -state=critical notify-team 'some check is critical'
   A POST to a server at each change, the index in X-Consul-Index:
     lictor watch -type=nodes -http-handler=http://127.0.0.1:9000/nodes
+  A program at each change below a prefix of keys; it reads null where there is none:
+    lictor watch -type=keyprefix -prefix=web/ /usr/local/bin/configure
   Each event of that name:
     lictor watch -type=event -name=deploy /usr/local/bin/deploy
 
@@ -46,7 +48,7 @@ A program that fails ends the watch with exit code 1. An agent that goes away is
 #[derive(Args, Debug, Default)]
 #[command(after_long_help = EXAMPLES)]
 pub struct WatchFlags {
-    /// What to watch: service, services, nodes, checks or event
+    /// What to watch: service, services, nodes, checks, key, keyprefix or event
     #[arg(long = "type", value_name = "KIND", default_value = "", hide_default_value = true)]
     kind: String,
     /// The service (service, checks)
@@ -68,9 +70,11 @@ pub struct WatchFlags {
     /// Only what this expression is true for (service, services, nodes, checks)
     #[arg(long, value_name = "EXPRESSION")]
     filter: Option<String>,
-    #[arg(long, hide = true)]
+    /// The key (key)
+    #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    #[arg(long, hide = true)]
+    /// What the keys begin with (keyprefix)
+    #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
     /// Run the program with a shell
     #[arg(long, value_parser = go_bool, action = Set, value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -91,8 +95,8 @@ struct Asked(Agent);
 
 impl Source for Asked {
     async fn get(&self, path: &str) -> Result<Seen, String> {
-        let answer = self.0.ask(path).await.map_err(|error| error.to_string())?;
-        Ok(Seen { index: answer.index, body: answer.body })
+        let answer = self.0.find(path).await.map_err(|error| error.to_string())?;
+        Ok(Seen { found: answer.found, index: answer.index, body: answer.body })
     }
 }
 

@@ -25,8 +25,8 @@ fn put(agent: &Agent, path: &str, body: &str) -> Result<Value, String> {
 }
 
 fn create_session(agent: &Agent, body: &Value) -> String {
-    let created = put(agent, "/v1/session/create", &body.to_string()).unwrap();
-    created["ID"].as_str().unwrap().to_owned()
+    let created = put(agent, "/v1/session/create", &body.to_string()).expect("a session");
+    created["ID"].as_str().expect("its ID").to_owned()
 }
 
 fn holder(agent: &Agent, key: &str) -> Result<Value, String> {

@@ -5,6 +5,7 @@
 
 mod canned;
 mod discovery;
+mod kv;
 mod watch;
 
 use std::{net::TcpListener, os::unix::fs::symlink};

@@ -83,7 +83,7 @@ fn what_cannot_be_watched_is_refused() {
     let agent = Canned::new(&[]);
     for (line, part) in [
         ("watch", "Watch type must be specified"),
-        ("watch -type=key -key=a", "no key/value store"),
+        ("watch -type=key", "the key to watch is not named"),
         ("watch -type=nodes -http-handler=unix:///a", "no URL to send to"),
         ("watch -type=nodes -http-handler=http://a/ cat", "cannot be used with"),
     ] {

@@ -198,6 +198,9 @@ fn protection(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Defi
 fn limits(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
     let Some(mut limits) = fields.fields("limits")? else { return Ok(()) };
     partial.http_max_conns_per_client = limits.number("httpmaxconnsperclient")?;
+    partial.kv_max_value_size = limits.number("kvmaxvaluesize")?;
+    partial.txn_max_req_len = limits.number("txnmaxreqlen")?;
+    partial.txn_max_ops = limits.number("txnmaxops")?;
     let unused = [
         "httpshandshaketimeout",
         "requestlimits",
@@ -208,7 +211,6 @@ fn limits(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definiti
         "rpcrate",
     ];
     partial.ignored.extend(limits.ignore(&unused).into_iter().map(|key| format!("limits.{key}")));
-    limits.ignore(&["kvmaxvaluesize", "txnmaxreqlen", "txnmaxops"]);
     limits.finish().map_err(|error| error.within("limits"))
 }
 

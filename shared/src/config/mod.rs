@@ -87,8 +87,8 @@ pub struct Config {
     pub check_update_interval: Duration,
     /// Whose commands may be run as checks.
     pub script_checks: ScriptChecks,
-    /// Connections that one address may hold to the HTTP interface.
-    pub http_max_conns_per_client: usize,
+    /// What callers of the HTTP interface may take.
+    pub http_limits: http::Limits,
     /// Who may do what by HTTP, and what its answers carry.
     pub http_access: http::Access,
     /// Services from files.

@@ -23,7 +23,7 @@ fn a_servers_directory() {
     assert_eq!(config.join.retry, ["registry-1.internal", "registry-2.internal", "registry-3.internal:8301"]);
     assert_eq!(config.join.interval, Duration::from_secs(15));
     assert_eq!(config.node_meta["rack"], "r12");
-    assert_eq!(config.http_max_conns_per_client, 500);
+    assert_eq!(config.http_limits.connections_per_client, 500);
     assert!(!config.leave_on_terminate && config.skip_leave_on_interrupt);
 
     assert_eq!(config.dns.domain.to_string(), "internal.");

@@ -17,6 +17,7 @@ use crate::{
     agent::{ScriptChecks, WithoutServers},
     catalog::Protection,
     dns,
+    http::Limits,
     model::Meta,
 };
 
@@ -26,7 +27,8 @@ const GRPC_PORT: u16 = 8502;
 const SERF_LAN_PORT: u16 = 8301;
 const SERF_WAN_PORT: u16 = 8302;
 const SERVER_PORT: u16 = 8300;
-const HTTP_MAX_CONNS_PER_CLIENT: usize = 200;
+/// The largest value or transaction that can be allowed, in bytes: half of what the log takes in one entry.
+const LARGEST_REQUEST_BYTES: usize = 4 << 20;
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 const DISCOVERY_MAX_STALE: Duration = Duration::from_secs(72 * 3600);
 const PROTECTION_WINDOW: Duration = Duration::from_secs(60);
@@ -64,6 +66,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
     let listen = listen(&said, bind, host)?;
     let in_wan_pool = is_server && listen.serf_wan > 0;
     let ignored = ignored(&said, in_wan_pool);
+    let http_limits = http_limits(&said)?;
     Ok(Config {
         node_id: node_id(&said)?,
         role,
@@ -91,13 +94,33 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         data_dir: if dev { None } else { said.data_dir },
         discovery_max_stale: said.discovery_max_stale.unwrap_or(DISCOVERY_MAX_STALE),
         check_update_interval: said.check_update_interval.unwrap_or(CHECK_UPDATE_INTERVAL),
-        http_max_conns_per_client: said.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
+        http_limits,
         services: said.services,
         checks: said.checks,
         watches: said.watches,
         leave_on_terminate: said.leave_on_terminate.unwrap_or(!is_server),
         skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
         ignored,
+    })
+}
+
+fn http_limits(said: &Partial) -> Resolved<Limits> {
+    let usual = Limits::default();
+    let bounded = |name: &'static str, bytes: usize| {
+        if bytes <= LARGEST_REQUEST_BYTES {
+            return Ok(bytes);
+        }
+        Err(ConfigError::setting(name, format!("{bytes} is too much (at most {LARGEST_REQUEST_BYTES} bytes)")))
+    };
+    let kv_value_bytes = bounded("limits.kv_max_value_size", said.kv_max_value_size.unwrap_or(usual.kv_value_bytes))?;
+    // As in Consul, a transaction may be as long as a value.
+    let transaction_bytes = said.txn_max_req_len.unwrap_or(usual.transaction_bytes).max(kv_value_bytes);
+    Ok(Limits {
+        connections_per_client: said.http_max_conns_per_client.unwrap_or(usual.connections_per_client),
+        kv_value_bytes,
+        transaction_bytes: bounded("limits.txn_max_req_len", transaction_bytes)?,
+        transaction_operations: said.txn_max_ops.unwrap_or(usual.transaction_operations),
+        ..usual
     })
 }
 

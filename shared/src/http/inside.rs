@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
@@ -69,11 +69,12 @@ impl Source for Inside {
         let answer = self.answer(Method::GET, path, Bytes::new()).await;
         let (head, body) = answer.into_response(false).into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-        if !head.status.is_success() {
+        let found = head.status != StatusCode::NOT_FOUND;
+        if found && !head.status.is_success() {
             let reason = String::from_utf8_lossy(&body);
             return Err(format!("Unexpected response code: {} ({})", head.status.as_u16(), reason.trim()));
         }
         let index = head.headers.get(INDEX).and_then(|index| index.to_str().ok()?.parse().ok());
-        Ok(Seen { index, body })
+        Ok(Seen { found, index, body })
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         without_servers: "local_registrations_without_servers",
         check_update_interval: "check_update_interval",
         script_checks: "enable_script_checks or enable_local_script_checks",
-        http_max_conns_per_client: "limits.http_max_conns_per_client",
+        http_limits: "limits",
         http_access: "http_config or translate_wan_addrs",
         pid_file: "pid_file"
     } but { listen, dns, log, services, checks, watches, leave_on_terminate, skip_leave_on_interrupt, ignored });

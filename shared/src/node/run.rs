@@ -277,7 +277,7 @@ fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
         protection: config.protection,
         serf_lan_port: config.listen.serf_lan,
         serf_wan_port: config.listen.serf_wan,
-        limits: http::Limits { connections_per_client: config.http_max_conns_per_client, ..http::Limits::default() },
+        limits: config.http_limits,
         access: config.http_access.clone(),
         data_dir: config.data_dir.clone(),
     }

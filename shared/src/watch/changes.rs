@@ -21,7 +21,7 @@ pub trait Source: Send + Sync {
     /// Gets the answer to a path with its parameters; it bounds the time that this takes.
     ///
     /// # Errors
-    /// A sentence that says why there is none, or none with success.
+    /// A sentence that says why there is none, or none with success. That nothing is there (404) is an answer.
     fn get(&self, path: &str) -> impl Future<Output = Result<Seen, String>> + Send;
 }
 
@@ -34,6 +34,8 @@ impl<S: Source> Source for std::sync::Arc<S> {
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    /// Whether what was asked for is there.
+    pub found: bool,
     /// Its index, where it has one.
     pub index: Option<u64>,
     /// The whole body.
@@ -90,6 +92,10 @@ impl<S: Source> Changes<S> {
             }
         };
         let seen = self.source.get(&path).await?;
+        if !seen.found && !self.subject.may_be_absent() {
+            let reason = String::from_utf8_lossy(&seen.body);
+            return Err(format!("Unexpected response code: 404 ({})", reason.trim()));
+        }
         // An index of zero would not hold the next request.
         let index = seen.index.filter(|index| *index != 0).ok_or("the answer has no X-Consul-Index")?;
         if index == self.index {

@@ -79,7 +79,7 @@ mod tests {
             let known = path.split("index=").nth(1).and_then(|rest| rest.split('&').next()?.parse().ok());
             let mut number = self.0.clone();
             let changed = number.wait_for(|number| Some(*number) != known).await.map_err(|error| error.to_string())?;
-            Ok(Seen { index: Some(*changed), body: format!("[{}]", *changed).into() })
+            Ok(Seen { found: true, index: Some(*changed), body: format!("[{}]", *changed).into() })
         }
     }
 

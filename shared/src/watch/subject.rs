@@ -1,18 +1,21 @@
 //! What is watched: the path to ask, and which part of its answer is new.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::http::query::encode;
 
 /// The kinds there are, for messages.
-const KINDS: &str = "service, services, nodes, checks or event";
+const KINDS: &str = "service, services, nodes, checks, key, keyprefix or event";
+
+/// What a handler is given of a key that is not there.
+const NOTHING: &str = "null";
 
 /// What is to be watched, by Consul's names; which of it makes sense depends on the kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// `service`, `services`, `nodes`, `checks` or `event`.
+    /// `service`, `services`, `nodes`, `checks`, `key`, `keyprefix` or `event`.
     pub kind: String,
     /// A service (service, checks).
     pub service: Option<String>,
@@ -24,7 +27,7 @@ pub struct Wanted {
     pub state: Option<String>,
     /// Only events of this name (event).
     pub name: Option<String>,
-    /// Only what this is true for (all but event).
+    /// Only what this is true for (service, services, nodes, checks).
     pub filter: Option<String>,
     /// A key (key).
     pub key: Option<String>,
@@ -63,16 +66,16 @@ impl Subject {
             "services" | "nodes" => &["filter"],
             "checks" => &["service", "state", "filter"],
             "event" => &["name"],
-            "key" | "keyprefix" => return Err(format!("{kind}: this version has no key/value store to watch")),
+            "key" => &["key"],
+            "keyprefix" => &["prefix"],
             other => return Err(format!("Unsupported watch type: {other} (try {KINDS})")),
         };
         wanted.refuse_others(known)?;
         let path = match kind {
-            "service" => {
-                let service = wanted.service.as_deref().filter(|name| !name.is_empty());
-                format!("/v1/health/service/{}", encode(service.ok_or("the service to watch is not named (service)")?))
-            }
+            "service" => format!("/v1/health/service/{}", encode(named(wanted.service.as_deref(), "service")?)),
             "checks" => wanted.checks()?,
+            "key" => format!("/v1/kv/{}", encode(named(wanted.key.as_deref(), "key")?)),
+            "keyprefix" => format!("/v1/kv/{}", encode(named(wanted.prefix.as_deref(), "prefix")?)),
             "event" => "/v1/event/list".into(),
             _ => format!("/v1/catalog/{kind}"),
         };
@@ -80,13 +83,37 @@ impl Subject {
         Ok(Self { kind: kind.into(), path: path + &wanted.parameters(is_event), is_event })
     }
 
-    /// The document to hand on: for events only those after the one whose index was seen last.
+    /// The document to hand on: for events only those after the one whose index was seen last, of a key its row.
     ///
     /// # Errors
-    /// The answer is no list of events.
+    /// The answer is no list of them.
     pub fn news(&self, answer: Bytes, seen: u64) -> Result<Bytes, serde_json::Error> {
-        if self.is_event { after(&answer, seen).map(Bytes::from) } else { Ok(answer) }
+        match self.kind.as_str() {
+            "event" => after(&answer, seen).map(Bytes::from),
+            // Of a key, or a prefix, that is not there.
+            "key" | "keyprefix" if answer.is_empty() => Ok(Bytes::from_static(NOTHING.as_bytes())),
+            "key" => only(&answer),
+            _ => Ok(answer),
+        }
     }
+
+    /// Whether an answer that says that nothing is there is one like others.
+    #[must_use]
+    pub fn may_be_absent(&self) -> bool {
+        matches!(self.kind.as_str(), "key" | "keyprefix")
+    }
+}
+
+/// What a kind of watch cannot do without.
+fn named<'a>(name: Option<&'a str>, what: &str) -> Result<&'a str, String> {
+    name.filter(|name| !name.is_empty()).ok_or_else(|| format!("the {what} to watch is not named ({what})"))
+}
+
+/// The row of a key alone: what stands between the brackets of its list, in the order in which the agent wrote it.
+fn only(list: &Bytes) -> Result<Bytes, serde_json::Error> {
+    let [_] = <[IgnoredAny; 1]>::deserialize(&mut serde_json::Deserializer::from_slice(list))?;
+    let (begin, end) = (list.iter().position(|byte| *byte == b'['), list.iter().rposition(|byte| *byte == b']'));
+    Ok(begin.zip(end).map_or_else(Bytes::new, |(begin, end)| list.slice(begin + 1..end)))
 }
 
 impl Wanted {
@@ -119,6 +146,7 @@ impl Wanted {
     fn parameters(&self, is_event: bool) -> String {
         let mut pairs: Vec<(&str, &str)> = self.tags.iter().map(|tag| ("tag", tag.as_str())).collect();
         pairs.extend(self.passing_only.then_some(("passing", "1")));
+        pairs.extend(self.prefix.is_some().then_some(("recurse", "")));
         pairs.extend(self.filter.as_deref().map(|filter| ("filter", filter)));
         pairs.extend(self.name.as_deref().map(|name| ("name", name)));
         if !is_event {
@@ -179,6 +207,8 @@ mod tests {
             (of("checks"), "/v1/health/state/any"),
             (Wanted { state: some("critical"), ..of("checks") }, "/v1/health/state/critical"),
             (Wanted { service: some("a/b"), ..of("checks") }, "/v1/health/checks/a%2Fb"),
+            (Wanted { key: some("a/b c"), ..of("key") }, "/v1/kv/a%2Fb%20c"),
+            (Wanted { prefix: some("a/"), stale: true, ..of("keyprefix") }, "/v1/kv/a%2F?recurse=&stale="),
             (Wanted { name: some("deploy"), datacenter: some("dc2"), ..of("event") }, "/v1/event/list?name=deploy"),
         ] {
             assert_eq!(Subject::of(&wanted).unwrap().path, expected);
@@ -190,8 +220,8 @@ mod tests {
         let some = |text: &str| Some(text.to_string());
         for (wanted, part) in [
             (of(""), "Watch type must be specified"),
-            (Wanted { key: some("a"), ..of("key") }, "no key/value store"),
-            (of("keyprefix"), "no key/value store"),
+            (of("key"), "the key to watch is not named"),
+            (Wanted { key: some("a"), ..of("keyprefix") }, "key means nothing"),
             (of("nods"), "Unsupported watch type: nods"),
             (of("service"), "not named"),
             (Wanted { state: some("any"), service: some("web"), ..of("checks") }, "Cannot specify"),
@@ -199,6 +229,21 @@ mod tests {
         ] {
             let error = Subject::of(&wanted).unwrap_err();
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_row_of_a_key_is_handed_on_and_null_where_there_is_none() {
+        for (kind, answer, document) in [
+            ("key", r#"[{"B":1,"A":2}]"#, r#"{"B":1,"A":2}"#),
+            ("key", "", "null"),
+            ("keyprefix", r#"[{"A":2}]"#, r#"[{"A":2}]"#),
+            ("keyprefix", "", "null"),
+        ] {
+            let wanted = Wanted { key: Some("a".into()), ..of("key") };
+            let subject = Subject { kind: kind.into(), ..Subject::of(&wanted).unwrap() };
+            assert_eq!(subject.news(Bytes::from(answer), 1).unwrap(), document);
+            assert!(subject.may_be_absent());
         }
     }
 
