@@ -1,4 +1,5 @@
-//! The Registry service of a server: writes, read barriers and watch streams, for sidecars and for fellow servers.
+//! The Registry service of a server: writes, read barriers, watch streams and what a sidecar does not hold, for sidecars
+//! and for fellow servers.
 //!
 //! Writes and barriers are answered by the leader only; a watch stream by any server, from its own view and the
 //! changes in the [`Fanout`]. A server that does not lead says who does and forwards nothing: whoever asks goes there

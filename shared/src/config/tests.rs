@@ -140,6 +140,29 @@ fn files_are_merged_in_name_order_and_flags_win() {
 }
 
 #[test]
+fn what_values_and_transactions_may_take() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("limits.json");
+    let limits = |text: &str| {
+        fs::write(&file, format!(r#"{{"limits": {{{text}}}}}"#)).unwrap();
+        let limits = load(&["-bind=127.0.0.1", "-config-file", file.to_str().unwrap()])?.http_limits;
+        Ok::<_, String>((limits.kv_value_bytes, limits.transaction_bytes, limits.transaction_operations))
+    };
+    let usual = 512 * 1024;
+    for (text, expected) in [
+        ("", (usual, usual, 64)),
+        (r#""kv_max_value_size": 1000000"#, (1_000_000, 1_000_000, 64)),
+        (r#""txn_max_req_len": 1000000, "txn_max_ops": 128"#, (usual, 1_000_000, 128)),
+    ] {
+        assert_eq!(limits(text), Ok(expected), "{text}");
+    }
+    for name in ["kv_max_value_size", "txn_max_req_len"] {
+        let error = limits(&format!(r#""{name}": 99000000"#)).unwrap_err();
+        assert!(error.contains(name) && error.contains("at most"), "{error}");
+    }
+}
+
+#[test]
 fn what_holds_without_servers() {
     let default = load(&["-dev"]).unwrap();
     assert_eq!((default.without_servers, default.protection), (WithoutServers::Queue, None));
