@@ -6,7 +6,7 @@
 //! stack directly before its call, from buffers that the [`Batch`] owns, and dropped after it: no pointer outlives the
 //! borrow it was made from. What the kernel wrote is only read as bytes.
 //!
-//! Sockets are the caller's: this crate opens none, waits for nothing and holds no descriptor. Linux only.
+//! Sockets are the caller's: this crate opens none and holds no descriptor. Linux only.
 
 mod peer;
 #[cfg(test)]
@@ -23,10 +23,22 @@ pub use peer::{Peer, tell_local_addresses};
 /// Datagrams in a batch, at most. One call more for so many is not to be seen in what a datagram costs.
 pub const BATCH: usize = 32;
 
+/// Whether a call waits until there is something to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// It does. A socket that is shut down for reading ends the wait with an empty datagram.
+    Yes,
+    /// It does not.
+    No,
+}
+
 /// Questions as they were received and the answers to them, in buffers that are used again.
 #[derive(Debug)]
 pub struct Batch {
-    exchanges: Vec<Exchange>,
+    /// One allocation, so that what is never used of it is never in memory.
+    questions: Box<[u8]>,
+    question_bytes: usize,
+    slots: Vec<Slot>,
     /// How many of them were received last.
     received: usize,
     /// How many of those are dealt with: answered, or not to be.
@@ -35,96 +47,94 @@ pub struct Batch {
     answer_bytes: usize,
 }
 
-/// One datagram, and what is to be sent back.
-#[derive(Debug)]
-pub struct Exchange {
-    question: Box<[u8]>,
+#[derive(Debug, Default)]
+struct Slot {
     length: usize,
     peer: Peer,
-    /// The answer; empty: none is sent.
-    pub answer: Vec<u8>,
+    answer: Vec<u8>,
 }
 
-impl Exchange {
+/// One datagram, and what is to be sent back.
+#[derive(Debug)]
+pub struct Exchange<'b> {
     /// The datagram, cut where it was longer than the buffer.
-    #[must_use]
-    pub fn question(&self) -> &[u8] {
-        &self.question[..self.length]
-    }
-
+    pub question: &'b [u8],
     /// Who sent it.
-    #[must_use]
-    pub fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    /// The datagram and the buffer for its answer.
-    pub fn parts(&mut self) -> (&[u8], &mut Vec<u8>) {
-        (&self.question[..self.length], &mut self.answer)
-    }
+    pub peer: &'b Peer,
+    /// The answer; empty: none is sent.
+    pub answer: &'b mut Vec<u8>,
 }
 
 impl Batch {
     /// A batch of datagrams of up to `question_bytes`; longer answers than `answer_bytes` cost an allocation each.
     #[must_use]
     pub fn new(question_bytes: usize, answer_bytes: usize) -> Self {
-        let exchange = || Exchange {
-            question: vec![0; question_bytes].into_boxed_slice(),
-            length: 0,
-            peer: Peer::default(),
-            answer: Vec::new(),
-        };
-        Self { exchanges: (0..BATCH).map(|_| exchange()).collect(), received: 0, sent: 0, answer_bytes }
+        Self {
+            questions: vec![0; BATCH * question_bytes].into_boxed_slice(),
+            question_bytes,
+            slots: (0..BATCH).map(|_| Slot::default()).collect(),
+            received: 0,
+            sent: 0,
+            answer_bytes,
+        }
     }
 
     /// What was received last.
-    pub fn exchanges(&mut self) -> &mut [Exchange] {
-        &mut self.exchanges[..self.received]
+    pub fn exchanges(&mut self) -> impl Iterator<Item = Exchange<'_>> {
+        let questions = self.questions.chunks(self.question_bytes);
+        questions.zip(&mut self.slots).take(self.received).map(|(question, slot)| Exchange {
+            question: &question[..slot.length],
+            peer: &slot.peer,
+            answer: &mut slot.answer,
+        })
     }
 
-    /// Receives what is there, without waiting, in place of what was received before. Fewer than [`BATCH`]: nothing
-    /// more was there when the call ended.
+    /// Receives what is there, in place of what was received before. Fewer than [`BATCH`]: nothing more was there when
+    /// the call ended.
     ///
     /// # Errors
-    /// As `recvmmsg(2)`; [`io::ErrorKind::WouldBlock`] where nothing is there.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    /// As `recvmmsg(2)`; [`io::ErrorKind::WouldBlock`] where nothing is there and it does not wait.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>, waits: Waits) -> io::Result<usize> {
         (self.received, self.sent) = (0, 0);
         let (mut vectors, mut headers) = (no_vectors(), no_headers());
-        for ((exchange, vector), header) in self.exchanges.iter_mut().zip(&mut vectors).zip(&mut headers) {
-            exchange.answer.clear();
-            exchange.answer.shrink_to(self.answer_bytes);
-            *vector = buffer(&mut exchange.question);
-            exchange.peer.receive(&mut header.msg_hdr);
+        let questions = self.questions.chunks_mut(self.question_bytes);
+        for (((slot, question), vector), header) in
+            self.slots.iter_mut().zip(questions).zip(&mut vectors).zip(&mut headers)
+        {
+            slot.answer.clear();
+            slot.answer.shrink_to(self.answer_bytes);
+            *vector = buffer(question);
+            slot.peer.receive(&mut header.msg_hdr);
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
         }
-        // SAFETY: each header points to a buffer, an address and control data of an exchange of its own, with their true
-        // lengths; the exchanges and `vectors` live, unmoved and not otherwise used, until the call is over.
+        let flags = if waits == Waits::Yes { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
+        // SAFETY: each header points to a part of `questions`, and to an address and control data of a slot, that no other
+        // has, with their true lengths; those and `vectors` live, unmoved and not otherwise used, until the call is over.
         let count = unsafe {
-            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, ptr::null_mut())
+            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, flags as _, ptr::null_mut())
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        for (exchange, header) in self.exchanges.iter_mut().zip(&headers).take(count) {
-            exchange.length = (header.msg_len as usize).min(exchange.question.len());
-            exchange.peer.received(&header.msg_hdr);
+        for (slot, header) in self.slots.iter_mut().zip(&headers).take(count) {
+            slot.length = (header.msg_len as usize).min(self.question_bytes);
+            slot.peer.received(&header.msg_hdr);
         }
         self.received = count;
         Ok(count)
     }
 
-    /// Sends the answers that are not sent yet, without waiting. Nothing is left when it returns `Ok`.
+    /// Sends the answers that are not sent yet; waits for room as the socket does. None is left when it returns `Ok`.
     ///
     /// # Errors
-    /// As `sendmmsg(2)`, about the first of them: where it is [`io::ErrorKind::WouldBlock`], that is still to be sent;
-    /// otherwise it is given up, and the next call goes on after it.
+    /// As `sendmmsg(2)`, about the first of them: that one is given up, and the next call goes on after it.
     pub fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         loop {
             let (mut vectors, mut headers, mut places) = (no_vectors(), no_headers(), [0; BATCH]);
             let mut count = 0;
-            for (place, exchange) in self.exchanges.iter_mut().enumerate().take(self.received).skip(self.sent) {
-                if !exchange.answer.is_empty() {
-                    vectors[count] = buffer(&mut exchange.answer);
-                    exchange.peer.send(&mut headers[count].msg_hdr);
+            for (place, slot) in self.slots.iter_mut().enumerate().take(self.received).skip(self.sent) {
+                if !slot.answer.is_empty() {
+                    vectors[count] = buffer(&mut slot.answer);
+                    slot.peer.send(&mut headers[count].msg_hdr);
                     headers[count].msg_hdr.msg_iov = &raw mut vectors[count];
                     headers[count].msg_hdr.msg_iovlen = 1;
                     places[count] = place;
@@ -136,16 +146,16 @@ impl Batch {
                 return Ok(());
             }
             // SAFETY: as in `receive`, for the first `count` headers.
-            let sent =
-                unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as u32, libc::MSG_DONTWAIT) };
+            let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as u32, 0) };
             match usize::try_from(sent) {
-                Ok(sent) if sent > 0 => self.sent = places[sent.min(count) - 1] + 1,
+                Ok(sent) if sent == count => {
+                    self.sent = self.received;
+                    return Ok(());
+                }
+                Ok(sent) if sent > 0 => self.sent = places[sent - 1] + 1,
                 _ => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != io::ErrorKind::WouldBlock {
-                        self.sent = places[0] + 1;
-                    }
-                    return Err(error);
+                    self.sent = places[0] + 1;
+                    return Err(io::Error::last_os_error());
                 }
             }
         }

@@ -34,7 +34,7 @@ fn heard(client: &UdpSocket) -> Vec<u8> {
 
 /// On loopback a datagram is there when the call that sent it is over.
 fn receive(batch: &mut Batch, socket: &UdpSocket) -> usize {
-    batch.receive(socket.as_fd()).expect("datagrams")
+    batch.receive(socket.as_fd(), Waits::Yes).expect("datagrams")
 }
 
 #[test]
@@ -47,15 +47,14 @@ fn each_gets_its_own_answer_and_an_empty_one_is_not_sent() {
             client.send(format!("question {number}").as_bytes()).expect("sent");
         }
         assert_eq!(receive(&mut batch, &socket), 3);
-        for (exchange, client) in batch.exchanges().iter_mut().zip(&clients) {
-            assert_eq!(exchange.peer().address(), client.local_addr().ok());
-            let (question, answer) = exchange.parts();
-            if !question.ends_with(b"1") {
-                answer.extend_from_slice(question);
+        for (exchange, client) in batch.exchanges().zip(&clients) {
+            assert_eq!(exchange.peer.address(), client.local_addr().ok());
+            if !exchange.question.ends_with(b"1") {
+                exchange.answer.extend_from_slice(exchange.question);
             }
         }
         batch.send(socket.as_fd()).expect("sent");
-        assert_eq!(batch.receive(socket.as_fd()).expect_err("nothing more").kind(), ErrorKind::WouldBlock);
+        assert_eq!(batch.receive(socket.as_fd(), Waits::No).expect_err("nothing more").kind(), ErrorKind::WouldBlock);
         assert_eq!((heard(&clients[0]), heard(&clients[2])), (b"question 0".to_vec(), b"question 2".to_vec()));
         clients[1].set_nonblocking(true).expect("set");
         assert_eq!(clients[1].recv(&mut [0; 16]).expect_err("no answer").kind(), ErrorKind::WouldBlock);
@@ -71,10 +70,10 @@ fn more_than_a_batch_comes_in_order_and_what_is_too_long_is_cut() {
     }
     let mut batch = Batch::new(4, 16);
     assert_eq!(receive(&mut batch, &socket), BATCH);
-    assert!(batch.exchanges().iter().zip(0..).all(|(exchange, number)| exchange.question() == [number; 4]));
+    assert!(batch.exchanges().zip(0..).all(|(exchange, number)| exchange.question == [number; 4]));
     assert_eq!(receive(&mut batch, &socket), 3);
-    assert_eq!(batch.exchanges()[0].question(), [u8::try_from(BATCH).expect("small"); 4]);
-    assert_eq!(batch.exchanges().len(), 3);
+    let rest: Vec<u8> = batch.exchanges().map(|exchange| exchange.question[0]).collect();
+    assert!(rest.into_iter().map(usize::from).eq(BATCH..BATCH + 3));
 }
 
 #[test]
@@ -86,7 +85,7 @@ fn an_answer_that_cannot_be_sent_does_not_keep_the_others_back() {
     }
     let mut batch = Batch::new(16, 16);
     assert_eq!(receive(&mut batch, &socket), 3);
-    for (exchange, length) in batch.exchanges().iter_mut().zip([1, 70_000, 2]) {
+    for (exchange, length) in batch.exchanges().zip([1, 70_000, 2]) {
         exchange.answer.resize(length, b'!');
     }
     let error = batch.send(socket.as_fd()).expect_err("more than a datagram holds");
@@ -107,13 +106,31 @@ fn from_a_wildcard_each_is_answered_from_the_address_it_asked() {
         }
         let mut batch = Batch::new(16, 16);
         assert_eq!(receive(&mut batch, &socket), 2);
-        batch.exchanges().iter_mut().for_each(|exchange| exchange.answer.push(b'!'));
+        batch.exchanges().for_each(|exchange| exchange.answer.push(b'!'));
         batch.send(socket.as_fd()).expect("sent");
-        let peers: Vec<Peer> = batch.exchanges().iter().map(|exchange| exchange.peer().clone()).collect();
+        let peers: Vec<Peer> = batch.exchanges().map(|exchange| exchange.peer.clone()).collect();
         for (client, peer) in clients.iter().zip(&peers) {
             assert_eq!(heard(client), b"!");
             send(socket.as_fd(), &mut b"later".to_vec(), peer).expect("sent");
             assert_eq!(heard(client), b"later");
         }
     }
+}
+
+#[test]
+fn a_socket_that_is_shut_down_ends_the_wait() {
+    let (socket, _) = server("127.0.0.1:0");
+    let (began, waits) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut batch = Batch::new(16, 16);
+            began.send(()).expect("heard");
+            let count = receive(&mut batch, &socket);
+            batch.exchanges().map(|exchange| exchange.question.len()).collect::<Vec<_>>() == vec![0; count]
+        });
+        waits.recv_timeout(DEADLINE).expect("it began");
+        // SAFETY: a call on a descriptor that is open.
+        unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
+        assert!(waiting.join().expect("no panic"), "more than nothing was received");
+    });
 }

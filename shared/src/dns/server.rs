@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream, UdpSocket,
+        TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{Mutex, Semaphore},
@@ -48,7 +48,7 @@ const PORT_ATTEMPTS: usize = 16;
 /// The sockets, bound, before anything is answered.
 #[derive(Debug)]
 pub struct Bound {
-    udp: Vec<UdpSocket>,
+    udp: UdpSocket,
     tcp: TcpListener,
     address: SocketAddr,
 }
@@ -151,9 +151,7 @@ pub(super) enum Outcome {
 impl Responder {
     fn serve(&self, bound: Bound, tasks: &Tasks) {
         let Bound { udp, tcp, address } = bound;
-        for socket in udp {
-            datagrams::serve(socket, address, self, tasks);
-        }
+        datagrams::serve(udp, address, self, tasks);
         let (responder, stopping) = (self.clone(), tasks.stopping());
         tasks.spawn("DNS by TCP", async move {
             stopping.run_until_cancelled(responder.connections(&tcp)).await;
