@@ -1,4 +1,5 @@
-//! Checks inside containers, against the real Docker Engine where one answers: elsewhere the test says so and ends.
+//! Checks inside containers, against the real Docker Engine where one starts containers: elsewhere the test says so and
+//! ends.
 //!
 //! Its image is made of one static program, so that nothing is fetched; image and containers are removed at the end.
 
@@ -7,7 +8,7 @@
 use std::{
     env, fs,
     path::Path,
-    process::{self, Command, Output},
+    process::{self, Command},
     time::Duration,
 };
 
@@ -17,6 +18,9 @@ use tempfile::TempDir;
 
 /// Longest time until a check that runs every 200 ms has told, with an engine on a busy machine.
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longest time for one command of `docker`, in seconds: an engine whose containerd died answers, but not to the end.
+const COMMAND_LIMIT: &str = "60";
 
 /// What runs in the container, by its first argument: waits for its end, or says something and exits with a code.
 const PROGRAM: &str = r#"
@@ -40,19 +44,12 @@ struct Docker {
 }
 
 impl Docker {
-    /// None where no engine answers.
+    /// None where no engine starts a container.
     fn prepared(directory: &Path) -> Option<Self> {
-        let version = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
-        match version {
-            Ok(said) if said.status.success() => {
-                eprintln!("Docker Engine {}", String::from_utf8_lossy(&said.stdout).trim());
-            }
-            Ok(said) => {
-                eprintln!("not tested: no Docker Engine answers: {}", String::from_utf8_lossy(&said.stderr).trim());
-                return None;
-            }
+        match attempt(docker().args(["version", "--format", "{{.Server.Version}}"])) {
+            Ok(version) => eprintln!("Docker Engine {version}"),
             Err(error) => {
-                eprintln!("not tested: there is no `docker` here: {error}");
+                eprintln!("not tested: no Docker Engine answers: {error}");
                 return None;
             }
         }
@@ -62,36 +59,59 @@ impl Docker {
         build.current_dir(directory).args(["--edition=2024", "-Ctarget-feature=+crt-static", "program.rs"]);
         succeeded(&mut build);
         succeeded(Command::new("tar").current_dir(directory).args(["-cf", "image.tar", "program"]));
-        let docker = Self { name: format!("lictor-test-{}", process::id()) };
-        docker.run(&["import", &directory.join("image.tar").display().to_string(), &docker.name]);
-        Some(docker)
+        let made = Self { name: format!("lictor-test-{}", process::id()) };
+        let image = directory.join("image.tar");
+        let tried = attempt(docker().arg("import").arg(image).arg(&made.name))
+            .and_then(|_| attempt(docker().args(["run", "--rm", "--network=none", &made.name, "/program", "0"])));
+        if let Err(error) = tried {
+            eprintln!("not tested: the Docker Engine here starts no container: {error}");
+            return None;
+        }
+        Some(made)
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        let output = succeeded(Command::new("docker").args(arguments));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        succeeded(docker().args(arguments))
     }
 
-    fn start_container(&self) -> String {
-        self.run(&["run", "-d", "--network=none", "--name", &self.name, &self.name, "/program", "wait"])
+    /// The name of a second container.
+    fn other(&self) -> String {
+        format!("{}-other", self.name)
+    }
+
+    fn start_container(&self, container: &str) -> String {
+        self.run(&["run", "-d", "--network=none", "--name", container, &self.name, "/program", "wait"])
     }
 }
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        for arguments in [["rm", "-f", &self.name], ["rmi", "-f", &self.name]] {
-            let removed = Command::new("docker").args(arguments).output();
-            if !removed.is_ok_and(|removed| removed.status.success()) {
-                eprintln!("not removed: docker {}", arguments.join(" "));
+        for arguments in [["rm", "-f", &self.name], ["rm", "-f", &self.other()], ["rmi", "-f", &self.name]] {
+            if let Err(error) = attempt(docker().args(arguments)) {
+                eprintln!("not removed: {error}");
             }
         }
     }
 }
 
-fn succeeded(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
+/// The command `docker`, ended after [`COMMAND_LIMIT`].
+fn docker() -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", COMMAND_LIMIT, "docker"]);
+    command
+}
+
+/// What the command said.
+fn attempt(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn succeeded(command: &mut Command) -> String {
+    attempt(command).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Waits until the check has this status, and all of `words` in its output.
@@ -109,7 +129,7 @@ fn wait_for(agent: &Agent, check: &str, status: &str, words: &[&str]) -> String 
 fn checks_inside_a_container() {
     let directory = TempDir::new().unwrap();
     let Some(docker) = Docker::prepared(directory.path()) else { return };
-    let id = docker.start_container();
+    let id = docker.start_container(&docker.name);
     let agent = Agent::dev("node-a").argument("-enable-script-checks").started();
     let register = |check: &str, container: &str, command: &[&str]| {
         let body = json!({"ID": check, "Name": check, "DockerContainerID": container, "Args": command,
@@ -136,10 +156,16 @@ fn checks_inside_a_container() {
     wait_for(&agent, "no-program", "critical", &["/no/such/program"]);
     wait_for(&agent, "no-container", "critical", &["404", "No such container: lictor-test-nobody"]);
 
-    docker.run(&["pause", &docker.name]);
-    wait_for(&agent, "passes", "critical", &["409", "is paused"]);
-    docker.run(&["unpause", &docker.name]);
-    wait_for(&agent, "passes", "passing", &["out 0\n"]);
+    // No check of this container has begun when it is paused: one that is just starting keeps runc waiting for ever, and
+    // the engine with it.
+    let other = docker.other();
+    docker.start_container(&other);
+    docker.run(&["pause", &other]);
+    register("in-other", &other, &["/program", "0"]);
+    wait_for(&agent, "in-other", "critical", &["409", "is paused"]);
+    docker.run(&["unpause", &other]);
+    wait_for(&agent, "in-other", "passing", &["out 0\n"]);
+
     docker.run(&["stop", "--time=0", &docker.name]);
     wait_for(&agent, "passes", "critical", &["409", "is not running"]);
     docker.run(&["start", &docker.name]);
@@ -147,7 +173,7 @@ fn checks_inside_a_container() {
     // A new container of the same name.
     docker.run(&["rm", "-f", &docker.name]);
     wait_for(&agent, "passes", "critical", &["404", "No such container"]);
-    docker.start_container();
+    docker.start_container(&docker.name);
     wait_for(&agent, "passes", "passing", &["out 0\n"]);
     wait_for(&agent, "by-id", "critical", &["404"]);
 }
