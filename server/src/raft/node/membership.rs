@@ -94,16 +94,14 @@ impl RaftNode {
     async fn caught_up(&self, id: u64) -> Result<(), MembershipError> {
         let mut metrics = self.inner.raft.metrics();
         loop {
-            {
-                let now = metrics.borrow_watched();
-                let Some(replication) = &now.replication else {
-                    return Err(MembershipError::NotLeader { leader: self.leader().map(|(_, address)| address) });
-                };
-                let matched = replication.get(&id).copied().flatten().map(|id| id.index);
-                let wanted = now.last_log_index.unwrap_or(0).saturating_sub(CAUGHT_UP_ENTRIES);
-                if matched.is_some_and(|matched| matched >= wanted) {
-                    return Ok(());
-                }
+            let now = metrics.borrow_watched().clone();
+            let Some(replication) = &now.replication else {
+                return Err(MembershipError::NotLeader { leader: self.leader().map(|(_, address)| address) });
+            };
+            let matched = replication.get(&id).copied().flatten().map(|id| id.index);
+            let wanted = now.last_log_index.unwrap_or(0).saturating_sub(CAUGHT_UP_ENTRIES);
+            if matched.is_some_and(|matched| matched >= wanted) {
+                return Ok(());
             }
             metrics.changed().await.map_err(|_| MembershipError::Stopped("it is stopping".into()))?;
         }

@@ -4,6 +4,9 @@
 //! where one is read. Who leads is openraft's word qualified by time: a leader that no majority has confirmed, and
 //! one that has not been heard of, lately does not count, so that duties stop and callers
 //! are told in time.
+//!
+//! openraft's metrics are behind a lock that its core takes for each change: nothing that may look at them again is
+//! called while one is held. A second look of the same thread would wait behind the core, which waits for the first.
 
 mod errors;
 mod leadership;

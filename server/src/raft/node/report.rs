@@ -49,8 +49,7 @@ impl RaftNode {
             return None;
         }
         let contacts = self.contacts();
-        let metrics = self.inner.raft.data_metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.inner.raft.data_metrics().borrow_watched().clone();
         let own = metrics.last_log;
         let matched = |id: u64| metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
         let servers = self.servers().into_iter().map(|server| {
@@ -82,8 +81,7 @@ impl RaftNode {
 
     /// How long ago each server answered this leader.
     fn contacts(&self) -> BTreeMap<u64, Option<Duration>> {
-        let metrics = self.inner.raft.data_metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.inner.raft.data_metrics().borrow_watched().clone();
         let answered = |id: u64| metrics.heartbeat.as_ref().and_then(|all| all.get(&id).copied().flatten());
         let contact = |id: u64| {
             if id == self.id() { Some(Duration::ZERO) } else { answered(id).map(|at| at.elapsed()) }

@@ -6,7 +6,11 @@ use std::{
     future::Future,
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -18,7 +22,7 @@ use lictor_shared::{
     view::{self, Reader},
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, runtime::Runtime, time::timeout};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use uuid::Uuid;
@@ -366,4 +370,44 @@ async fn a_server_that_came_back_elsewhere_is_reached_where_it_was_found() {
     for server in running {
         server.stop().await;
     }
+}
+
+/// A thread that held openraft's metrics while it looked at them again would stop the core, and with it the server.
+#[test]
+fn looking_at_the_servers_never_stops_them() {
+    const WRITES: usize = 100;
+    const LOOKERS: usize = 2;
+    let (sender, ended) = mpsc::channel();
+    let run = move || {
+        Runtime::new().unwrap().block_on(async {
+            let (_, servers) = three(false).await;
+            let server = &servers[0];
+            until("it leads", || server.node.is_leader()).await;
+            let written = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for _ in 0..LOOKERS {
+                    scope.spawn(|| {
+                        while !written.load(Ordering::Relaxed) {
+                            assert!(server.node.report().is_none_or(|report| report.servers.len() == 3));
+                        }
+                    });
+                }
+                scope.spawn(|| {
+                    let write = async {
+                        for number in 0..WRITES {
+                            server.write(&format!("node-{number}")).await;
+                        }
+                    };
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(write);
+                    written.store(true, Ordering::Relaxed);
+                });
+            });
+            for server in servers {
+                server.stop().await;
+            }
+        });
+        sender.send(()).unwrap();
+    };
+    std::thread::spawn(run);
+    ended.recv_timeout(LIMIT).unwrap();
 }
