@@ -1,12 +1,14 @@
 //! Asks servers over the internal Registry service, in the terms of `lictor_shared`.
 //!
-//! Keeps a connection to each server it has asked and makes them again as needed; knows nothing of who leads and never
+//! Writes go together (`writes`). Keeps a connection to each server it has asked and makes them again as needed; knows nothing of who leads and never
 //! tries again: that is `lictor_shared::forward`.
+
+mod writes;
 
 use std::{
     collections::HashMap,
     error::Error,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -22,11 +24,12 @@ use tonic::{
 };
 use uuid::Uuid;
 
+use self::writes::Writes;
 use crate::{
     DecodeError,
     internal::{
-        self, BarrierRequest, FetchRequest, RenewRequest, ServersRequest, WatchEvent, WatchRequest, WriteRequest,
-        barrier_reply, registry_client::RegistryClient, renew_reply, servers_reply, write_reply,
+        self, BarrierRequest, FetchRequest, RenewRequest, ServersRequest, WatchEvent, WatchRequest, barrier_reply,
+        registry_client::RegistryClient, renew_reply, servers_reply,
     },
 };
 
@@ -45,7 +48,13 @@ const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
 /// Connections to servers.
 #[derive(Debug, Default)]
 pub struct Client {
-    channels: Mutex<HashMap<String, Channel>>,
+    connections: Mutex<HashMap<String, Connection>>,
+}
+
+#[derive(Clone, Debug)]
+struct Connection {
+    channel: Channel,
+    writes: Arc<Writes>,
 }
 
 impl Client {
@@ -55,20 +64,17 @@ impl Client {
         Self::default()
     }
 
-    /// Proposes a command at `server` (`ip:port`).
+    /// Proposes a command at `server` (`ip:port`), in one request with others that come at the same time.
     ///
     /// # Errors
     /// [`AskError`]; only `Unknown` leaves the outcome open.
     pub async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {
-        let request = WriteRequest { command: Some(command.into()) };
-        let reply = self.registry(server)?.write(request).await.map_err(|status| ask_error(&status))?;
-        match reply.into_inner().reply {
-            Some(write_reply::Reply::Written(written)) => written.try_into().map_err(unknown),
-            Some(write_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
-            Some(write_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
-            Some(write_reply::Reply::Rejected(rejected)) => Err(AskError::Rejected(rejected.reason)),
-            None => Err(unknown(DecodeError::Missing { field: "WriteReply.reply" })),
-        }
+        let Connection { channel, writes } = self.connection(server)?;
+        let send = move |request| {
+            let mut registry = registry(channel.clone());
+            async move { Ok(registry.write(request).await.map_err(|status| ask_error(&status))?.into_inner()) }
+        };
+        writes.write(command.into(), send).await
     }
 
     /// Asks `server` for the index to read at.
@@ -132,15 +138,13 @@ impl Client {
     }
 
     fn registry(&self, server: &str) -> Result<RegistryClient<Channel>, AskError> {
-        let channel = self.channel(server)?;
-        let client = RegistryClient::new(channel);
-        Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+        Ok(registry(self.connection(server)?.channel))
     }
 
-    fn channel(&self, server: &str) -> Result<Channel, AskError> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = channels.get(server) {
-            return Ok(channel.clone());
+    fn connection(&self, server: &str) -> Result<Connection, AskError> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = connections.get(server) {
+            return Ok(connection.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{server}"))
             .map_err(|error| AskError::Unsent(format!("{server:?} is no address of a server: {error}")))?
@@ -148,14 +152,19 @@ impl Client {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_LIMIT)
             .keep_alive_while_idle(true);
-        if channels.len() >= MAX_CONNECTIONS {
+        if connections.len() >= MAX_CONNECTIONS {
             // Requests under way keep theirs; the servers of today are connected again.
-            channels.clear();
+            connections.clear();
         }
-        let channel = endpoint.connect_lazy();
-        channels.insert(server.to_owned(), channel.clone());
-        Ok(channel)
+        let connection = Connection { channel: endpoint.connect_lazy(), writes: Arc::default() };
+        connections.insert(server.to_owned(), connection.clone());
+        Ok(connection)
     }
+}
+
+fn registry(channel: Channel) -> RegistryClient<Channel> {
+    let client = RegistryClient::new(channel);
+    client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
 
 fn not_leader(hint: internal::NotLeader) -> AskError {

@@ -851,22 +851,28 @@ pub struct Indexes {
     #[prost(uint64, tag = "9")]
     pub coordinates: u64,
 }
-/// A write to propose.
+/// Writes to propose. Each is decided by itself; they are proposed in this order.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteRequest {
-    #[prost(message, optional, tag = "1")]
-    pub command: ::core::option::Option<Command>,
+    #[prost(message, repeated, tag = "1")]
+    pub commands: ::prost::alloc::vec::Vec<Command>,
+}
+/// What came of each of the writes, in their order.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WriteReply {
+    #[prost(message, repeated, tag = "1")]
+    pub outcomes: ::prost::alloc::vec::Vec<WriteOutcome>,
 }
 /// What came of a write.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WriteReply {
-    #[prost(oneof = "write_reply::Reply", tags = "1, 2, 3, 4")]
-    pub reply: ::core::option::Option<write_reply::Reply>,
+pub struct WriteOutcome {
+    #[prost(oneof = "write_outcome::Outcome", tags = "1, 2, 3, 4, 5")]
+    pub outcome: ::core::option::Option<write_outcome::Outcome>,
 }
-/// Nested message and enum types in `WriteReply`.
-pub mod write_reply {
+/// Nested message and enum types in `WriteOutcome`.
+pub mod write_outcome {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Reply {
+    pub enum Outcome {
         #[prost(message, tag = "1")]
         Written(super::Written),
         /// Certainly not proposed.
@@ -878,6 +884,9 @@ pub mod write_reply {
         /// Certainly not proposed, and another server will not take it either.
         #[prost(message, tag = "4")]
         Rejected(super::Rejected),
+        /// Certainly not proposed: this server is too busy.
+        #[prost(message, tag = "5")]
+        Unsent(super::Unsent),
     }
 }
 /// Committed and applied.
@@ -904,6 +913,12 @@ pub struct Unknown {
 /// It was refused before it was proposed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rejected {
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// It was not taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unsent {
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -1252,7 +1267,7 @@ pub mod registry_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Proposes a command and answers when it is applied.
+        /// Proposes commands and answers when all are applied.
         pub async fn write(
             &mut self,
             request: impl tonic::IntoRequest<super::WriteRequest>,
@@ -1402,7 +1417,7 @@ pub mod registry_server {
     /// Generated trait containing gRPC methods that should be implemented for use with RegistryServer.
     #[async_trait]
     pub trait Registry: std::marker::Send + std::marker::Sync + 'static {
-        /// Proposes a command and answers when it is applied.
+        /// Proposes commands and answers when all are applied.
         async fn write(
             &self,
             request: tonic::Request<super::WriteRequest>,

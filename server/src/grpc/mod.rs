@@ -13,13 +13,16 @@ mod whole;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
         self, BarrierReply, BarrierRequest, FetchReply, FetchRequest, NotLeader, Rejected, RenewReply, RenewRequest,
-        ServersReply, ServersRequest, Unknown, WatchRequest, WriteReply, WriteRequest, barrier_reply,
+        ServersReply, ServersRequest, Unknown, Unsent, WatchRequest, WriteOutcome, WriteReply, WriteRequest,
+        barrier_reply,
         registry_server::{Registry, RegistryServer},
-        renew_reply, servers_reply, write_reply,
+        renew_reply, servers_reply,
+        write_outcome::Outcome,
     },
 };
 use lictor_shared::{
@@ -162,17 +165,13 @@ impl Registry for RegistryService {
     type WatchStream = WatchStream;
 
     async fn write(&self, request: Request<WriteRequest>) -> Result<Response<WriteReply>, Status> {
-        let command = request.into_inner().command.ok_or_else(|| Status::invalid_argument("WriteRequest.command"))?;
-        let command = Command::try_from(command).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let _place = self.inner.requests.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
-        let reply = match self.inner.consensus.propose(command).await {
-            Ok(written) => write_reply::Reply::Written((&written).into()),
-            Err(AskError::NotLeader { leader }) => write_reply::Reply::NotLeader(not_leader(leader)),
-            Err(AskError::Unsent(reason)) => return Err(Status::resource_exhausted(reason)),
-            Err(AskError::Unknown(reason)) => write_reply::Reply::Unknown(Unknown { reason }),
-            Err(AskError::Rejected(reason)) => write_reply::Reply::Rejected(Rejected { reason }),
-        };
-        Ok(Response::new(WriteReply { reply: Some(reply) }))
+        let commands = request.into_inner().commands;
+        let places =
+            u32::try_from(commands.len()).ok().and_then(|count| self.inner.requests.try_acquire_many(count).ok());
+        let _places = places.ok_or_else(|| Status::resource_exhausted("too many requests"))?;
+        let outcomes = join_all(commands.into_iter().map(|command| self.inner.propose(command))).await;
+        let outcomes = outcomes.into_iter().map(|outcome| WriteOutcome { outcome: Some(outcome) }).collect();
+        Ok(Response::new(WriteReply { outcomes }))
     }
 
     async fn barrier(&self, request: Request<BarrierRequest>) -> Result<Response<BarrierReply>, Status> {
@@ -229,6 +228,20 @@ impl Registry for RegistryService {
 }
 
 impl Inner {
+    async fn propose(&self, command: internal::Command) -> Outcome {
+        let command = match Command::try_from(command) {
+            Ok(command) => command,
+            Err(error) => return Outcome::Rejected(Rejected { reason: format!("WriteRequest.commands: {error}") }),
+        };
+        match self.consensus.propose(command).await {
+            Ok(written) => Outcome::Written((&written).into()),
+            Err(AskError::NotLeader { leader }) => Outcome::NotLeader(not_leader(leader)),
+            Err(AskError::Unsent(reason)) => Outcome::Unsent(Unsent { reason }),
+            Err(AskError::Unknown(reason)) => Outcome::Unknown(Unknown { reason }),
+            Err(AskError::Rejected(reason)) => Outcome::Rejected(Rejected { reason }),
+        }
+    }
+
     fn refuse(&self, request: &WatchRequest) -> Result<(), Status> {
         if request.protocol_version != PROTOCOL_VERSION {
             let (ours, theirs) = (PROTOCOL_VERSION, request.protocol_version);

@@ -1,0 +1,289 @@
+//! Writes on their way to one server, sent together.
+//!
+//! A request costs far more than the command in it. So a few requests are under way at once, and commands that come
+//! while they are gather for the next one: alone, a command is sent at once; among many, it shares a request. The
+//! requests run in tasks of their own, so that a caller who gives up takes nothing from the rest.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use lictor_shared::{
+    command::Written,
+    forward::{ANSWER_LIMIT, AskError},
+};
+use prost::Message;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{not_leader, unknown};
+use crate::{
+    DecodeError,
+    internal::{Command, WriteOutcome, WriteReply, WriteRequest, write_outcome},
+};
+
+/// Requests under way to one server: as many as keep the leader, the network and the disk busy at the same time.
+const REQUESTS: usize = 4;
+/// The most commands of a request.
+const COMMANDS: usize = 256;
+/// The most bytes of a request with more than one command.
+const BYTES: usize = 1 << 20;
+
+type Answer = Result<Written, AskError>;
+
+/// The writes of one server. Who bounds the callers bounds what waits here.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    under_way: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    command: Command,
+    caller: oneshot::Sender<Answer>,
+}
+
+impl Writes {
+    /// Has `send` take the command to the server, with others.
+    pub async fn write<F>(
+        self: Arc<Self>,
+        command: Command,
+        send: impl Fn(WriteRequest) -> F + Send + 'static,
+    ) -> Answer
+    where
+        F: Future<Output = Result<WriteReply, AskError>> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let first = {
+            let mut queue = self.queue();
+            queue.waiting.push_back(Waiting { command, caller });
+            let first = queue.under_way < REQUESTS;
+            queue.under_way += usize::from(first);
+            first
+        };
+        if first {
+            tokio::spawn(Sending { writes: self, ended: false }.run(send));
+        }
+        answer.await.unwrap_or_else(|_| Err(AskError::Unknown("this node is stopping".into())))
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // No code that holds the lock can leave the queue half changed.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next commands to be sent, of callers who still wait. None: there are none, and the place is given back.
+    fn next(&self) -> Option<Vec<Waiting>> {
+        let mut queue = self.queue();
+        let (mut next, mut bytes) = (Vec::new(), 0);
+        while next.len() < COMMANDS
+            && let Some(waiting) = queue.waiting.pop_front()
+        {
+            if waiting.caller.is_closed() {
+                continue;
+            }
+            bytes += waiting.command.encoded_len();
+            if bytes > BYTES && !next.is_empty() {
+                queue.waiting.push_front(waiting);
+                break;
+            }
+            next.push(waiting);
+        }
+        if next.is_empty() {
+            queue.under_way -= 1;
+        }
+        Some(next).filter(|next| !next.is_empty())
+    }
+}
+
+/// A place for a request, taken as long as there is something to send.
+struct Sending {
+    writes: Arc<Writes>,
+    ended: bool,
+}
+
+impl Sending {
+    async fn run<F>(mut self, send: impl Fn(WriteRequest) -> F)
+    where
+        F: Future<Output = Result<WriteReply, AskError>>,
+    {
+        while let Some(waiting) = self.writes.next() {
+            let (commands, callers): (Vec<_>, Vec<_>) =
+                waiting.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
+            let sent = timeout(ANSWER_LIMIT, send(WriteRequest { commands })).await;
+            let sent = sent.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into())));
+            let mut answers = answers(sent, callers.len()).into_iter();
+            for caller in callers {
+                let missing = || Err(unknown(DecodeError::Missing { field: "WriteReply.outcomes" }));
+                // A caller that gave up has dropped its receiver.
+                let _ = caller.send(answers.next().unwrap_or_else(missing));
+            }
+        }
+        self.ended = true;
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.writes.queue().under_way -= 1;
+        }
+    }
+}
+
+/// The answer to each of the commands, in their order.
+fn answers(sent: Result<WriteReply, AskError>, commands: usize) -> Vec<Answer> {
+    match sent {
+        Ok(reply) => reply.outcomes.into_iter().map(answer).collect(),
+        Err(error) => vec![Err(error); commands],
+    }
+}
+
+fn answer(outcome: WriteOutcome) -> Answer {
+    match outcome.outcome {
+        Some(write_outcome::Outcome::Written(written)) => written.try_into().map_err(unknown),
+        Some(write_outcome::Outcome::NotLeader(hint)) => Err(not_leader(hint)),
+        Some(write_outcome::Outcome::Unsent(unsent)) => Err(AskError::Unsent(unsent.reason)),
+        Some(write_outcome::Outcome::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
+        Some(write_outcome::Outcome::Rejected(rejected)) => Err(AskError::Rejected(rejected.reason)),
+        None => Err(unknown(DecodeError::Missing { field: "WriteOutcome.outcome" })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lictor_shared::{command::Outcome, model::Index};
+    use tokio::sync::{Semaphore, mpsc};
+
+    use super::*;
+    use crate::internal;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn command(bytes: usize) -> Command {
+        let deregistration = lictor_shared::command::Deregistration::Node("n".repeat(bytes).as_str().into());
+        (&lictor_shared::command::Command::Deregister(deregistration)).into()
+    }
+
+    fn written(index: u64) -> WriteOutcome {
+        let written = Written { index: Index(index), outcome: Outcome::Done };
+        WriteOutcome { outcome: Some(write_outcome::Outcome::Written((&written).into())) }
+    }
+
+    /// Answers each request after a permit, with its number, and tells how many commands it had.
+    struct Server {
+        permits: Semaphore,
+        requests: mpsc::UnboundedSender<usize>,
+    }
+
+    impl Server {
+        fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<usize>) {
+            let (requests, received) = mpsc::unbounded_channel();
+            (Arc::new(Self { permits: Semaphore::new(0), requests }), received)
+        }
+
+        fn take(self: &Arc<Self>, request: WriteRequest) -> impl Future<Output = Result<WriteReply, AskError>> + use<> {
+            let server = self.clone();
+            async move {
+                let count = request.commands.len();
+                server.requests.send(count).unwrap();
+                server.permits.acquire().await.unwrap().forget();
+                Ok(WriteReply { outcomes: (0..count).map(|place| written(place as u64)).collect() })
+            }
+        }
+
+        fn write(self: &Arc<Self>, writes: &Arc<Writes>, bytes: usize) -> tokio::task::JoinHandle<Answer> {
+            let (server, writes) = (self.clone(), writes.clone());
+            tokio::spawn(writes.write(command(bytes), move |request| server.take(request)))
+        }
+    }
+
+    async fn next(received: &mut mpsc::UnboundedReceiver<usize>) -> usize {
+        timeout(LIMIT, received.recv()).await.unwrap().unwrap()
+    }
+
+    async fn waiting(writes: &Writes, count: usize) {
+        timeout(LIMIT, async {
+            while writes.queue().waiting.len() < count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_few_requests_are_under_way_and_the_rest_share_the_next() {
+        let (server, mut received) = Server::new();
+        let writes = Arc::new(Writes::default());
+        let mut callers = Vec::new();
+        for _ in 0..REQUESTS {
+            callers.push(server.write(&writes, 1));
+            assert_eq!(next(&mut received).await, 1);
+        }
+        for _ in 0..10 {
+            callers.push(server.write(&writes, 1));
+        }
+        waiting(&writes, 10).await;
+        server.permits.add_permits(1);
+        assert_eq!(next(&mut received).await, 10);
+        server.permits.add_permits(REQUESTS);
+        let mut indexes = Vec::new();
+        for caller in callers {
+            indexes.push(timeout(LIMIT, caller).await.unwrap().unwrap().unwrap().index.0);
+        }
+        assert_eq!(indexes, [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(writes.queue().under_way, 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_is_bounded_and_holds_nothing_of_those_who_gave_up() {
+        let (server, mut received) = Server::new();
+        let writes = Arc::new(Writes::default());
+        for _ in 0..REQUESTS {
+            let _ = server.write(&writes, 1);
+            next(&mut received).await;
+        }
+        let gone = server.write(&writes, 1);
+        waiting(&writes, 1).await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        let large: Vec<_> = (0..3).map(|_| server.write(&writes, BYTES * 2 / 5)).collect();
+        let huge = server.write(&writes, 2 * BYTES);
+        waiting(&writes, 5).await;
+        server.permits.add_permits(1);
+        assert_eq!(next(&mut received).await, 2, "two of the large ones");
+        server.permits.add_permits(1);
+        assert_eq!(next(&mut received).await, 1, "the third");
+        server.permits.add_permits(1);
+        assert_eq!(next(&mut received).await, 1, "one that is larger than a request may be goes alone");
+        server.permits.add_permits(REQUESTS);
+        for caller in large.into_iter().chain([huge]) {
+            assert!(timeout(LIMIT, caller).await.unwrap().unwrap().is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn each_command_has_the_answer_that_was_meant_for_it() {
+        let rejected = internal::Rejected { reason: "no".into() };
+        let rejected = WriteOutcome { outcome: Some(write_outcome::Outcome::Rejected(rejected)) };
+        let reply = WriteReply { outcomes: vec![written(7), rejected] };
+        let [first, second] = answers(Ok(reply), 2).try_into().unwrap();
+        assert_eq!((first.unwrap().index, second), (Index(7), Err(AskError::Rejected("no".into()))));
+        let unsent = AskError::Unsent("too many".into());
+        assert_eq!(answers(Err(unsent.clone()), 2), [Err(unsent.clone()), Err(unsent)]);
+        // A server that answers less than it was asked.
+        let writes = Arc::new(Writes::default());
+        let short = writes.write(command(1), |_| async { Ok(WriteReply { outcomes: Vec::new() }) });
+        assert!(matches!(timeout(LIMIT, short).await.unwrap(), Err(AskError::Unknown(_))));
+    }
+}
