@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     ops::Deref,
+    sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -322,6 +323,34 @@ pub struct CheckDefinition {
     pub failures_before_critical: u32,
 }
 
+/// A definition that is only shown. Most checks have an empty one, which takes the place of a pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ShownDefinition(Option<Box<CheckDefinition>>);
+
+impl ShownDefinition {
+    /// The definition, unless it is empty.
+    #[must_use]
+    pub fn get(&self) -> Option<&CheckDefinition> {
+        self.0.as_deref()
+    }
+}
+
+impl From<CheckDefinition> for ShownDefinition {
+    fn from(definition: CheckDefinition) -> Self {
+        Self((definition != *EMPTY_DEFINITION).then(|| Box::new(definition)))
+    }
+}
+
+impl Deref for ShownDefinition {
+    type Target = CheckDefinition;
+    fn deref(&self) -> &CheckDefinition {
+        self.0.as_deref().unwrap_or(&EMPTY_DEFINITION)
+    }
+}
+
+static EMPTY_DEFINITION: LazyLock<CheckDefinition> = LazyLock::new(CheckDefinition::default);
+
 /// One check of a node or of a service on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
@@ -348,7 +377,7 @@ pub struct Check {
     /// As shown: a Go duration, or empty.
     pub timeout: SmolStr,
     /// What the registrar said of how it is checked; shown, never run.
-    pub definition: CheckDefinition,
+    pub definition: ShownDefinition,
     /// What the node's own agent runs; kept so that it can take up its checks again, not shown.
     pub runs: Option<Box<CheckDefinition>>,
     /// Who registered it.

@@ -238,7 +238,6 @@ impl From<internal::CheckDefinition> for CheckDefinition {
 
 impl From<&Check> for internal::Check {
     fn from(check: &Check) -> Self {
-        let shown = check.definition != CheckDefinition::default();
         Self {
             node: check.node.to_string(),
             id: check.id.to_string(),
@@ -251,7 +250,7 @@ impl From<&Check> for internal::Check {
             kind: check.kind.to_string(),
             interval: check.interval.to_string(),
             timeout: check.timeout.to_string(),
-            definition: shown.then(|| (&check.definition).into()),
+            definition: check.definition.get().map(Into::into),
             runs: check.runs.as_deref().map(Into::into),
             origin: internal::Origin::from(check.origin).into(),
             since_ms: check.since.0,
@@ -277,7 +276,7 @@ impl TryFrom<internal::Check> for Check {
             kind: check.kind.into(),
             interval: check.interval.into(),
             timeout: check.timeout.into(),
-            definition: check.definition.map(Into::into).unwrap_or_default(),
+            definition: check.definition.map(|shown| CheckDefinition::from(shown).into()).unwrap_or_default(),
             runs: check.runs.map(|definition| Box::new(definition.into())),
             origin: origin(check.origin, "Check.origin")?,
             since: Time(check.since_ms),

@@ -146,7 +146,7 @@ fn check() -> BoxedStrategy<Check> {
                 kind,
                 interval,
                 timeout,
-                definition,
+                definition: definition.into(),
                 runs,
                 origin,
                 since,

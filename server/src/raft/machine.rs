@@ -60,11 +60,17 @@ impl Machine {
         Self { state: State::default(), applied: None, membership: StoredMembership::default(), view, sink, snapshots }
     }
 
-    fn apply_entry(&mut self, entry: Entry, responder: Option<ApplyResponder<TypeConfig>>, batch: &mut Batch) {
+    fn apply_entry(
+        &mut self,
+        entry: Entry,
+        responder: Option<ApplyResponder<TypeConfig>>,
+        batch: &mut Batch,
+    ) -> io::Result<()> {
         let index = Index(entry.log_id.index);
         let outcome = match entry.payload {
             EntryPayload::Normal(proposal) => {
-                let Applied { change, touched, outcome } = self.state.apply(index, proposal.time(), proposal.command());
+                let command = proposal.take_command().map_err(io::Error::other)?;
+                let Applied { change, touched, outcome } = self.state.apply(index, proposal.time(), &command);
                 batch.changes.push(change);
                 batch.touched.extend(touched);
                 outcome
@@ -77,6 +83,7 @@ impl Machine {
         };
         self.applied = Some(entry.log_id);
         batch.answers.extend(responder.map(|responder| (responder, outcome)));
+        Ok(())
     }
 
     fn skip(&mut self, index: Index, batch: &mut Batch) -> Outcome {
@@ -112,7 +119,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let mut batch = Batch::default();
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
-            self.apply_entry(entry, responder, &mut batch);
+            self.apply_entry(entry, responder, &mut batch)?;
             if batch.changes.len() >= BATCH_ENTRIES {
                 self.publish(std::mem::take(&mut batch));
             }

@@ -1,10 +1,14 @@
 //! What the log holds: a command and the moment its leader stamped it with.
 //!
 //! A proposal is encoded once, by the task that proposes it, and decoded once, when it arrives; its bytes are then
-//! shared by the log, the replication to every follower and the cache. Never interprets a command: that is the
+//! shared by the log, the replication to every follower and the cache. The command itself is gone once it is applied:
+//! the log keeps thousands of entries in memory, and needs their bytes only. Never interprets a command: that is the
 //! catalog's `apply`, called from `machine`.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use lictor_shared::{command::Command, model::Time};
@@ -14,12 +18,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub const MAX_PROPOSAL_BYTES: usize = 8 << 20;
 
 /// The payload of a log entry. A clone shares its contents.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Proposal {
     time: Time,
-    command: Arc<Command>,
+    /// Until it is taken.
+    command: Arc<Mutex<Option<Command>>>,
     encoded: Bytes,
 }
+
+impl PartialEq for Proposal {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded == other.encoded
+    }
+}
+
+impl Eq for Proposal {}
 
 /// Why bytes are no proposal.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +52,7 @@ impl Proposal {
         let mut encoded = Vec::with_capacity(size_of::<u64>() + body.len());
         encoded.extend_from_slice(&time.0.to_le_bytes());
         encoded.extend_from_slice(&body);
-        Self { time, command: Arc::new(command), encoded: encoded.into() }
+        Self { time, command: held(command), encoded: encoded.into() }
     }
 
     /// Reads what [`Proposal::encoded`] gave.
@@ -47,9 +60,8 @@ impl Proposal {
     /// # Errors
     /// [`ProposalError`] when the bytes are no proposal.
     pub fn decode(encoded: Bytes) -> Result<Self, ProposalError> {
-        let (time, body) = encoded.split_first_chunk().ok_or(ProposalError::Short(encoded.len()))?;
-        let command = Arc::new(lictor_proto::decode_command(body)?);
-        Ok(Self { time: Time(u64::from_le_bytes(*time)), command, encoded })
+        let (time, command) = parts(&encoded)?;
+        Ok(Self { time, command: held(command), encoded })
     }
 
     /// When its leader proposed it.
@@ -58,10 +70,13 @@ impl Proposal {
         self.time
     }
 
-    /// What it does.
-    #[must_use]
-    pub fn command(&self) -> &Command {
-        &self.command
+    /// What it does. Takes it out of this proposal and its clones, who decode it anew if they are asked too.
+    ///
+    /// # Errors
+    /// [`ProposalError`], never for a proposal that [`Proposal::decode`] took.
+    pub fn take_command(&self) -> Result<Command, ProposalError> {
+        let held = self.command.lock().unwrap_or_else(PoisonError::into_inner).take();
+        held.map_or_else(|| Ok(parts(&self.encoded)?.1), Ok)
     }
 
     /// Its bytes, as in the log.
@@ -69,6 +84,15 @@ impl Proposal {
     pub fn encoded(&self) -> &Bytes {
         &self.encoded
     }
+}
+
+fn held(command: Command) -> Arc<Mutex<Option<Command>>> {
+    Arc::new(Mutex::new(Some(command)))
+}
+
+fn parts(encoded: &Bytes) -> Result<(Time, Command), ProposalError> {
+    let (time, body) = encoded.split_first_chunk().ok_or(ProposalError::Short(encoded.len()))?;
+    Ok((Time(u64::from_le_bytes(*time)), lictor_proto::decode_command(body)?))
 }
 
 impl Serialize for Proposal {
@@ -103,7 +127,7 @@ impl<'de> Deserialize<'de> for Proposal {
 
 impl fmt::Debug for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proposal").field("time", &self.time).field("command", &self.command).finish_non_exhaustive()
+        f.debug_struct("Proposal").field("time", &self.time).field("bytes", &self.encoded.len()).finish_non_exhaustive()
     }
 }
 

@@ -168,7 +168,7 @@ pub(super) fn check(mut fields: Fields<'_>) -> Result<Check, DefinitionError> {
         kind: fields.text("type")?,
         interval: shown(fields.optional_duration("interval")?),
         timeout: shown(fields.optional_duration("timeout")?),
-        definition: fields.fields("definition")?.map(definition).transpose()?.unwrap_or_default(),
+        definition: fields.fields("definition")?.map(definition).transpose()?.unwrap_or_default().into(),
         origin: Origin::Catalog,
         ..Check::default()
     })
