@@ -126,7 +126,8 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut lines = head.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let (version, status) = lines.next()?.split_once(' ')?;
+    let status = status.get(..3).filter(|_| ["HTTP/1.1", "HTTP/1.0"].contains(&version))?.parse().ok()?;
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
@@ -166,6 +167,8 @@ mod tests {
         for (bytes, expected) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Some((200, "ok"))),
             ("HTTP/1.1 404 Not Found\r\n\r\n", Some((404, ""))),
+            ("HTTP/1.0 200 OK\r\n\r\nok", Some((200, "ok"))),
+            ("HTTP/2 200 OK\r\n\r\nok", None),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1;x=y\r\n!\r\n0\r\n\r\n",
                 Some((200, "ok!")),

@@ -36,6 +36,18 @@ pub fn until<T, E: Display>(what: &str, within: Duration, condition: impl FnMut(
     timed(what, within, condition).0
 }
 
+/// Looks at `condition` all the while.
+///
+/// # Panics
+/// It is an error once; the message has `what` and the error.
+pub fn hold<E: Display>(what: &str, during: Duration, mut condition: impl FnMut() -> Result<(), E>) {
+    let start = Instant::now();
+    while start.elapsed() < during {
+        condition().unwrap_or_else(|error| panic!("{what}: no longer after {:?}: {error}", start.elapsed()));
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// `Ok` if `holds`, else the description as an error: for conditions written as a comparison.
 ///
 /// # Errors

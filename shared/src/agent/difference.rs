@@ -24,7 +24,7 @@ impl Local {
         }
         for (key, service) in &self.services {
             let found = state.node_service(&self.node.name, &service.id);
-            if found.is_none_or(|found| service_differs(service, found)) {
+            if found.is_none_or(|found| self.service_differs(key, service, found)) {
                 groups.insert(key.clone());
             }
         }
@@ -53,9 +53,11 @@ impl Local {
         commands.extend(foreign.map(|c| Command::Deregister(Deregistration::Check(node.clone(), c.id.clone()))));
 
         let wanted = self.services.get(group);
-        let service = wanted.filter(|wanted| found.is_none_or(|found| service_differs(wanted, found)));
-        let service =
-            service.map(|wanted| Service { tags: tags(wanted, found.map(|f| &**f)), ..Service::clone(wanted) });
+        let service = wanted.filter(|wanted| found.is_none_or(|found| self.service_differs(group, wanted, found)));
+        let service = service.map(|wanted| {
+            let found = found.filter(|_| self.leaves_tags(group, wanted));
+            Service { tags: found.unwrap_or(wanted).tags.clone(), ..Service::clone(wanted) }
+        });
         let checks: Vec<Check> = self
             .checks_of(group)
             .filter(|check| state.node_check(node, &check.row.id).is_none_or(|found| check_differs(check, found, now)))
@@ -80,6 +82,24 @@ impl Local {
             || *meta != found.meta
     }
 
+    /// Whether the tags stay as they are found: others may change them.
+    fn leaves_tags(&self, group: &Key, wanted: &Service) -> bool {
+        wanted.enable_tag_override && !self.gives_tags(group)
+    }
+
+    fn service_differs(&self, group: &Key, wanted: &Service, found: &Service) -> bool {
+        wanted.id != found.id
+            || wanted.name != found.name
+            || (!self.leaves_tags(group, wanted) && wanted.tags != found.tags)
+            || wanted.address != found.address
+            || wanted.port != found.port
+            || wanted.meta != found.meta
+            || wanted.tagged_addresses != found.tagged_addresses
+            || wanted.weights != found.weights
+            || wanted.enable_tag_override != found.enable_tag_override
+            || wanted.origin != found.origin
+    }
+
     /// A service on this node that this agent does not know, and that no one else keeps.
     fn is_foreign(&self, found: &Service) -> bool {
         let kept_by_leader = self.is_server && &*found.id == SERVER_SERVICE;
@@ -90,24 +110,6 @@ impl Local {
         let kept_by_leader = &*found.id == SERF_HEALTH || (self.is_server && &*found.service_id == SERVER_SERVICE);
         !kept_by_leader && !self.checks.contains_key(&found.id.key())
     }
-}
-
-/// Tags that others may change stay as they are found.
-fn tags(wanted: &Service, found: Option<&Service>) -> Vec<smol_str::SmolStr> {
-    found.filter(|_| wanted.enable_tag_override).unwrap_or(wanted).tags.clone()
-}
-
-fn service_differs(wanted: &Service, found: &Service) -> bool {
-    wanted.id != found.id
-        || wanted.name != found.name
-        || (!wanted.enable_tag_override && wanted.tags != found.tags)
-        || wanted.address != found.address
-        || wanted.port != found.port
-        || wanted.meta != found.meta
-        || wanted.tagged_addresses != found.tagged_addresses
-        || wanted.weights != found.weights
-        || wanted.enable_tag_override != found.enable_tag_override
-        || wanted.origin != found.origin
 }
 
 /// A differing output alone counts only when it is due.

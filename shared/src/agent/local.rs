@@ -42,6 +42,9 @@ pub(super) struct Local {
     pub(super) adopted: bool,
     /// Services and checks taken up from a state that may be out of date: gone if the registry does not have them.
     provisional: BTreeSet<(Key, Key)>,
+    /// Services registered here since the registry was last given their tags: these count, also where others may
+    /// change them afterwards.
+    own_tags: BTreeSet<Key>,
     dirty: BTreeSet<Key>,
     to_start: BTreeSet<Key>,
     last_run: u64,
@@ -117,6 +120,7 @@ impl Local {
             forgotten: BTreeSet::new(),
             adopted: false,
             provisional: BTreeSet::new(),
+            own_tags: BTreeSet::new(),
             dirty: BTreeSet::new(),
             to_start: BTreeSet::new(),
             last_run: 0,
@@ -153,7 +157,12 @@ impl Local {
         let new_checks = definition.checks.iter().filter(|check| !self.checks.contains_key(&check.id.key())).count();
         self.refuse_too_many(new, new_checks)?;
         let service = Service { node: self.node.name.clone(), origin, ..definition.service.clone() };
-        self.services.insert(key.clone(), Arc::new(service));
+        let before = self.services.insert(key.clone(), Arc::new(service));
+        // A file that is read again says nothing new.
+        let said = origin == Origin::Agent || before.is_some_and(|before| before.tags != definition.service.tags);
+        if definition.service.enable_tag_override && said {
+            self.own_tags.insert(key.clone());
+        }
         self.provisional.remove(&(key.clone(), Key::default()));
         self.dirty.insert(key.clone());
         if replace_checks {
@@ -269,6 +278,16 @@ impl Local {
         self.start(row, None, true, now);
     }
 
+    /// Whether the registry has yet to be given this service's tags, whoever may change them afterwards.
+    pub(super) fn gives_tags(&self, group: &Key) -> bool {
+        self.own_tags.contains(group)
+    }
+
+    /// The registry has what this group has here.
+    pub(super) fn told(&mut self, group: &Key) {
+        self.own_tags.remove(group);
+    }
+
     /// The checks of a group.
     pub(super) fn checks_of<'a>(&'a self, group: &'a Key) -> impl Iterator<Item = &'a LocalCheck> {
         let bound = self.bound.range((group.clone(), Key::default())..).take_while(move |(about, _)| about == group);
@@ -304,6 +323,7 @@ impl Local {
     pub(super) fn remove_service(&mut self, id: &ServiceId) {
         let key = id.key();
         self.services.remove(&key);
+        self.own_tags.remove(&key);
         self.remove_checks_of(&key, |_| true);
         if !self.adopted && self.forgotten.len() < LOCAL_ROWS_MAX {
             self.forgotten.insert((key.clone(), Key::default()));

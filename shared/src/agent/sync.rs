@@ -227,6 +227,7 @@ impl Sync {
                 self.pending.remove(&group);
                 let commands = local.commands(&group, base, now);
                 if commands.is_empty() {
+                    local.told(&group);
                     self.held.remove(&group);
                 } else {
                     self.flying.insert(group.clone(), false);
@@ -286,6 +287,7 @@ impl Sync {
                 if changed_here {
                     self.held.remove(&group);
                 } else {
+                    self.agent.inner.local().told(&group);
                     self.held.insert(group, Hold { failures: 0, until: Instant::now() + REPAIR_SPACING });
                 }
             }

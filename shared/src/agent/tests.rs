@@ -261,6 +261,32 @@ async fn tags_that_others_may_change_stay() {
             state.node_service("here", "db").is_some_and(|s| s.port == 5432 && s.tags == ["primary"])
         })
         .await;
+    // Whoever registers it anew says what its tags are now, until others change them again.
+    let demoted = json!({"Name": "db", "Port": 5432, "Tags": ["standby"], "EnableTagOverride": true});
+    agent.register_service(service(&demoted), false).await.unwrap();
+    let found = Service::clone(registry.reader.load().node_service("here", "db").unwrap());
+    assert_eq!(found.tags, ["standby"]);
+    registry.apply(&foreign(Some(Service { tags: vec!["primary".into()], ..found }), vec![]));
+    let settled = registry.index();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(registry.index(), settled, "the tag stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_are_read_again_say_new_tags_only() {
+    let registry = Registry::new();
+    let (agent, _tasks) = started(&registry).await;
+    let with_tag = |tag: &str| service(&json!({"Name": "db", "Tags": [tag], "EnableTagOverride": true}));
+    let tag_is = |state: &State, tag: &str| state.node_service("here", "db").is_some_and(|s| s.tags == [tag]);
+    agent.load_files(&[with_tag("a")], &[]).unwrap();
+    registry.shows("the file's tag", |state| tag_is(state, "a")).await;
+    let found = Service::clone(registry.reader.load().node_service("here", "db").unwrap());
+    registry.apply(&foreign(Some(Service { tags: vec!["b".into()], ..found }), vec![]));
+    agent.load_files(&[with_tag("a")], &[]).unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(tag_is(&registry.reader.load(), "b"), "nothing new was said");
+    agent.load_files(&[with_tag("c")], &[]).unwrap();
+    registry.shows("the new tag", |state| tag_is(state, "c")).await;
 }
 
 #[tokio::test(start_paused = true)]
