@@ -4,13 +4,18 @@
 //! interpreter. Fields that only `apply` can know (indexes, a check's service name) are empty in a command.
 
 mod coordination;
+mod queries;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
-pub use self::coordination::{
-    CatalogName, CatalogRow, Condition, KeyCommand, KeyEntry, Operation, OperationError, OperationResult,
-    SessionCommand,
+pub use self::{
+    coordination::{
+        CatalogName, CatalogRow, Condition, KeyCommand, KeyEntry, Operation, OperationError, OperationResult,
+        SessionCommand,
+    },
+    queries::QueryCommand,
 };
 use crate::model::{Autopilot, Check, CheckId, Index, Node, NodeCoordinate, NodeName, Service, ServiceId};
 
@@ -34,6 +39,8 @@ pub enum Command {
     Key(KeyCommand),
     /// Create or end a session.
     Session(SessionCommand),
+    /// Write a prepared query.
+    Query(QueryCommand),
     /// Do all of these, in order, or nothing.
     Transaction(Vec<Operation>),
 }
@@ -73,8 +80,10 @@ impl Command {
             Self::SetAutopilot { expected, .. } => expected.is_none(),
             // Between the two, another client may have written what the second time would undo.
             Self::Key(_) | Self::Transaction(_) => false,
-            // No ID is ever given to another session.
-            Self::Session(_) => true,
+            // No ID is ever given to another session or query.
+            Self::Session(_) | Self::Query(QueryCommand::Create(_)) => true,
+            // As with keys; and the second time finds nothing to delete, which is told.
+            Self::Query(_) => false,
         }
     }
 }
@@ -130,6 +139,21 @@ pub enum Refusal {
     /// A session cannot be bound to a check that would end it.
     #[error("Check '{0}' is in critical state")]
     CriticalCheck(CheckId),
+    /// There is no prepared query with that ID.
+    #[error("Cannot modify non-existent prepared query: '{0}'")]
+    NoQuery(Uuid),
+    /// Another prepared query has that name.
+    #[error("name '{0}' aliases an existing query name")]
+    QueryNameTaken(SmolStr),
+    /// The name is another prepared query's ID.
+    #[error("name '{0}' aliases an existing query ID")]
+    QueryNameIsId(SmolStr),
+    /// There is a template for all names already.
+    #[error("a query template with an empty name already exists")]
+    TemplateForAllTaken,
+    /// No more prepared queries are taken.
+    #[error("there are {0} prepared queries, and there may not be more (delete some)")]
+    TooManyQueries(u32),
 }
 
 /// A command that was committed and applied.

@@ -22,6 +22,7 @@ pub mod model;
 pub mod monitor;
 pub mod node;
 pub mod outbound;
+pub mod prepared;
 pub mod process;
 pub mod resolve;
 pub mod tasks;

@@ -5,6 +5,7 @@
 //! folded form, while rows keep the name as it was written.
 
 mod coordination;
+mod prepared;
 
 use std::{
     borrow::Borrow,
@@ -19,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-pub use self::coordination::{Behavior, KeyValue, Session};
+pub use self::{
+    coordination::{Behavior, KeyValue, Session},
+    prepared::{Failover, FailoverTarget, PreparedQuery, ServiceQuery, Template, Token},
+};
 
 /// The Raft log index of a change; 0 is "before any change". Clients see it as `X-Consul-Index`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -50,6 +50,10 @@ impl State {
                 Ok(()) => Outcome::Done,
                 Err(refusal) => Outcome::Refused(refusal),
             },
+            Command::Query(command) => match self.write_query(command, &mut changes) {
+                Ok(()) => Outcome::Done,
+                Err(refusal) => Outcome::Refused(refusal),
+            },
             Command::Transaction(operations) => self.transact(operations, &mut changes),
         };
         Applied { change: Change { index, rows: changes.rows }, touched: changes.touched, outcome }
@@ -227,10 +231,10 @@ impl State {
         Outcome::Done
     }
 
-    fn change(&mut self, row: Row, changes: &mut Changes) {
+    pub(super) fn change(&mut self, row: Row, changes: &mut Changes) {
         self.put(&row, &mut changes.touched);
         self.end_sessions_of(&row, changes);
-        changes.rows.push(row);
+        changes.tell(row);
     }
 }
 
@@ -247,6 +251,11 @@ impl Changes {
     /// None yet, of a command stamped `time`.
     pub fn at(time: Time) -> Self {
         Self { time, rows: Vec::new(), touched: Touched::new() }
+    }
+
+    /// Adds a row as others are to have it.
+    pub fn tell(&mut self, row: Row) {
+        self.rows.push(row);
     }
 
     /// Adds those of a part of the command.

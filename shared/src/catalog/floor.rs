@@ -24,6 +24,8 @@ pub(super) struct Floors {
     services_gone: Index,
     /// Of every node that is not there.
     nodes_gone: Index,
+    /// Of every prepared query that is not there.
+    queries_gone: Index,
     /// Of everything: another registry took the place of one that had shown less.
     all: Index,
     /// The highest index that was ever shown.
@@ -35,6 +37,7 @@ impl Floors {
         let gone = match topic {
             Topic::Service(key) if !state.names.contains_key(key) => self.services_gone,
             Topic::Node(key) if !state.nodes.contains_key(key) => self.nodes_gone,
+            Topic::Query(id) if state.query(*id).is_none() => self.queries_gone,
             _ => Index(0),
         };
         self.topics.get(topic).copied().unwrap_or_default().max(gone).max(self.all)
@@ -64,6 +67,7 @@ impl State {
         let mut floors = previous.floors.as_deref().cloned().unwrap_or_default();
         floors.services_gone = floors.services_gone.max(previous.indexes.services_gone);
         floors.nodes_gone = floors.nodes_gone.max(previous.indexes.nodes_gone);
+        floors.queries_gone = floors.queries_gone.max(previous.indexes.queries_gone);
         floors.topics.retain(|topic, _| !touched.contains(topic));
         self.floors = None;
         for topic in touched {
@@ -76,6 +80,7 @@ impl State {
             match topic {
                 Topic::Service(key) if !self.names.contains_key(key) => floors.services_gone = floor,
                 Topic::Node(key) if !self.nodes.contains_key(key) => floors.nodes_gone = floor,
+                Topic::Query(id) if self.query(*id).is_none() => floors.queries_gone = floor,
                 _ => _ = floors.topics.insert(topic.clone(), floor),
             }
         }
@@ -84,6 +89,7 @@ impl State {
             && floors.all == Index(0)
             && floors.services_gone <= self.indexes.services_gone
             && floors.nodes_gone <= self.indexes.nodes_gone
+            && floors.queries_gone <= self.indexes.queries_gone
             && floors.highest <= self.index;
         self.floors = (!passed).then(|| Arc::new(floors));
     }

@@ -15,7 +15,7 @@
 //! | `coordinates` | node | where the node is in the network |
 //! | `instances` | service name, node, service ID | node, service and checks together: what answers are made of |
 //!
-//! Beside them, once: the autopilot configuration. Keys (`keys`) and sessions (`sessions`) have tables of their own, which
+//! Beside them, once: the autopilot configuration. Prepared queries (`queries`, `template`) have tables of their own. Keys (`keys`) and sessions (`sessions`) have tables of their own, which
 //! no sidecar holds; `transaction` is about both halves.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
@@ -28,8 +28,12 @@ mod expiring;
 mod floor;
 mod keys;
 mod protection;
+mod queries;
+#[cfg(test)]
+mod query_tests;
 mod rows;
 mod sessions;
+mod template;
 #[cfg(test)]
 pub(crate) mod tests;
 mod topic;
@@ -43,10 +47,12 @@ use uuid::Uuid;
 pub use self::{
     apply::Applied,
     protection::Protection,
+    queries::{IsTemplate, MAX_QUERY_NAME_BYTES},
     rows::{Change, Loader, Record, Row},
+    template::{TemplateError, check as check_template},
     topic::{CoordinationIndexes, Indexes, Topic, Touched, for_each_woken},
 };
-use self::{floor::Floors, keys::Keys, sessions::Sessions};
+use self::{floor::Floors, keys::Keys, queries::Queries, sessions::Sessions};
 use crate::model::{Autopilot, Check, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceName, Status};
 
 /// Everything the registry knows, as of one index.
@@ -62,6 +68,7 @@ pub struct State {
     instances: OrdMap<(Key, Key, Key), Arc<Instance>>,
     coordinates: OrdMap<Key, Arc<NodeCoordinate>>,
     autopilot: Option<Arc<Autopilot>>,
+    queries: Queries,
     keys: Keys,
     sessions: Sessions,
     indexes: Indexes,
@@ -242,6 +249,8 @@ impl State {
             Topic::Sessions => self.sessions.index,
             Topic::Session(id) => self.sessions.index_of(*id),
             Topic::SessionsOf(node) => self.sessions.index_on(node),
+            Topic::Queries => self.indexes.queries,
+            Topic::Query(id) => self.query(*id).map_or(self.indexes.queries_gone, |query| query.modify_index),
         };
         index.max(self.floor_of(topic)).max(Index(1))
     }

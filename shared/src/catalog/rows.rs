@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use smol_str::SmolStr;
+use uuid::Uuid;
 
 use super::{CoordinationIndexes, Indexes, Instance, NodeEntry, ServiceEntry, State, Topic, Touched};
 use crate::model::{
-    Autopilot, Check, CheckId, Index, Key, KeyValue, Node, NodeCoordinate, NodeName, Service, ServiceId, ServiceName,
-    Session, Time,
+    Autopilot, Check, CheckId, Index, Key, KeyValue, Node, NodeCoordinate, NodeName, PreparedQuery, Service, ServiceId,
+    ServiceName, Session, Time,
 };
 
 /// One row of a change. `...Gone` removes it; rows that depend on it come before it in the same change.
@@ -34,6 +35,10 @@ pub enum Row {
     CoordinateGone(NodeName),
     /// The autopilot configuration as it is now.
     Autopilot(Arc<Autopilot>),
+    /// A prepared query as it is now; in a change, without its token.
+    Query(Arc<PreparedQuery>),
+    /// A prepared query is gone.
+    QueryGone(Uuid),
 }
 
 /// What one command did to the state: enough to do the same elsewhere.
@@ -60,6 +65,8 @@ pub enum Record {
     Coordinate(Arc<NodeCoordinate>),
     /// The autopilot configuration.
     Autopilot(Arc<Autopilot>),
+    /// A prepared query.
+    Query(Arc<PreparedQuery>),
     /// The rest of the books.
     Indexes(Indexes),
     /// A key.
@@ -87,18 +94,23 @@ impl State {
 
     /// The whole state, in an order in which a [`Loader`] can take it: what a server keeps.
     pub fn records(&self) -> impl Iterator<Item = Record> {
-        self.catalog_records().chain(self.coordination_records())
+        self.catalog(Arc::clone).chain(self.coordination_records())
     }
 
-    /// The state without keys and sessions: what sidecars hold.
+    /// The state without keys, sessions and tokens of queries: what sidecars hold.
     pub fn catalog_records(&self) -> impl Iterator<Item = Record> {
+        self.catalog(PreparedQuery::without_secret)
+    }
+
+    fn catalog(&self, shown: fn(&Arc<PreparedQuery>) -> Arc<PreparedQuery>) -> impl Iterator<Item = Record> {
         let nodes = self.nodes.values().map(|entry| Record::Node(entry.node.clone(), entry.index));
         let services = self.services.values().map(|service| Record::Service(service.clone()));
         let checks = self.checks.values().map(|check| Record::Check(check.clone()));
         let indexes = self.names.values().map(|entry| Record::ServiceIndex(entry.name.clone(), entry.index));
         let coordinates = self.coordinates.values().map(|coordinate| Record::Coordinate(coordinate.clone()));
         let autopilot = self.autopilot.iter().map(|autopilot| Record::Autopilot(autopilot.clone()));
-        let books = indexes.chain(coordinates).chain(autopilot).chain([Record::Indexes(self.indexes)]);
+        let queries = self.queries().map(move |query| Record::Query(shown(query)));
+        let books = indexes.chain(coordinates).chain(autopilot).chain(queries).chain([Record::Indexes(self.indexes)]);
         nodes.chain(services).chain(checks).chain(books)
     }
 
@@ -135,6 +147,8 @@ impl State {
                 self.touch_coordinates(touched);
             }
             Row::Autopilot(autopilot) => self.autopilot = Some(autopilot.clone()),
+            Row::Query(query) => self.put_query(query, touched),
+            Row::QueryGone(id) => self.remove_query(*id, touched),
         }
     }
 
@@ -306,6 +320,7 @@ impl Loader {
             Record::Check(check) => self.state.put(&Row::Check(check), &mut self.touched),
             Record::Coordinate(coordinate) => self.state.put(&Row::Coordinate(coordinate), &mut self.touched),
             Record::Autopilot(autopilot) => self.state.put(&Row::Autopilot(autopilot), &mut self.touched),
+            Record::Query(query) => self.state.put(&Row::Query(query), &mut self.touched),
             Record::ServiceIndex(name, index) => self.service_indexes.push((name, index)),
             Record::Indexes(indexes) => self.indexes = indexes,
             Record::Key(row) => self.state.keys.put(row),

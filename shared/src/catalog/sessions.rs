@@ -1,8 +1,8 @@
 //! Sessions: their tables, the meaning of each [`SessionCommand`], and what else ends one.
 //!
 //! A session is bound to a node and to checks on it. When a change of the catalog takes the node or such a check away,
-//! or turns the check critical, the session ends with the same command: its locks are free (or its keys gone) at the
-//! same index. That its time to live has passed is for the leader to find out (a command destroys it then): here is no
+//! or turns the check critical, the session ends with the same command: its locks are free (or its keys gone), and the
+//! prepared queries that go with it are gone, at the same index. That its time to live has passed is for the leader to find out (a command destroys it then): here is no
 //! clock.
 
 use std::sync::Arc;
@@ -115,6 +115,7 @@ impl State {
         self.sessions.gone = self.index;
         self.touch_session(&session, changes);
         self.give_up_keys(&session, changes);
+        self.end_queries_of(id, changes);
     }
 
     /// Ends the sessions that cannot go on after a change of this row, which was made already.

@@ -38,6 +38,10 @@ pub enum Topic {
     Session(Uuid),
     /// The sessions that are bound to a node.
     SessionsOf(Key),
+    /// Any prepared query.
+    Queries,
+    /// One prepared query.
+    Query(Uuid),
 }
 
 /// The topics that a change has touched.
@@ -60,6 +64,10 @@ pub struct Indexes {
     pub by_status: [Index; 3],
     /// The last change of a coordinate.
     pub coordinates: Index,
+    /// The last change of a prepared query.
+    pub queries: Index,
+    /// The last time one was deleted: the index of every one that is not there.
+    pub queries_gone: Index,
 }
 
 /// The indexes of keys and sessions that are not kept beside a row.
@@ -108,7 +116,8 @@ fn next_below<'a, W>(
     waiting.range((Bound::Included(lower.clone()), upper)).next_back()
 }
 
-fn common_prefix<'a>(one: &'a str, other: &str) -> &'a str {
+/// What both begin with.
+pub(super) fn common_prefix<'a>(one: &'a str, other: &str) -> &'a str {
     let same = one.char_indices().zip(other.chars()).take_while(|((_, a), b)| a == b);
     let end = same.last().map_or(0, |((at, letter), _)| at + letter.len_utf8());
     &one[..end]

@@ -75,7 +75,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         script_checks: script_checks(&said),
         without_servers: without_servers(&said)?,
         protection: protection(&said)?,
-        dns: dns_settings(&said, &datacenter, &listen, host)?,
+        dns: dns_settings(&said, &datacenter, &node_name, &listen, host)?,
         listen,
         http_access: http_config::access(&said)?,
         log: log(&said)?,
@@ -406,7 +406,13 @@ fn ignored(said: &Partial, in_wan_pool: bool) -> Vec<String> {
     said.ignored.iter().cloned().chain(wan).filter(|name| seen.insert(name.clone())).collect()
 }
 
-fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen, host: Host) -> Resolved<dns::Settings> {
+fn dns_settings(
+    said: &Partial,
+    datacenter: &str,
+    node_name: &str,
+    listen: &Listen,
+    host: Host,
+) -> Resolved<dns::Settings> {
     let default = dns::Settings::default();
     let domain = |setting, text: &Option<SmolStr>| match text {
         None => Ok(None),
@@ -416,6 +422,7 @@ fn dns_settings(said: &Partial, datacenter: &str, listen: &Listen, host: Host) -
         domain: domain("-domain", &said.domain)?.unwrap_or(default.domain),
         alt_domain: domain("-alt-domain", &said.alt_domain)?,
         datacenter: datacenter.into(),
+        node_name: node_name.into(),
         node_ttl: said.node_ttl.unwrap_or(default.node_ttl),
         service_ttl: said.service_ttl.clone(),
         udp_answer_limit: said.udp_answer_limit.unwrap_or(default.udp_answer_limit),

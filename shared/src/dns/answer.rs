@@ -20,6 +20,7 @@ use super::{
 use crate::{
     catalog::{Instance, State},
     model::{Index, Node, SERVER_SERVICE, Status},
+    prepared::{self, Asked},
 };
 
 /// How many aliases are followed within our own domain.
@@ -52,6 +53,8 @@ pub struct Answer {
     pub basis: Basis,
     /// How many things an order was drawn for; below 2 the answer is always the same.
     pub ordered: usize,
+    /// Whether it is for those alone who ask from the same network (RFC 7871).
+    pub is_for_asker: bool,
 }
 
 /// What an answer rests on.
@@ -73,11 +76,13 @@ pub(super) struct Order<R> {
     pub first: Option<usize>,
     /// How many records of a service are of use, at least 1: one more than can be said.
     pub most: usize,
+    /// From where is asked, as the question itself says (RFC 7871): the nearest may come first.
+    pub asker: Option<IpAddr>,
 }
 
 impl<R: Rng> Order<R> {
     pub fn new(random: R, first: Option<usize>) -> Self {
-        Self { random, first, most: usize::MAX }
+        Self { random, first, most: usize::MAX, asker: None }
     }
 
     fn arrange<T>(&mut self, things: &mut [T]) {
@@ -104,6 +109,7 @@ impl Answer {
             is_elsewhere: false,
             basis: Basis::State,
             ordered: 0,
+            is_for_asker: false,
         }
     }
 
@@ -158,13 +164,16 @@ fn find(
         Subject::Address(ip) => search.address(ip),
         // Before the first word of the servers, nobody knows whether the name exists.
         _ if state.index() == Index(0) => Answer::with(ResponseCode::ServFail),
-        Subject::Service { datacenter: Some(other), .. } | Subject::Node { datacenter: Some(other), .. }
+        Subject::Service { datacenter: Some(other), .. }
+        | Subject::Node { datacenter: Some(other), .. }
+        | Subject::Query { datacenter: Some(other), .. }
             if !other.eq_ignore_ascii_case(&settings.datacenter) =>
         {
             search.no_such_name()
         }
         Subject::Service { name, tag, .. } => search.service(&name, tag.as_deref()),
         Subject::Node { name, .. } => search.node(&name),
+        Subject::Query { name, .. } => search.query(&name),
     }
 }
 
@@ -209,17 +218,36 @@ impl<'a, R: Rng> Search<'a, R> {
             return self.no_such_name();
         }
         self.order.arrange(&mut instances);
-        let ttl = self.settings.service_ttl(service);
-        let found = if self.record_type == RecordType::SRV {
-            self.servers(&instances, ttl)
-        } else {
-            self.addresses(&instances, ttl)
-        };
+        let found = self.instances(&instances, self.settings.service_ttl(service));
         let ordered = instances.len().max(found.ordered);
         // A negative answer has the state's index in it; where an alias leads is not to be seen in these instances.
         let is_own = found.authority.is_empty() && !found.answers.iter().any(|r| r.record_type() == RecordType::CNAME);
         let basis = if is_own { Basis::Service(service.into()) } else { Basis::State };
         Answer { ordered, basis, ..found }
+    }
+
+    /// A prepared query's answer. What it rests on is more than one thing: it holds for one snapshot.
+    fn query(&mut self, name: &str) -> Answer {
+        let Ok(Some(query)) = self.state.find_query(name) else { return self.no_such_name() };
+        let asked = Asked {
+            own_node: &self.settings.node_name,
+            asker: self.order.asker,
+            protection: self.settings.protection,
+            ..Asked::default()
+        };
+        let instances = prepared::execute(self.state, &query, &asked, &mut self.order.random);
+        let is_for_asker = prepared::depends_on_asker(&query);
+        if instances.is_empty() {
+            return Answer { is_for_asker, ..self.no_such_name() };
+        }
+        let ttl = prepared::dns_ttl(&query).as_ref().map(seconds);
+        let ttl = ttl.unwrap_or_else(|| self.settings.service_ttl(&query.service.service));
+        let found = self.instances(&instances, ttl);
+        Answer { ordered: instances.len().max(found.ordered), is_for_asker, ..found }
+    }
+
+    fn instances(&mut self, instances: &[&Arc<Instance>], ttl: u32) -> Answer {
+        if self.record_type == RecordType::SRV { self.servers(instances, ttl) } else { self.addresses(instances, ttl) }
     }
 
     fn addresses(&mut self, instances: &[&Arc<Instance>], ttl: u32) -> Answer {

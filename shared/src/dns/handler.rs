@@ -5,7 +5,10 @@
 
 use hickory_proto::{
     op::{Edns, Header, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
-    rr::{DNSClass, RecordType},
+    rr::{
+        DNSClass, RecordType,
+        rdata::opt::{ClientSubnet, EdnsCode, EdnsOption},
+    },
     serialize::binary::{BinDecodable, BinDecoder},
 };
 use rand::Rng;
@@ -120,6 +123,8 @@ pub(super) fn consider(
     };
     let limit = limit(transport, edns.as_ref(), settings);
     order.most = limit.most_answers() + 1;
+    let subnet = edns.as_ref().and_then(client_subnet);
+    order.asker = subnet.map(|subnet| subnet.addr());
     let said = match &edns {
         Some(edns) if edns.version() > 0 => Err(ResponseCode::BADVERS),
         _ if !matches!(query.query_class, DNSClass::IN | DNSClass::ANY) => Err(ResponseCode::Refused),
@@ -131,6 +136,10 @@ pub(super) fn consider(
         edns.set_max_payload(QUESTION_BYTES);
         edns
     });
+    if let (Some(edns), Some(subnet), Ok(Answer { is_for_asker: true, .. })) = (&mut envelope.edns, subnet, &said) {
+        let answered = ClientSubnet::new(subnet.addr(), subnet.source_prefix(), subnet.source_prefix());
+        edns.options_mut().insert(EdnsOption::Subnet(answered));
+    }
     match said {
         Ok(answer) if answer.is_elsewhere && envelope.metadata.recursion_available => {
             match Asked::read(packet, &header.metadata, edns.as_ref()) {
@@ -213,6 +222,14 @@ fn read(decoder: &mut BinDecoder<'_>, header: &Header) -> Option<(Query, Option<
     records(counts.authorities, false)?;
     let (_, edns, _) = records(counts.additionals, true)?;
     Some((query, edns))
+}
+
+/// From where the client of a resolver asks, as that says (RFC 7871).
+fn client_subnet(edns: &Edns) -> Option<ClientSubnet> {
+    match edns.option(EdnsCode::Subnet)? {
+        EdnsOption::Subnet(subnet) if subnet.source_prefix() > 0 => Some(*subnet),
+        _ => None,
+    }
 }
 
 fn limit(transport: Transport, edns: Option<&Edns>, settings: &Settings) -> Limit {

@@ -11,7 +11,7 @@
 //!
 //! Names outside our domain are asked of the configured `recursor`s, or refused where there are none.
 //!
-//! Not here yet: prepared queries and other datacenters (NXDOMAIN).
+//! Not here yet: other datacenters (NXDOMAIN).
 
 mod answer;
 mod datagrams;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub alt_domain: Option<Name>,
     /// The datacenter whose catalog we hold.
     pub datacenter: SmolStr,
+    /// This agent's node: where prepared queries measure from that say `_agent`.
+    pub node_name: SmolStr,
     /// How long node and address records may be kept.
     pub node_ttl: Duration,
     /// How long service records may be kept, by lower-case service name; a key may end in `*` (any name that begins
@@ -113,6 +115,7 @@ impl Default for Settings {
             domain: domain("consul.").expect("a valid domain"),
             alt_domain: None,
             datacenter: "dc1".into(),
+            node_name: SmolStr::default(),
             node_ttl: Duration::ZERO,
             service_ttl: BTreeMap::new(),
             udp_answer_limit: 3,

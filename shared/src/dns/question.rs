@@ -1,6 +1,6 @@
 //! What a name asks for. Pure: no catalog, no records.
 //!
-//! A name is read from its end: our domain, perhaps a datacenter, the kind (`service`, `node`, `addr`), and before it
+//! A name is read from its end: our domain, perhaps a datacenter, the kind (`service`, `node`, `query`, `addr`), and before it
 //! what is looked up. Letter case makes no difference and is kept. Labels may hold any byte; what is not UTF-8 cannot
 //! be in the catalog.
 
@@ -37,6 +37,13 @@ pub enum Subject {
     /// `NAME.node[.dc]`; the name may contain dots.
     Node {
         /// The node.
+        name: SmolStr,
+        /// None: ours.
+        datacenter: Option<SmolStr>,
+    },
+    /// `NAME.query[.dc]` or, by RFC 2782, `_NAME._ANYTHING.query[.dc]`.
+    Query {
+        /// The prepared query's name or ID; it may contain dots.
         name: SmolStr,
         /// None: ours.
         datacenter: Option<SmolStr>,
@@ -98,6 +105,7 @@ fn subject(labels: &[&[u8]], record_type: RecordType) -> Subject {
             (Some("node"), [] | [_]) if !asked.is_empty() => {
                 return Subject::Node { name: joined(asked), datacenter: datacenter(after) };
             }
+            (Some("query"), [] | [_]) if !asked.is_empty() => return query(asked, after),
             (Some("addr"), [] | [_]) => return address(asked),
             (Some(_), _) => return Subject::Unknown,
             (None, [] | [_]) if record_type == RecordType::SRV && label.starts_with('_') => {
@@ -120,6 +128,14 @@ fn service(asked: &[&str], after: &[&str]) -> Subject {
         [tag @ .., name] => (SmolStr::new(name), Some(joined(tag))),
     };
     Subject::Service { name, tag, datacenter: datacenter(after) }
+}
+
+fn query(asked: &[&str], after: &[&str]) -> Subject {
+    let name = match asked {
+        [name, protocol] if name.starts_with('_') && protocol.starts_with('_') => SmolStr::new(&name[1..]),
+        _ => joined(asked),
+    };
+    Subject::Query { name, datacenter: datacenter(after) }
 }
 
 fn datacenter(after: &[&str]) -> Option<SmolStr> {
@@ -193,6 +209,10 @@ mod tests {
         Subject::Node { name: name.into(), datacenter: (!datacenter.is_empty()).then(|| datacenter.into()) }
     }
 
+    fn query(name: &str, datacenter: &str) -> Subject {
+        Subject::Query { name: name.into(), datacenter: (!datacenter.is_empty()).then(|| datacenter.into()) }
+    }
+
     #[test]
     fn names_and_what_they_ask_for() {
         let v4 = |text: &str| text.parse::<IpAddr>().expect("an address");
@@ -228,7 +248,12 @@ mod tests {
             ("+a030001.addr.consul.", Subject::Unknown),
             ("a.0a030001.addr.consul.", Subject::Unknown),
             ("addr.consul.", Subject::Unknown),
-            ("db.query.consul.", Subject::Unknown),
+            ("db.query.consul.", query("db", "")),
+            ("geo.Db.query.dc2.consul.", query("geo.Db", "dc2")),
+            ("_db._tcp.query.consul.", query("db", "")),
+            ("_a._b._tcp.query.consul.", query("_a._b._tcp", "")),
+            ("query.consul.", Subject::Unknown),
+            ("db.query.a.b.consul.", Subject::Unknown),
             ("db.connect.consul.", Subject::Unknown),
             ("db.consul.", Subject::Unknown),
             ("_db._tcp.consul.", Subject::Unknown),

@@ -53,6 +53,7 @@ impl Inside {
                 endpoint: found.place,
                 parameter: found.parameter,
                 body,
+                client: None,
                 stopping: self.stopping.clone(),
                 answers: self.context.answers.clone(),
             };

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, Method, Response, request::Parts, uri::PathAndQuery};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -57,6 +57,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 const REFUSAL_LIMIT: Duration = Duration::from_millis(100);
 /// How long no connection is accepted after the system had none left to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\nContent-Length: 72\r\n\r\n\
@@ -258,10 +260,10 @@ impl Server {
             return answer;
         }
         let span = tracing::debug_span!("request", method = %head.method, path);
-        self.answer(head, body).instrument(span).await
+        self.answer(head, body, peer).instrument(span).await
     }
 
-    async fn answer(&self, head: Parts, body: Incoming) -> Answer {
+    async fn answer(&self, head: Parts, body: Incoming, peer: Option<IpAddr>) -> Answer {
         let found = match self.router.find(&head.method, head.uri.path()) {
             Ok(found) => found,
             Err(failure) => {
@@ -271,11 +273,11 @@ impl Server {
         };
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let target: Arc<str> = head.uri.path_and_query().map_or("", PathAndQuery::as_str).into();
-        let method = head.method.clone();
+        let (method, client) = (head.method.clone(), client(&head.headers, peer));
         // It keeps the connection's buffer of 8 kB from being used again, and a request may wait for minutes.
         drop(head);
         let place = found.place;
-        let answer = self.handle(found, method, target.clone(), query, body).await.unwrap_or_else(Answer::from);
+        let answer = self.handle(found, method, target.clone(), query, body, client).await.unwrap_or_else(Answer::from);
         route::count(place, answer.status());
         if let Some(repeat) = answer.repeat() {
             self.context.answers.remember(&target, place, repeat);
@@ -290,13 +292,21 @@ impl Server {
         target: Arc<str>,
         query: Query,
         body: Incoming,
+        client: Option<IpAddr>,
     ) -> Result<Answer, Failure> {
         let body = collect(body, self.context.settings.limits.body_bytes()).await?;
         let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
         let (endpoint, parameter) = (found.place, found.parameter);
-        let request = Request { method, target, endpoint, parameter, query, body, stopping, answers };
+        let request = Request { method, target, endpoint, parameter, query, body, client, stopping, answers };
         route::handle(endpoint, &self.context, &request).await
     }
+}
+
+/// Who asks: what a proxy says that passes the request on, or else the peer.
+fn client(headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
+    let forwarded = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
+    let first = forwarded.and_then(|value| value.split(',').next()?.trim().parse().ok());
+    first.or(peer)
 }
 
 async fn collect(body: Incoming, limit_bytes: usize) -> Result<Bytes, Failure> {

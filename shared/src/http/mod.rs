@@ -33,6 +33,7 @@ mod maintenance;
 mod operator;
 pub mod params;
 mod patience;
+mod prepared;
 pub mod query;
 mod read;
 mod remote;

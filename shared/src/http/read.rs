@@ -170,7 +170,7 @@ pub(super) fn again(context: &Context, repeat: &Repeat) -> Option<Answer> {
 }
 
 /// The answer with the headers that say how fresh it is.
-fn finish(answer: Answer, mode: Mode, freshness: Freshness) -> Answer {
+pub(super) fn finish(answer: Answer, mode: Mode, freshness: Freshness) -> Answer {
     if !freshness.contact.known_leader {
         LEADERLESS_ANSWERS.count(0);
     }
@@ -195,7 +195,7 @@ pub(super) fn with_contact(answer: Answer, contact: Contact) -> Answer {
 /// How fresh the view is, and what that is called.
 pub(super) struct Freshness {
     pub contact: Contact,
-    level: &'static str,
+    pub level: &'static str,
 }
 
 impl Freshness {

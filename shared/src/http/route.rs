@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    kept::Answers, kv, maintenance, operator, query::Query, query::decode_path, session, status, txn,
+    kept::Answers, kv, maintenance, operator, prepared, query::Query, query::decode_path, session, status, txn,
 };
 use crate::metrics::{HTTP_REQUESTS, Series, as_f64};
 
@@ -36,6 +37,9 @@ pub(super) struct Request {
     pub query: Query,
     /// The whole body.
     pub body: Bytes,
+    /// The address of whoever asks, as the nearest proxy has it or else as the connection has; `None` on a unix socket
+    /// and from within this process.
+    pub client: Option<IpAddr>,
     /// Cancelled when this node stops: whoever waits returns.
     pub stopping: CancellationToken,
     /// Where answers are kept.
@@ -106,6 +110,11 @@ endpoints! {
     GET "/v1/session/info/*" => session::info;
     GET "/v1/session/node/*" => session::node;
     GET "/v1/session/list" => session::all;
+    GET "/v1/query" => prepared::all;
+    POST "/v1/query" => prepared::create;
+    GET "/v1/query/*" => prepared::get;
+    PUT "/v1/query/*" => prepared::update;
+    DELETE "/v1/query/*" => prepared::delete;
     PUT "/v1/event/fire/*" => event::fire;
     GET "/v1/event/list" => event::list;
     GET "/v1/coordinate/datacenters" => coordinate::datacenters;

@@ -69,7 +69,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         soa: "dns_config",
         recursor_timeout: "dns_config",
         recursor_strategy: "dns_config"
-    } but { datacenter, protection });
+    } but { datacenter, node_name, protection });
     let log = differing!(&old.log, &new.log, Log { json: "log_json", file: "log_file or log_rotate" } but { level });
     let mut keys: Vec<_> = node.chain(listen).chain(dns).chain(log).collect();
     keys.dedup();

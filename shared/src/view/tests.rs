@@ -131,6 +131,8 @@ fn answer(state: &State, topic: &Topic) -> String {
         Topic::Key(_) | Topic::Prefix(_) | Topic::Sessions | Topic::Session(_) | Topic::SessionsOf(_) => {
             unreachable!("only servers hold keys and sessions, and only sidecars have two layers")
         }
+        Topic::Queries => format!("{:?}", state.queries().collect::<Vec<_>>()),
+        Topic::Query(id) => format!("{:?}", state.query(*id)),
     }
 }
 

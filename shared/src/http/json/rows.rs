@@ -417,7 +417,7 @@ impl Serialize for Span {
 pub struct InstanceRow<'a> {
     node: NodeRow<'a>,
     service: ServiceRow<'a>,
-    checks: Vec<CheckRow<'a>>,
+    checks: Option<Vec<CheckRow<'a>>>,
 }
 
 impl<'a> InstanceRow<'a> {
@@ -431,8 +431,16 @@ impl<'a> InstanceRow<'a> {
         Self {
             node: NodeRow::new(&instance.node, datacenter),
             service: ServiceRow::new(service),
-            checks: instance.checks.iter().map(row).collect(),
+            checks: Some(instance.checks.iter().map(row).collect()),
         }
+    }
+
+    /// The same with null where it has no checks, and where these or it have no tags.
+    #[must_use]
+    pub(super) fn with_null(self) -> Self {
+        let checks = self.checks.filter(|checks| !checks.is_empty());
+        let checks = checks.map(|checks| checks.into_iter().map(CheckRow::with_null).collect());
+        Self { service: self.service.with_null(), checks, ..self }
     }
 }
 

@@ -1,0 +1,160 @@
+//! `/v1/query/...`: prepared queries, and their answers.
+//!
+//! Every node has them all, and answers them from its own view. What follows the ID or name in the path says what is
+//! wanted: `/execute` the answer, `/explain` the query that a name leads to, nothing the query as it was written.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    Context, Failure,
+    answer::Answer,
+    context::datacenter_asked,
+    json::{
+        prepared::{ExecutionRow, ExplanationRow, FreshnessRow, QueryRow, query},
+        session::created,
+    },
+    params::{Options, switch},
+    read::{Freshness, INDEX, Question, Rows, finish, freshen, read},
+    route::Request,
+};
+use crate::{
+    catalog::{State, Topic},
+    command::{Command, Outcome, QueryCommand, Refusal},
+    model::{Index, Key, PreparedQuery},
+    prepared::{Asked, execute},
+};
+
+pub(super) async fn create(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let (query, given) = query(&request.body)?;
+    if !given.is_empty() {
+        return Err(Failure::Rejected("ID must be empty when creating a new prepared query".into()));
+    }
+    let id = Uuid::new_v4();
+    write(context, QueryCommand::Create(Box::new(PreparedQuery { id, ..query }))).await?;
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&created(id))))
+}
+
+pub(super) async fn update(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let (query, _) = query(&request.body)?;
+    let id = id(&request.parameter)?;
+    write(context, QueryCommand::Update(Box::new(PreparedQuery { id, ..query }))).await?;
+    Ok(Answer::empty())
+}
+
+pub(super) async fn delete(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    write(context, QueryCommand::Delete(id(&request.parameter)?)).await?;
+    Ok(Answer::empty())
+}
+
+async fn write(context: &Context, command: QueryCommand) -> Result<(), Failure> {
+    match context.backend.write(Command::Query(command)).await?.outcome {
+        Outcome::Refused(refusal @ Refusal::NoQuery(_)) => Err(refusal.into()),
+        Outcome::Refused(refusal) => Err(Failure::Rejected(format!("raft apply failed: {refusal}"))),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn all(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    read(context, request, about(Topic::Queries), |state, rows| {
+        rows.list(state.queries().map(|query| QueryRow::new(query)))
+    })
+    .await
+}
+
+pub(super) async fn get(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    if let Some(name) = request.parameter.strip_suffix("/execute") {
+        return answer(context, request, name).await;
+    }
+    if let Some(name) = request.parameter.strip_suffix("/explain") {
+        return explain(context, request, name).await;
+    }
+    let id = id(&request.parameter)?;
+    read(context, request, about(Topic::Query(id)), |state, rows| match state.query(id) {
+        Some(query) => rows.value(&[QueryRow::new(query)]).into(),
+        None => Answer::from(not_found()),
+    })
+    .await
+}
+
+fn about(topic: Topic) -> Question {
+    Question { topics: vec![topic], besides: Some(Vec::new()), schema: None, headers_on_failure: true, insists: false }
+}
+
+/// Never kept: the order is drawn for each.
+async fn answer(context: &Context, request: &Request, name: &str) -> Result<Answer, Failure> {
+    let parameters = &request.query;
+    let limit = parameters.filled("limit").map(limit).transpose()?;
+    let (passing, connect) = (switch(parameters, "passing")?, switch(parameters, "connect")?);
+    find(context, request, name, |state, rows, query, freshness| {
+        let asked = Asked {
+            near: parameters.get("near").unwrap_or_default(),
+            own_node: &context.settings.identity.node_name,
+            asker: request.client,
+            passing,
+            connect,
+            limit: limit.unwrap_or_default(),
+            protection: context.settings.protection,
+        };
+        let instances = execute(state, query, &asked, &mut rand::rng());
+        let instances = instances.into_iter().map(|instance| &**instance);
+        rows.value(&ExecutionRow::new(query, instances, context.datacenter(), freshness))
+    })
+    .await
+}
+
+async fn explain(context: &Context, request: &Request, name: &str) -> Result<Answer, Failure> {
+    find(context, request, name, |_, rows, query, freshness| {
+        rows.value(&ExplanationRow { query: QueryRow::new(query), freshness })
+    })
+    .await
+}
+
+/// Finds the query that is meant, in a view as fresh as the caller wants it.
+async fn find(
+    context: &Context,
+    request: &Request,
+    name: &str,
+    encode: impl FnOnce(&State, &Rows, &PreparedQuery, FreshnessRow) -> bytes::Bytes,
+) -> Result<Answer, Failure> {
+    let options = Options::parse(&request.query)?;
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let rows = Rows::wanted(&request.query, None)?;
+    let freshness: Freshness = freshen(context, options.mode).await?;
+    let state = context.reader.load_full();
+    let found = state.find_query(name).map_err(|error| Failure::Rejected(error.to_string()))?;
+    let query: Arc<PreparedQuery> = found.ok_or_else(not_found)?;
+    let index = index(&state, &query);
+    let body = encode(&state, &rows, &query, FreshnessRow::new(index, freshness.contact, freshness.level));
+    Ok(finish(Answer::json(body).with_header(INDEX, index.0), options.mode, freshness))
+}
+
+/// When the query or its service last changed.
+fn index(state: &State, query: &PreparedQuery) -> Index {
+    let topics = [Topic::Query(query.id), Topic::Service(Key::new(&query.service.service))];
+    topics.iter().map(|topic| state.index_of(topic)).max().unwrap_or_default()
+}
+
+fn not_found() -> Failure {
+    Failure::NotFound("Query not found".into())
+}
+
+fn id(text: &str) -> Result<Uuid, Failure> {
+    let failed = |reason: &dyn std::fmt::Display| {
+        Failure::Rejected(format!("Prepared Query lookup failed: failed prepared query lookup: index error: {reason}"))
+    };
+    if text.len() != 36 {
+        return Err(failed(&"UUID must be 36 characters"));
+    }
+    Uuid::try_parse(text).map_err(|error| failed(&error))
+}
+
+/// A number of instances; one below 0 counts as none given.
+fn limit(text: &str) -> Result<usize, Failure> {
+    let number: i64 = text.parse().map_err(|_| Failure::Rejected(format!("Bad limit: {text:?} is no number")))?;
+    Ok(usize::try_from(number).unwrap_or_default())
+}
