@@ -7,7 +7,12 @@ use lictor_shared::{
     model::Index,
 };
 
-use super::{DecodeError, command::on_node, coordination, required};
+use super::{
+    DecodeError,
+    command::on_node,
+    coordination::{self, id, id_bytes},
+    required,
+};
 use crate::internal::{self, record, row};
 
 impl From<&Change> for internal::Change {
@@ -37,6 +42,8 @@ impl From<&Row> for internal::Row {
             Row::Coordinate(coordinate) => row::Row::Coordinate((&**coordinate).into()),
             Row::CoordinateGone(node) => row::Row::CoordinateGone(node.to_string()),
             Row::Autopilot(autopilot) => row::Row::Autopilot((&**autopilot).into()),
+            Row::Query(query) => row::Row::Query((&**query).into()),
+            Row::QueryGone(query) => row::Row::QueryGone(id_bytes(*query)),
         };
         Self { row: Some(row) }
     }
@@ -56,6 +63,8 @@ impl TryFrom<internal::Row> for Row {
             row::Row::Coordinate(coordinate) => Self::Coordinate(Arc::new(coordinate.try_into()?)),
             row::Row::CoordinateGone(node) => Self::CoordinateGone(node.into()),
             row::Row::Autopilot(autopilot) => Self::Autopilot(Arc::new(autopilot.into())),
+            row::Row::Query(query) => Self::Query(Arc::new(query.try_into()?)),
+            row::Row::QueryGone(query) => Self::QueryGone(id(&query, "Row.query_gone")?),
         })
     }
 }
@@ -73,6 +82,7 @@ impl From<&Record> for internal::Record {
             }
             Record::Coordinate(coordinate) => record::Record::Coordinate((&**coordinate).into()),
             Record::Autopilot(autopilot) => record::Record::Autopilot((&**autopilot).into()),
+            Record::Query(query) => record::Record::Query((&**query).into()),
             Record::Indexes(indexes) => record::Record::Indexes((*indexes).into()),
             Record::Key(row) => record::Record::Key((&**row).into()),
             Record::KeyGone(key, index, due) => coordination::key_gone(key, *index, *due),
@@ -98,6 +108,7 @@ impl TryFrom<internal::Record> for Record {
             record::Record::ServiceIndex(record) => Self::ServiceIndex(record.name.into(), Index(record.index)),
             record::Record::Coordinate(coordinate) => Self::Coordinate(Arc::new(coordinate.try_into()?)),
             record::Record::Autopilot(autopilot) => Self::Autopilot(Arc::new(autopilot.into())),
+            record::Record::Query(query) => Self::Query(Arc::new(query.try_into()?)),
             record::Record::Indexes(indexes) => Self::Indexes(indexes.into()),
             record::Record::Key(row) => row.try_into()?,
             record::Record::KeyGone(gone) => gone.into(),
@@ -121,6 +132,8 @@ impl From<Indexes> for internal::Indexes {
             warning: warning.0,
             critical: critical.0,
             coordinates: indexes.coordinates.0,
+            queries: indexes.queries.0,
+            queries_gone: indexes.queries_gone.0,
         }
     }
 }
@@ -135,6 +148,8 @@ impl From<internal::Indexes> for Indexes {
             checks: Index(indexes.checks),
             by_status: [Index(indexes.passing), Index(indexes.warning), Index(indexes.critical)],
             coordinates: Index(indexes.coordinates),
+            queries: Index(indexes.queries),
+            queries_gone: Index(indexes.queries_gone),
         }
     }
 }

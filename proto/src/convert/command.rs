@@ -30,6 +30,7 @@ impl From<&Command> for internal::Command {
             }
             Command::Key(what) => command::Command::Key(what.into()),
             Command::Session(what) => command::Command::Session(what.into()),
+            Command::Query(what) => command::Command::Query(what.into()),
             Command::Transaction(operations) => {
                 let operations = operations.iter().map(Into::into).collect();
                 command::Command::Transaction(internal::Transaction { operations })
@@ -56,6 +57,7 @@ impl TryFrom<internal::Command> for Command {
             }
             command::Command::Key(what) => Self::Key(what.try_into()?),
             command::Command::Session(what) => Self::Session(what.try_into()?),
+            command::Command::Query(what) => Self::Query(what.try_into()?),
             command::Command::Transaction(what) => {
                 let operations = what.operations.into_iter().map(Operation::try_from);
                 Self::Transaction(operations.collect::<Result<_, DecodeError>>()?)
@@ -166,6 +168,11 @@ impl From<&Refusal> for internal::Refusal {
             Refusal::MissingNode => refusal::Reason::MissingNode(internal::MissingNode {}),
             Refusal::MissingCheck(check) => refusal::Reason::MissingCheck(check.to_string()),
             Refusal::CriticalCheck(check) => refusal::Reason::CriticalCheck(check.to_string()),
+            Refusal::NoQuery(query) => refusal::Reason::NoQuery(id_bytes(*query)),
+            Refusal::QueryNameTaken(name) => refusal::Reason::QueryNameTaken(name.to_string()),
+            Refusal::QueryNameIsId(name) => refusal::Reason::QueryNameIsId(name.to_string()),
+            Refusal::TemplateForAllTaken => refusal::Reason::TemplateForAllTaken(internal::TemplateForAllTaken {}),
+            Refusal::TooManyQueries(most) => refusal::Reason::TooManyQueries(*most),
         };
         Self { reason: Some(reason) }
     }
@@ -184,6 +191,11 @@ impl TryFrom<internal::Refusal> for Refusal {
             refusal::Reason::MissingNode(internal::MissingNode {}) => Self::MissingNode,
             refusal::Reason::MissingCheck(check) => Self::MissingCheck(check.into()),
             refusal::Reason::CriticalCheck(check) => Self::CriticalCheck(check.into()),
+            refusal::Reason::NoQuery(query) => Self::NoQuery(id(&query, "Refusal.no_query")?),
+            refusal::Reason::QueryNameTaken(name) => Self::QueryNameTaken(name.into()),
+            refusal::Reason::QueryNameIsId(name) => Self::QueryNameIsId(name.into()),
+            refusal::Reason::TemplateForAllTaken(internal::TemplateForAllTaken {}) => Self::TemplateForAllTaken,
+            refusal::Reason::TooManyQueries(most) => Self::TooManyQueries(most),
         })
     }
 }

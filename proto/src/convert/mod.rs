@@ -2,7 +2,7 @@
 //!
 //! Whatever comes in is checked here: a field that is missing or has a value that cannot be is a [`DecodeError`] that
 //! names it. Nothing here panics, whatever the bytes. `model` has the rows, `command` the writes, `coordination` and
-//! `transaction` those of keys and sessions, `fetch` what a sidecar does not hold, `change` what watchers and snapshots hold, `servers` what the leader knows
+//! `transaction` those of keys and sessions, `query` prepared queries, `fetch` what a sidecar does not hold, `change` what watchers and snapshots hold, `servers` what the leader knows
 //! of the servers, `public` what applications are told.
 
 mod change;
@@ -11,6 +11,7 @@ mod coordination;
 mod fetch;
 mod model;
 mod public;
+mod query;
 mod servers;
 #[cfg(test)]
 mod tests;

@@ -13,15 +13,15 @@ use uuid::Uuid;
 use super::{DecodeError, required};
 use crate::internal;
 
-fn texts(pairs: &BTreeMap<SmolStr, SmolStr>) -> BTreeMap<String, String> {
+pub(super) fn texts(pairs: &BTreeMap<SmolStr, SmolStr>) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
-fn pairs(texts: BTreeMap<String, String>) -> BTreeMap<SmolStr, SmolStr> {
+pub(super) fn pairs(texts: BTreeMap<String, String>) -> BTreeMap<SmolStr, SmolStr> {
     texts.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-fn strings(texts: &[SmolStr]) -> Vec<String> {
+pub(super) fn strings(texts: &[SmolStr]) -> Vec<String> {
     texts.iter().map(SmolStr::to_string).collect()
 }
 

@@ -6,12 +6,13 @@ use lictor_shared::{
     backend::{ServerReport, ServersReport},
     catalog::{CoordinationIndexes, Indexes, Row},
     command::{
-        CatalogRow, Deregistration, KeyCommand, KeyEntry, Operation, OperationError, OperationResult, Outcome, Refusal,
-        Registration, SessionCommand, Written,
+        CatalogRow, Deregistration, KeyCommand, KeyEntry, Operation, OperationError, OperationResult, Outcome,
+        QueryCommand, Refusal, Registration, SessionCommand, Written,
     },
     model::{
-        Autopilot, Behavior, Check, CheckDefinition, CheckId, Coordinate, Index, KeyValue, Node, NodeCoordinate,
-        Origin, Service, ServiceAddress, Session, Status, Time, Weights,
+        Autopilot, Behavior, Check, CheckDefinition, CheckId, Coordinate, Failover, FailoverTarget, Index, KeyValue,
+        Node, NodeCoordinate, Origin, PreparedQuery, Service, ServiceAddress, ServiceQuery, Session, Status, Template,
+        Time, Token, Weights,
     },
 };
 use proptest::{
@@ -207,7 +208,13 @@ fn command() -> BoxedStrategy<Command> {
         id().prop_map(|id| Command::Session(SessionCommand::Destroy(id))),
         vec(operation(), 0..4).prop_map(Command::Transaction),
     ];
-    prop_oneof![registration, gone, coordinates, autopilot, coordination].boxed()
+    let query = prop_oneof![
+        query().prop_map(|query| QueryCommand::Create(Box::new(query))),
+        query().prop_map(|query| QueryCommand::Update(Box::new(query))),
+        id().prop_map(QueryCommand::Delete),
+    ];
+    let query = query.prop_map(Command::Query);
+    prop_oneof![registration, gone, coordinates, autopilot, coordination, query].boxed()
 }
 
 fn id() -> impl Strategy<Value = Uuid> {
@@ -263,6 +270,47 @@ fn session() -> BoxedStrategy<Session> {
                 ttl_text,
                 create_index: index,
                 modify_index: index,
+            }
+        })
+        .boxed()
+}
+
+fn query() -> BoxedStrategy<PreparedQuery> {
+    let template =
+        (text(), any::<bool>()).prop_map(|(regexp, remove_empty_tags)| Template { regexp, remove_empty_tags });
+    let target = (text(), text()).prop_map(|(datacenter, peer)| FailoverTarget { datacenter, peer });
+    let failover = (any::<u32>(), vec(text(), 0..3), vec(target, 0..3))
+        .prop_map(|(nearest, datacenters, targets)| Failover { nearest, datacenters, targets });
+    let pairs = || btree_map(text(), text(), 0..3);
+    let lists = (vec(text(), 0..3), vec(text().prop_map(CheckId), 0..3), pairs(), pairs());
+    let service = (text(), text(), failover, lists, any::<[bool; 2]>()).prop_map(
+        |(service, near, failover, (tags, ignored_checks, node_meta, service_meta), [only_passing, connect])| {
+            ServiceQuery {
+                service,
+                failover,
+                only_passing,
+                ignored_checks,
+                near,
+                tags,
+                node_meta,
+                service_meta,
+                connect,
+            }
+        },
+    );
+    let ids = (id(), option::of(id()));
+    (ids, prop::array::uniform3(text()), option::of(template), service, index(), index())
+        .prop_map(|((id, session), [name, token, dns_ttl], template, service, create_index, modify_index)| {
+            PreparedQuery {
+                id,
+                name,
+                session,
+                template,
+                token: Token(token),
+                service,
+                dns_ttl,
+                create_index,
+                modify_index,
             }
         })
         .boxed()
@@ -326,17 +374,28 @@ fn row() -> BoxedStrategy<Row> {
         coordinate().prop_map(|coordinate| Row::Coordinate(Arc::new(coordinate))),
         text().prop_map(|node| Row::CoordinateGone(node.into())),
         autopilot().prop_map(|autopilot| Row::Autopilot(Arc::new(autopilot))),
+        query().prop_map(|query| Row::Query(Arc::new(query))),
+        id().prop_map(Row::QueryGone),
     ]
     .boxed()
 }
 
 fn record() -> BoxedStrategy<Record> {
-    let indexes = prop::array::uniform9(index()).prop_map(
-        |[nodes, nodes_gone, services, services_gone, checks, passing, warning, critical, coordinates]| {
-            let by_status = [passing, warning, critical];
-            Record::Indexes(Indexes { nodes, nodes_gone, services, services_gone, checks, by_status, coordinates })
-        },
-    );
+    let indexes = prop::array::uniform11(index()).prop_map(|indexes| {
+        let [nodes, nodes_gone, services, services_gone, checks, by_status @ .., coordinates, queries, queries_gone] =
+            indexes;
+        Record::Indexes(Indexes {
+            nodes,
+            nodes_gone,
+            services,
+            services_gone,
+            checks,
+            by_status,
+            coordinates,
+            queries,
+            queries_gone,
+        })
+    });
     prop_oneof![
         (node(), index()).prop_map(|(node, index)| Record::Node(Arc::new(node), index)),
         service().prop_map(|service| Record::Service(Arc::new(service))),
@@ -344,6 +403,7 @@ fn record() -> BoxedStrategy<Record> {
         (text(), index()).prop_map(|(name, index)| Record::ServiceIndex(name.into(), index)),
         coordinate().prop_map(|coordinate| Record::Coordinate(Arc::new(coordinate))),
         autopilot().prop_map(|autopilot| Record::Autopilot(Arc::new(autopilot))),
+        query().prop_map(|query| Record::Query(Arc::new(query))),
         coordination_record(),
         indexes,
     ]
@@ -400,7 +460,15 @@ fn an_outcome_comes_back() {
         Refusal::MissingCheck("c".into()),
         Refusal::CriticalCheck("c".into()),
     ];
-    for refusal in [None, Some(Refusal::MissingService), Some(taken)].into_iter().chain(of_sessions.map(Some)) {
+    let of_queries = [
+        Refusal::NoQuery(Uuid::from_u128(5)),
+        Refusal::QueryNameTaken("a".into()),
+        Refusal::QueryNameIsId("b".into()),
+        Refusal::TemplateForAllTaken,
+        Refusal::TooManyQueries(6),
+    ];
+    let refusals = [Refusal::MissingService, taken].into_iter().chain(of_sessions).chain(of_queries);
+    for refusal in std::iter::once(None).chain(refusals.map(Some)) {
         let written = Written { index: Index(7), outcome: refusal.map_or(Outcome::Done, Outcome::Refused) };
         assert_eq!(Written::try_from(internal::Written::from(&written)), Ok(written));
     }

@@ -588,10 +588,104 @@ pub struct CoordinationIndexes {
     #[prost(uint64, tag = "4")]
     pub sessions_gone: u64,
 }
+/// A question about a service that is kept and asked by name.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreparedQuery {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// 16 bytes; empty where it goes with no session.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub session: ::prost::bytes::Bytes,
+    /// Absent where it is no template.
+    #[prost(message, optional, tag = "4")]
+    pub template: ::core::option::Option<QueryTemplate>,
+    /// In changes, and in records that sidecars are sent, only a word that says that there is one.
+    #[prost(string, tag = "5")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub service: ::core::option::Option<ServiceQuery>,
+    /// As its creator wrote it.
+    #[prost(string, tag = "7")]
+    pub dns_ttl: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "8")]
+    pub create_index: u64,
+    #[prost(uint64, tag = "9")]
+    pub modify_index: u64,
+}
+/// How a query is made for a name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryTemplate {
+    #[prost(string, tag = "1")]
+    pub regexp: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub remove_empty_tags: bool,
+}
+/// Which instances are wanted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceQuery {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub failover_nearest: u32,
+    #[prost(string, repeated, tag = "3")]
+    pub failover_datacenters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "4")]
+    pub failover_targets: ::prost::alloc::vec::Vec<QueryTarget>,
+    #[prost(bool, tag = "5")]
+    pub only_passing: bool,
+    #[prost(string, repeated, tag = "6")]
+    pub ignored_checks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "7")]
+    pub near: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "8")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(btree_map = "string, string", tag = "9")]
+    pub node_meta: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(btree_map = "string, string", tag = "10")]
+    pub service_meta: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(bool, tag = "11")]
+    pub connect: bool,
+}
+/// Where a query is asked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryTarget {
+    #[prost(string, tag = "1")]
+    pub datacenter: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub peer: ::prost::alloc::string::String,
+}
+/// A write of a prepared query.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryCommand {
+    #[prost(oneof = "query_command::Command", tags = "1, 2, 3")]
+    pub command: ::core::option::Option<query_command::Command>,
+}
+/// Nested message and enum types in `QueryCommand`.
+pub mod query_command {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Command {
+        #[prost(message, tag = "1")]
+        Create(super::PreparedQuery),
+        #[prost(message, tag = "2")]
+        Update(super::PreparedQuery),
+        /// 16 bytes.
+        #[prost(bytes, tag = "3")]
+        Delete(::prost::bytes::Bytes),
+    }
+}
 /// A write.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
-    #[prost(oneof = "command::Command", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "command::Command", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub command: ::core::option::Option<command::Command>,
 }
 /// Nested message and enum types in `Command`.
@@ -612,6 +706,8 @@ pub mod command {
         Session(super::SessionCommand),
         #[prost(message, tag = "7")]
         Transaction(super::Transaction),
+        #[prost(message, tag = "8")]
+        Query(super::QueryCommand),
     }
 }
 /// Coordinates of nodes; those of nodes that are not there are passed over.
@@ -698,7 +794,7 @@ pub struct Done {}
 /// Why nothing was changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refusal {
-    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub reason: ::core::option::Option<refusal::Reason>,
 }
 /// Nested message and enum types in `Refusal`.
@@ -720,11 +816,28 @@ pub mod refusal {
         /// The check's ID.
         #[prost(string, tag = "6")]
         CriticalCheck(::prost::alloc::string::String),
+        /// The query's ID, 16 bytes.
+        #[prost(bytes, tag = "7")]
+        NoQuery(::prost::bytes::Bytes),
+        /// The name.
+        #[prost(string, tag = "8")]
+        QueryNameTaken(::prost::alloc::string::String),
+        /// The name.
+        #[prost(string, tag = "9")]
+        QueryNameIsId(::prost::alloc::string::String),
+        #[prost(message, tag = "10")]
+        TemplateForAllTaken(super::TemplateForAllTaken),
+        /// How many there may be.
+        #[prost(uint32, tag = "11")]
+        TooManyQueries(u32),
     }
 }
 /// A check names a service that its node does not have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MissingService {}
+/// There is a template for all names already.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TemplateForAllTaken {}
 /// There is no such node to bind a session to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MissingNode {}
@@ -749,7 +862,7 @@ pub struct Change {
 /// One row as it is now, or its removal.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
-    #[prost(oneof = "row::Row", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "row::Row", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub row: ::core::option::Option<row::Row>,
 }
 /// Nested message and enum types in `Row`.
@@ -774,12 +887,20 @@ pub mod row {
         CoordinateGone(::prost::alloc::string::String),
         #[prost(message, tag = "9")]
         Autopilot(super::Autopilot),
+        #[prost(message, tag = "10")]
+        Query(super::PreparedQuery),
+        /// 16 bytes.
+        #[prost(bytes, tag = "11")]
+        QueryGone(::prost::bytes::Bytes),
     }
 }
 /// One piece of a whole state. A node comes before its services, a service before its checks.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
-    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(
+        oneof = "record::Record",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+    )]
     pub record: ::core::option::Option<record::Record>,
 }
 /// Nested message and enum types in `Record`.
@@ -811,6 +932,9 @@ pub mod record {
         Session(super::Session),
         #[prost(message, tag = "12")]
         CoordinationIndexes(super::CoordinationIndexes),
+        /// This is in both.
+        #[prost(message, tag = "13")]
+        Query(super::PreparedQuery),
     }
 }
 /// A node and the index of the last change on it.
@@ -850,6 +974,10 @@ pub struct Indexes {
     pub critical: u64,
     #[prost(uint64, tag = "9")]
     pub coordinates: u64,
+    #[prost(uint64, tag = "10")]
+    pub queries: u64,
+    #[prost(uint64, tag = "11")]
+    pub queries_gone: u64,
 }
 /// Writes to propose. Each is decided by itself; they are proposed in this order.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -108,14 +108,13 @@ fn the_nearest_come_first_where_a_place_is_known() {
         (near("n1"), asked, [1, 2, 5]),
         (near("N5"), asked, [5, 2, 1]),
         (near("n2"), asked, [2, 1, 5]),
-        (near("n3"), asked, [2, 1, 5]),
+        (near("n4"), asked, [5, 2, 1]),
         (near("_agent"), asked, [5, 2, 1]),
         (near("_ip"), from("10.0.0.1"), [1, 2, 5]),
         (near("_ip"), from("::ffff:10.0.0.5"), [5, 2, 1]),
         (near("n1"), Asked { near: "n5", ..asked }, [5, 2, 1]),
         (near(""), Asked { near: "_ip", ..from("10.0.0.5") }, [5, 2, 1]),
     ] {
-        // n2 is at the same distance from n1 and n3, and n1 and 3 are not both wanted.
         assert_eq!(numbers(&state(), service.clone(), &asked, 7), expected, "{service:?} {asked:?}");
     }
     // Its own come first even where nobody knows how far the others are.
