@@ -46,6 +46,11 @@ fn session_lock() {
 }
 
 #[test]
+fn query() {
+    replay("query");
+}
+
+#[test]
 fn txn() {
     replay("txn");
 }

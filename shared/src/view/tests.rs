@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::*;
 use crate::{
     catalog::{Loader, tests::any_command},
-    command::Registration,
-    model::{Key, Node, Service, Status},
+    command::{QueryCommand, Registration},
+    model::{Key, Node, PreparedQuery, Service, Status},
 };
 
 fn write(writer: &mut Writer, index: u64, service: &str) {
@@ -91,11 +92,25 @@ enum Event {
     FormedAnew(Vec<Command>),
 }
 
+/// What only servers write.
+fn any_query() -> impl Strategy<Value = Command> {
+    (0..3_u128, 0..3_u8, 0..3_u8).prop_map(|(id, name, kind)| {
+        let id = Uuid::from_u128(id);
+        let query = PreparedQuery { id, name: format!("q{name}").into(), ..PreparedQuery::default() };
+        Command::Query(match kind {
+            0 => QueryCommand::Create(Box::new(query)),
+            1 => QueryCommand::Update(Box::new(query)),
+            _ => QueryCommand::Delete(id),
+        })
+    })
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
-    let several = |most| prop::collection::vec(any_command(), 0..most);
+    let any = || prop_oneof![3 => any_command(), 1 => any_query()];
+    let several = |most| prop::collection::vec(any(), 0..most);
     prop_oneof![
-        6 => any_command().prop_map(Event::Told),
-        4 => several(4).prop_map(Event::Unsent),
+        6 => any().prop_map(Event::Told),
+        4 => prop::collection::vec(any_command(), 0..4).prop_map(Event::Unsent),
         1 => several(4).prop_map(Event::Resync),
         1 => several(6).prop_map(Event::FormedAnew),
     ]
@@ -103,6 +118,8 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 fn all_topics() -> Vec<Topic> {
     let mut topics = vec![Topic::Nodes, Topic::Services, Topic::Checks, Topic::Coordinates];
+    topics.push(Topic::Queries);
+    topics.extend((0..3).map(|id| Topic::Query(Uuid::from_u128(id))));
     topics.extend(Status::ALL.map(Topic::Status));
     topics.extend((0..3).map(|n| Topic::Node(Key::new(&format!("n{n}")))));
     topics.extend(["web", "web0", "web1", "web2", "web3", "absent"].map(|name| Topic::Service(Key::new(name))));

@@ -3,6 +3,7 @@
 mod limits;
 mod lookups;
 mod packets;
+mod queries;
 mod ready;
 mod recorded;
 mod sockets;

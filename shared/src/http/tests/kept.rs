@@ -23,13 +23,13 @@ use super::{
     *,
 };
 use crate::{
-    command::Deregistration,
+    command::{Deregistration, QueryCommand},
     metrics::{Counter, HTTP_READS, Reading, WAKE_UPS},
-    model::{Coordinate, NodeCoordinate},
+    model::{Coordinate, NodeCoordinate, PreparedQuery},
 };
 
 /// Every read of the catalog, with everything that can shape its answer.
-const QUESTIONS: [&str; 36] = [
+const QUESTIONS: [&str; 38] = [
     "/v1/health/service/a?stale",
     "/v1/health/service/a?stale&passing",
     "/v1/health/service/a?cached&passing&pretty",
@@ -66,6 +66,8 @@ const QUESTIONS: [&str; 36] = [
     "/v1/internal/ui/nodes?stale",
     "/v1/internal/ui/node/n2?stale",
     "/v1/internal/ui/services?stale",
+    "/v1/query?stale",
+    "/v1/query/00000000-0000-0000-0000-000000000001?stale",
 ];
 
 /// One interface's way to its answers, without its connections.
@@ -140,7 +142,16 @@ fn changes() -> impl Strategy<Value = Command> {
     let check_gone =
         (0_u8..3, names()).prop_map(|(node, name)| Deregistration::Check(format!("n{node}").into(), name.into()));
     let node_gone = (0_u8..3).prop_map(|node| Deregistration::Node(format!("n{node}").into()));
+    let query = (0..3_u128, 0..3_u8).prop_map(|(id, kind)| {
+        let query = PreparedQuery { id: Uuid::from_u128(id), dns_ttl: format!("{kind}s").into(), ..Default::default() };
+        Command::Query(match kind {
+            0 => QueryCommand::Delete(query.id),
+            1 => QueryCommand::Create(Box::new(query)),
+            _ => QueryCommand::Update(Box::new(query)),
+        })
+    });
     prop_oneof![
+        2 => query,
         6 => (0_u8..3, names(), 0_u8..4, 0_u16..3, statuses())
             .prop_map(|(node, name, tags, port, status)| instance(node, name, tags, port, status)),
         2 => coordinate,

@@ -7,6 +7,7 @@ mod events;
 mod insight;
 mod kept;
 mod kv;
+mod prepared;
 mod recordings;
 mod robustness;
 
