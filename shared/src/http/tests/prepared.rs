@@ -132,7 +132,7 @@ async fn a_blocked_read_wakes_for_its_query_alone() {
     let body = |service: &str| json!({"Name": service, "Service": {"Service": service}});
     let (own, other) = (create(&server, &body("own")).await, create(&server, &body("other")).await);
     let put = |id: String, ttl: &'static str| {
-        let body = json!({"Name": id, "Service": {"Service": "x"}, "DNS": {"TTL": ttl}}).to_string();
+        let body = json!({"Name": format!("of {id}"), "Service": {"Service": "x"}, "DNS": {"TTL": ttl}}).to_string();
         let server = &server;
         async move { server.send(Method::PUT, &format!("/v1/query/{id}"), &body).await }
     };
