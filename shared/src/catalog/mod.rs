@@ -15,8 +15,8 @@
 //! | `coordinates` | node | where the node is in the network |
 //! | `instances` | service name, node, service ID | node, service and checks together: what answers are made of |
 //!
-//! Beside them, once: the autopilot configuration. Prepared queries (`queries`, `template`) have tables of their own. Keys (`keys`) and sessions (`sessions`) have tables of their own, which
-//! no sidecar holds; `transaction` is about both halves.
+//! Beside them, once: the autopilot configuration. Prepared queries (`queries`, `template`) have tables of their own, and
+//! so have keys (`keys`) and sessions (`sessions`), which no sidecar holds; `transaction` is about both halves.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
 //! what a reader can wait for, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.

@@ -9,6 +9,9 @@
 //! per packet, accepts any number of TCP connections, spins when descriptors run out, allocates by the packet's own
 //! question count before reading it, and logs two lines at info per question.
 //!
+//! A prepared query that says `_ip` measures from the address that a resolver tells of its client (RFC 7871); the address
+//! that a packet came from is not looked at, as on a host it is always that of the host.
+//!
 //! Names outside our domain are asked of the configured `recursor`s, or refused where there are none.
 //!
 //! Not here yet: other datacenters (NXDOMAIN).

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::{Failure, query::Query};
 use crate::{
     agent::duration,
@@ -108,6 +110,17 @@ pub fn boolean(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
     }
+}
+
+/// A UUID in the one form that IDs are given in; or what is wrong.
+///
+/// # Errors
+/// The sentence that follows where it was looked for.
+pub fn uuid(text: &str) -> Result<Uuid, String> {
+    if text.len() != 36 {
+        return Err("UUID must be 36 characters".into());
+    }
+    Uuid::try_parse(text).map_err(|error| error.to_string())
 }
 
 /// The pairs a node's metadata must have: `?node-meta=rack:r1`, repeatable.

@@ -15,7 +15,7 @@ use super::{
         prepared::{ExecutionRow, ExplanationRow, FreshnessRow, QueryRow, query},
         session::created,
     },
-    params::{Options, switch},
+    params::{Options, switch, uuid},
     read::{Freshness, INDEX, Question, Rows, finish, freshen, read},
     route::Request,
 };
@@ -144,13 +144,8 @@ fn not_found() -> Failure {
 }
 
 fn id(text: &str) -> Result<Uuid, Failure> {
-    let failed = |reason: &dyn std::fmt::Display| {
-        Failure::Rejected(format!("Prepared Query lookup failed: failed prepared query lookup: index error: {reason}"))
-    };
-    if text.len() != 36 {
-        return Err(failed(&"UUID must be 36 characters"));
-    }
-    Uuid::try_parse(text).map_err(|error| failed(&error))
+    let failed = |reason| format!("Prepared Query lookup failed: failed prepared query lookup: index error: {reason}");
+    uuid(text).map_err(|reason| Failure::Rejected(failed(reason)))
 }
 
 /// A number of instances; one below 0 counts as none given.

@@ -14,7 +14,7 @@ use super::{
     catalog::named,
     context::datacenter_asked,
     json::session::{SessionRow, created, session},
-    params::Mode,
+    params::{Mode, uuid},
     read::{Question, Rows, freshen, read},
     remote,
     route::Request,
@@ -104,9 +104,5 @@ fn asked(request: &Request) -> Result<Result<Uuid, String>, Failure> {
 
 /// A session's ID as text.
 pub(super) fn id(text: &str) -> Result<Uuid, String> {
-    let failed = |reason: &dyn std::fmt::Display| format!("failed session lookup: index error: {reason}");
-    if text.len() != 36 {
-        return Err(failed(&"UUID must be 36 characters"));
-    }
-    Uuid::try_parse(text).map_err(|error| failed(&error))
+    uuid(text).map_err(|reason| format!("failed session lookup: index error: {reason}"))
 }
