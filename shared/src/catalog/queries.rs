@@ -38,13 +38,13 @@ impl Queries {
     fn template(&self, name: &Key) -> Option<&Renderer> {
         // All prefixes of a text stand before it, the longer ones later; one that stands between and is none of them
         // shows how much shorter the next can be at most.
-        let mut upper = name.clone();
+        let mut upper = name.as_str();
         loop {
-            let (prefix, renderer) = self.templates.get_prev(&upper)?;
+            let (prefix, renderer) = self.templates.get_prev(upper)?;
             if name.as_str().starts_with(prefix.as_str()) {
                 return Some(renderer);
             }
-            upper = Key::new(common_prefix(name.as_str(), prefix.as_str()));
+            upper = common_prefix(name.as_str(), prefix.as_str());
         }
     }
 

@@ -3,8 +3,7 @@
 //! Every node has them all, and answers them from its own view. What follows the ID or name in the path says what is
 //! wanted: `/execute` the answer, `/explain` the query that a name leads to, nothing the query as it was written.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
         session::created,
     },
     params::{Options, switch, uuid},
-    read::{Freshness, INDEX, Question, Rows, finish, freshen, read},
+    read::{INDEX, Question, Rows, finish, freshen, read},
     route::Request,
 };
 use crate::{
@@ -119,15 +118,15 @@ async fn find(
     context: &Context,
     request: &Request,
     name: &str,
-    encode: impl FnOnce(&State, &Rows, &PreparedQuery, FreshnessRow) -> bytes::Bytes,
+    encode: impl FnOnce(&State, &Rows, &PreparedQuery, FreshnessRow) -> Bytes,
 ) -> Result<Answer, Failure> {
     let options = Options::parse(&request.query)?;
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let rows = Rows::wanted(&request.query, None)?;
-    let freshness: Freshness = freshen(context, options.mode).await?;
+    let freshness = freshen(context, options.mode).await?;
     let state = context.reader.load_full();
     let found = state.find_query(name).map_err(|error| Failure::Rejected(error.to_string()))?;
-    let query: Arc<PreparedQuery> = found.ok_or_else(not_found)?;
+    let query = found.ok_or_else(not_found)?;
     let index = index(&state, &query);
     let body = encode(&state, &rows, &query, FreshnessRow::new(index, freshness.contact, freshness.level));
     Ok(finish(Answer::json(body).with_header(INDEX, index.0), options.mode, freshness))
