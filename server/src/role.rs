@@ -79,16 +79,19 @@ impl Role for ServerRole {
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let prepared = self.prepared.take().ok_or("a server is prepared before it is started, once")?;
         let Ground { config, pool, tags, writer, reader, interface, tasks } = ground;
-        let RoleConfig::Server { expect, raft_multiplier } = config.role else {
+        let RoleConfig::Server { expect, raft_multiplier, snapshot_entries, kept_entries } = config.role else {
             return Err("the configuration is not a server's".into());
         };
         let rpc = SocketAddr::new(config.advertise, config.listen.server).to_string();
         let address =
             ServerAddress { rpc: rpc.clone(), node_id: prepared.node_id, name: config.node_name.as_str().into() };
+        let defaults = RaftSettings::new(prepared.raft_id, address.clone());
         let settings = RaftSettings {
             data_dir: config.data_dir.clone(),
             raft_multiplier,
-            ..RaftSettings::new(prepared.raft_id, address.clone())
+            snapshot_entries: snapshot_entries.unwrap_or(defaults.snapshot_entries),
+            kept_entries: kept_entries.unwrap_or(defaults.kept_entries),
+            ..defaults
         };
         let fanout = Arc::new(Fanout::new());
         let sink: Arc<dyn ChangeSink> = fanout.clone();

@@ -12,12 +12,14 @@
 //! | `snapshot` | snapshot files: built, checked, received |
 //! | `network` | the client's and the server's side of Raft's RPCs, over the one gRPC port |
 //! | `data_dir` | whose data directory it is |
+//! | `fail_point` | where a test of a debug build ends the process |
 //!
 //! What holds everywhere here: a storage error ends the process (`Tasks::fail`), it is never logged and swallowed; a
 //! Raft ID is made with its data directory and never used again after a wipe; an acknowledged write is on the disks
 //! of a majority.
 
 pub mod data_dir;
+mod fail_point;
 mod log;
 mod machine;
 mod network;

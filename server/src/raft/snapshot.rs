@@ -33,7 +33,7 @@ use lictor_shared::{
 };
 use openraft::Snapshot as RaftSnapshot;
 
-use super::{SnapshotMeta, TypeConfig, data_dir::sync_dir};
+use super::{SnapshotMeta, TypeConfig, data_dir::sync_dir, fail_point::FailPoint};
 
 const MAGIC: &[u8; 8] = b"LICTSNAP";
 const VERSION: u32 = 1;
@@ -269,8 +269,10 @@ fn name(meta: &SnapshotMeta) -> String {
 }
 
 fn keep(dir: &Path, path: &Path, meta: &SnapshotMeta) -> Result<PathBuf, SnapshotError> {
+    FailPoint::SnapshotWritten.pass();
     let kept = dir.join(format!("{}.{EXTENSION}", name(meta)));
     fs::rename(path, &kept).and_then(|()| sync_dir(dir)).map_err(|reason| io_error(&kept, reason))?;
+    FailPoint::SnapshotRenamed.pass();
     Ok(kept)
 }
 

@@ -58,6 +58,8 @@ fn node(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definition
     partial.server = fields.optional_flag("server")?;
     partial.bootstrap = fields.optional_flag("bootstrap")?;
     partial.bootstrap_expect = fields.number("bootstrapexpect")?;
+    partial.raft_snapshot_threshold = fields.number("raftsnapshotthreshold")?;
+    partial.raft_trailing_logs = fields.number("rafttrailinglogs")?;
     if let Some(mut performance) = fields.fields("performance")? {
         partial.raft_multiplier = performance.number("raftmultiplier")?;
         performance.ignore(&["grpckeepaliveinterval", "grpckeepalivetimeout", "leavedraintime", "rpcholdtimeout"]);

@@ -56,8 +56,6 @@ pub const IGNORED: &[&str] = &[
     "raftprevotedisabled",
     "raftprotocol",
     "raftsnapshotinterval",
-    "raftsnapshotthreshold",
-    "rafttrailinglogs",
     "readreplica",
     "reconnecttimeout",
     "reconnecttimeoutwan",

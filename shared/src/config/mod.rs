@@ -120,6 +120,10 @@ pub enum RoleConfig {
         expect: usize,
         /// Raft's times are multiplied by this, 1 to 10.
         raft_multiplier: u32,
+        /// A snapshot is made after so many log entries, 1 or more; none: the server's default.
+        snapshot_entries: Option<u64>,
+        /// So many log entries are kept before a snapshot; none: the server's default.
+        kept_entries: Option<u64>,
     },
 }
 

@@ -42,6 +42,8 @@ partial! {
         bootstrap: bool,
         bootstrap_expect: usize,
         raft_multiplier: u32,
+        raft_snapshot_threshold: u64,
+        raft_trailing_logs: u64,
         bind_addr: SmolStr,
         advertise_addr: SmolStr,
         client_addr: SmolStr,

@@ -176,7 +176,11 @@ fn role(said: &Partial, dev: bool) -> Resolved<RoleConfig> {
         return Err(ConfigError::setting("performance.raft_multiplier", problem));
     }
     let expect = if bootstrap || (dev && expect == 0) { 1 } else { expect };
-    Ok(RoleConfig::Server { expect, raft_multiplier })
+    let snapshot_entries = said.raft_snapshot_threshold;
+    if snapshot_entries == Some(0) {
+        return Err(ConfigError::setting("raft_snapshot_threshold", "0 log entries cannot be counted (give 1 or more)"));
+    }
+    Ok(RoleConfig::Server { expect, raft_multiplier, snapshot_entries, kept_entries: said.raft_trailing_logs })
 }
 
 fn node_name(said: &Partial) -> Resolved<String> {

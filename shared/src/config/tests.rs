@@ -48,7 +48,7 @@ fn consuls_command_lines_work_as_written() {
         "-bind=127.0.0.1",
     ]);
     let config = config.unwrap();
-    assert_eq!(config.role, RoleConfig::Server { expect: 3, raft_multiplier: 1 });
+    assert!(matches!(config.role, RoleConfig::Server { expect: 3, raft_multiplier: 1, .. }));
     assert_eq!(config.listen.http, ["0.0.0.0:8500".parse().unwrap()]);
     assert_eq!(config.data_dir, Some("/d".into()));
     assert!(!config.leave_on_terminate && config.skip_leave_on_interrupt);
@@ -66,9 +66,22 @@ fn a_sidecar_needs_nothing_but_an_address() {
 #[test]
 fn dev_is_one_server_without_a_disk() {
     let config = load(&["-dev", "-data-dir=/d"]).unwrap();
-    assert_eq!(config.role, RoleConfig::Server { expect: 1, raft_multiplier: 1 });
+    assert!(matches!(config.role, RoleConfig::Server { expect: 1, raft_multiplier: 1, .. }));
     assert_eq!(config.data_dir, None);
     assert_eq!(config.advertise, IpAddr::from([127, 0, 0, 1]));
+}
+
+#[test]
+fn how_often_a_server_makes_snapshots_is_a_setting() {
+    let role = |text: &str| load(&["-dev", "-hcl", text]).map(|config| config.role);
+    let told = role("raft_snapshot_threshold = 100 raft_trailing_logs = 0").unwrap();
+    let RoleConfig::Server { snapshot_entries, kept_entries, .. } = told else { panic!("{told:?}") };
+    assert_eq!((snapshot_entries, kept_entries), (Some(100), Some(0)));
+    let untold = role("").unwrap();
+    let default = RoleConfig::Server { expect: 1, raft_multiplier: 1, snapshot_entries: None, kept_entries: None };
+    assert_eq!(untold, default);
+    let error = role("raft_snapshot_threshold = 0").unwrap_err();
+    assert!(error.contains("raft_snapshot_threshold: 0 log entries"), "{error}");
 }
 
 #[test]

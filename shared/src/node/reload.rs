@@ -27,7 +27,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         node_meta: "node_meta",
         datacenter: "datacenter",
         data_dir: "data_dir",
-        role: "server, bootstrap_expect or raft_multiplier",
+        role: "server, bootstrap_expect, raft_multiplier, raft_snapshot_threshold or raft_trailing_logs",
         advertise: "advertise_addr",
         tagged_addresses: "tagged_addresses or advertise_addr_wan",
         join: "start_join or retry_join",

@@ -10,6 +10,7 @@ use openraft::entry::RaftEntry;
 use redb::{Database, Table};
 
 use super::{COMMITTED, ENTRIES, Fail, Job, Log, LogId, MARKS, PURGED, Shared, VOTE, Work, encode, io_error};
+use crate::raft::fail_point::FailPoint;
 
 /// All that one commit makes durable.
 struct Batch {
@@ -22,7 +23,12 @@ pub(super) fn run(shared: &Shared, fail: &Fail) {
     let _ended = Ended(fail);
     while let Some(batch) = next(shared) {
         match shared.database().and_then(|database| write(&database, &batch)) {
-            Ok(()) => written(shared, batch),
+            Ok(()) => {
+                if batch.jobs.iter().any(|job| matches!(job.work, Work::Append(_))) {
+                    FailPoint::LogAppended.pass();
+                }
+                written(shared, batch);
+            }
             Err(error) => return failed(shared, batch, &error, fail),
         }
     }
