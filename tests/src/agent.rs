@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output},
     thread,
@@ -12,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{binary, dns, http, ports::Ports, process::Process, wait};
+use crate::{binary, dns, http, namespaces::Host, ports::Ports, process::Process, wait};
 
 /// Longest time a graceful end may take.
 const END_LIMIT: Duration = Duration::from_secs(15);
@@ -31,6 +32,9 @@ pub struct Agent {
     directory: TempDir,
     binary: &'static str,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    address: Ipv4Addr,
+    namespace: Option<String>,
 }
 
 impl Agent {
@@ -76,7 +80,29 @@ impl Agent {
         let mut arguments =
             vec!["agent".into(), format!("-node={name}"), "-bind=127.0.0.1".into(), "-log-level=info".into()];
         arguments.extend(ports.flags());
-        Self { name: name.into(), ports, process: None, directory, binary: "lictor", arguments }
+        let (environment, address, namespace) = (Vec::new(), Ipv4Addr::LOCALHOST, None);
+        let (name, binary) = (name.into(), "lictor");
+        Self { name, ports, process: None, directory, binary, arguments, environment, address, namespace }
+    }
+
+    /// Runs on a host of its own, all its interfaces at that host's address.
+    #[must_use]
+    pub fn on(mut self, host: &Host) -> Self {
+        let loopback = format!("-bind={}", self.address);
+        self.arguments.retain(|argument| *argument != loopback);
+        (self.address, self.namespace) = (host.address, Some(host.namespace.clone()));
+        self.argument(format!("-bind={}", host.address)).argument(format!("-client={}", host.address))
+    }
+
+    /// What its environment has besides the test's own, from the next start on.
+    pub fn set_environment(&mut self, variables: &[(&str, String)]) {
+        self.environment = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    }
+
+    /// Its address at this port.
+    #[must_use]
+    pub fn address(&self, port: u16) -> SocketAddr {
+        (self.address, port).into()
     }
 
     fn with_data_directory(self) -> Self {
@@ -110,9 +136,15 @@ impl Agent {
 
     /// Adds a `-retry-join` for each of `agents`.
     #[must_use]
-    pub fn joining<'a>(mut self, agents: impl IntoIterator<Item = &'a Ports>) -> Self {
+    pub fn joining<'a>(self, agents: impl IntoIterator<Item = &'a Ports>) -> Self {
+        self.joining_at(agents.into_iter().map(|ports| (Ipv4Addr::LOCALHOST, ports.serf_lan).into()))
+    }
+
+    /// Adds a `-retry-join` for each of these gossip addresses.
+    #[must_use]
+    pub fn joining_at(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.arguments.push("-retry-interval=1s".into());
-        self.arguments.extend(agents.into_iter().map(|ports| format!("-retry-join=127.0.0.1:{}", ports.serf_lan)));
+        self.arguments.extend(addresses.into_iter().map(|address| format!("-retry-join={address}")));
         self
     }
 
@@ -169,8 +201,17 @@ impl Agent {
     /// It runs already, or cannot be started.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
-        let mut command = Command::new(binary::path(self.binary));
-        command.args(&self.arguments);
+        let binary = binary::path(self.binary);
+        let mut command = match &self.namespace {
+            None => Command::new(binary),
+            Some(namespace) => {
+                // It becomes the agent: the process that is started is the one that is signalled.
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={namespace}")).arg("--").arg(binary);
+                command
+            }
+        };
+        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start(&self.name, self.directory.path(), &mut command));
     }
 
@@ -266,7 +307,7 @@ impl Agent {
     /// It cannot be started.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Output {
-        let address = format!("-http-addr=127.0.0.1:{}", self.ports.http);
+        let address = format!("-http-addr={}", self.address(self.ports.http));
         let mut command = Command::new(binary::path("lictor"));
         command.args(arguments).arg(address);
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
@@ -275,7 +316,7 @@ impl Agent {
     /// Its HTTP API.
     #[must_use]
     pub fn http(&self) -> http::Client {
-        http::Client::new(self.ports.http)
+        http::Client::at(self.address(self.ports.http))
     }
 
     /// Its DNS.

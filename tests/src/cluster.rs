@@ -1,12 +1,12 @@
 //! Servers and sidecars that have found each other.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use rustix::process::Signal;
 
 use crate::{
     agent::{Agent, texts},
-    ports::Ports,
+    namespaces::Host,
     turn::{self, Turn},
     wait,
 };
@@ -41,17 +41,29 @@ impl Cluster {
     /// As [`Cluster::start`].
     #[must_use]
     pub fn start_with(servers: usize, sidecars: usize, configure: impl Fn(Agent) -> Agent) -> Self {
+        Self::start_on(&[], servers, sidecars, configure)
+    }
+
+    /// The same on these hosts, one for each agent, servers first; without hosts all are on loopback.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`], and when there are too few hosts.
+    #[must_use]
+    pub fn start_on(hosts: &[Host], servers: usize, sidecars: usize, configure: impl Fn(Agent) -> Agent) -> Self {
         let turn = turn::take();
+        let place = |agent: Agent, number: usize| if hosts.is_empty() { agent } else { agent.on(&hosts[number]) };
         let mut tier: Vec<Agent> =
             (1..=servers).map(|number| Agent::server(&format!("server-{number}"), servers)).collect();
-        let ports: Vec<Ports> = tier.iter().map(|agent| agent.ports).collect();
-        tier = tier.into_iter().map(|agent| configure(agent.joining(&ports))).collect();
-        let hosts = (1..=sidecars).map(|number| {
+        tier = tier.into_iter().enumerate().map(|(number, agent)| place(agent, number)).collect();
+        let join: Vec<SocketAddr> = tier.iter().map(|agent| agent.address(agent.ports.serf_lan)).collect();
+        tier = tier.into_iter().map(|agent| configure(agent.joining_at(join.clone()))).collect();
+        let sidecars = (1..=sidecars).map(|number| {
             let make = if number % 2 == 0 { Agent::slim_sidecar } else { Agent::sidecar };
-            configure(make(&format!("sidecar-{number}")).joining(&ports))
+            let agent = place(make(&format!("sidecar-{number}")), servers + number - 1);
+            configure(agent.joining_at(join.clone()))
         });
-        let hosts = hosts.collect();
-        let mut cluster = Self { servers: tier, sidecars: hosts, _turn: turn };
+        let sidecars = sidecars.collect();
+        let mut cluster = Self { servers: tier, sidecars, _turn: turn };
         for agent in cluster.agents_mut() {
             agent.start();
         }
@@ -97,7 +109,7 @@ impl Cluster {
             let leader = asked.http().json("/v1/status/leader")?;
             self.servers
                 .iter()
-                .position(|server| leader == format!("127.0.0.1:{}", server.ports.server))
+                .position(|server| leader == server.address(server.ports.server).to_string())
                 .filter(|&server| self.servers[server].is_running())
                 .ok_or(format!("{} says {leader}", asked.name))
         })

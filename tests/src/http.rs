@@ -4,6 +4,7 @@
 //! order, no redirect followed, no content decoded.
 
 use std::{
+    fmt,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
@@ -32,11 +33,33 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// There was no connection: nobody has got the request.
+    Unsent(io::Error),
+    /// The request may have been got and done, wholly, or later, or not.
+    Unknown(io::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unsent(error) | Self::Unknown(error)) = self;
+        error.fmt(f)
+    }
+}
+
 impl Client {
     /// A client of the agent whose HTTP port on 127.0.0.1 is `port`.
     #[must_use]
     pub fn new(port: u16) -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, port).into(), time_out: TIME_OUT }
+        Self::at((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// A client of the agent whose HTTP interface is there.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, time_out: TIME_OUT }
     }
 
     /// The same with another limit for each read: blocking queries need a longer one.
@@ -50,12 +73,27 @@ impl Client {
     /// # Errors
     /// No connection, no answer in time, or an answer that is not HTTP.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, String> {
-        self.exchange(method, path, headers, body)
-            .map_err(|error| format!("{method} http://{}{path}: {error}", self.address))
+        self.attempt(method, path, headers, body)
+            .map_err(|failure| format!("{method} http://{}{path}: {failure}", self.address))
     }
 
-    fn exchange(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
-        let mut stream = TcpStream::connect_timeout(&self.address, self.time_out)?;
+    /// Sends a request, once, and tells what is known of it when there is no answer.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn attempt(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Failure> {
+        let stream = TcpStream::connect_timeout(&self.address, self.time_out).map_err(Failure::Unsent)?;
+        self.exchange(stream, method, path, headers, body).map_err(Failure::Unknown)
+    }
+
+    fn exchange(
+        &self,
+        mut stream: TcpStream,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
         stream.set_read_timeout(Some(self.time_out))?;
         stream.set_write_timeout(Some(self.time_out))?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);

@@ -5,6 +5,8 @@
 //! - [`ports`] finds free ports, [`process`] owns one child, [`agent`] one `lictor agent`, [`cluster`] many;
 //! - [`upstream`] is the DNS server that an agent asks for names of the world, [`web`] a service, [`installed`] finds
 //!   programs of the operating system;
+//! - [`namespaces`] gives every agent a host of its own whose network can be cut, where the kernel lets it;
+//! - [`linear`] and [`crash`] let all of it fail, again and again, and check what was promised;
 //! - [`http`] and [`dns`] ask them, [`wait`] waits for a condition with a deadline;
 //! - [`conformance`] replays recorded conversations and compares the answers.
 //!
@@ -19,9 +21,12 @@ pub mod agent;
 pub mod binary;
 pub mod cluster;
 pub mod conformance;
+pub mod crash;
 pub mod dns;
 pub mod http;
 pub mod installed;
+pub mod linear;
+pub mod namespaces;
 pub mod ports;
 pub mod process;
 pub mod turn;

@@ -178,7 +178,10 @@ fn role(said: &Partial, dev: bool) -> Resolved<RoleConfig> {
     let expect = if bootstrap || (dev && expect == 0) { 1 } else { expect };
     let snapshot_entries = said.raft_snapshot_threshold;
     if snapshot_entries == Some(0) {
-        return Err(ConfigError::setting("raft_snapshot_threshold", "0 log entries cannot be counted (give 1 or more)"));
+        return Err(ConfigError::setting(
+            "raft_snapshot_threshold",
+            "0 log entries cannot be counted (give 1 or more)",
+        ));
     }
     Ok(RoleConfig::Server { expect, raft_multiplier, snapshot_entries, kept_entries: said.raft_trailing_logs })
 }

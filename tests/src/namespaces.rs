@@ -1,0 +1,170 @@
+//! Hosts of their own on one machine: network namespaces, joined by a router that can cut any of them off from another.
+//!
+//! The test program starts itself again ([`enter`]) inside a network and a mount namespace, which only root, or a kernel
+//! that lets users make namespaces, can do. All that is made in there ends with the last process in there. Every host
+//! ([`Network::of`]) is a namespace below that one, and the way from one to another leads through the program's own,
+//! where a cut is a rule that drops what one host sends to the other. The program itself reaches every host always.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    net::Ipv4Addr,
+    process::{Command, ExitStatus},
+    sync::Mutex,
+};
+
+use crate::binary;
+
+/// Set for the program inside.
+const INSIDE: &str = "LICTOR_TESTS_INSIDE_NAMESPACES";
+/// How namespaces are made: as root, or as a user who is root in there.
+const WAYS: [&[&str]; 2] = [&["--net", "--mount"], &["--net", "--mount", "--map-root-user"]];
+/// Makes what every program inside needs: loopback, and a place where `ip netns` keeps names that ends with it.
+const PREPARE: &str = "ip link set lo up && mount -t tmpfs tmpfs /run && mkdir /run/netns";
+/// Where rules of the router are, before those of the kernel's main table.
+const PRIORITY: &str = "100";
+
+/// Where this program runs.
+#[derive(Debug)]
+pub enum Entered {
+    /// Inside namespaces: here is the place to do the work.
+    Inside,
+    /// It ran again inside namespaces, and ended so: the work is done.
+    Ran(ExitStatus),
+    /// No namespaces can be made here, for this reason.
+    Impossible(String),
+}
+
+/// Runs this program again inside namespaces, with these arguments, unless it is there already.
+///
+/// # Panics
+/// The binaries under test do not build.
+#[must_use]
+pub fn enter(arguments: impl IntoIterator<Item = OsString>) -> Entered {
+    if env::var_os(INSIDE).is_some() {
+        return Entered::Inside;
+    }
+    if let Some(missing) = ["ip", "nsenter", "unshare"].iter().find(|name| !runs(name)) {
+        return Entered::Impossible(format!("there is no `{missing}` here (Debian: iproute2, util-linux)"));
+    }
+    let unshare = |way: &[&str], script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(way).args(["sh", "-c", script]);
+        command
+    };
+    let possible = |way: &&&[&str]| {
+        let script = format!("{PREPARE} && ip netns add try && echo 1 >/proc/sys/net/ipv4/ip_forward");
+        unshare(way, &script).output().is_ok_and(|made| made.status.success())
+    };
+    let Some(way) = WAYS.iter().find(possible) else {
+        return Entered::Impossible("no network namespaces can be made here (as root they can)".into());
+    };
+    // Outside, where cargo has all it may need.
+    let _built = binary::path("lictor");
+    let program = env::current_exe().unwrap_or_else(|error| panic!("the path of this program: {error}"));
+    let mut command = unshare(way, &format!("{PREPARE} && exec \"$0\" \"$@\""));
+    command.arg(program).args(arguments).env(INSIDE, "yes");
+    Entered::Ran(command.status().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+}
+
+fn runs(program: &str) -> bool {
+    Command::new(program).arg("-V").output().is_ok()
+}
+
+/// One host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its address; all others reach it there.
+    pub address: Ipv4Addr,
+    /// The path that `nsenter --net=` takes.
+    pub namespace: String,
+    /// The router's interface towards it.
+    interface: String,
+}
+
+/// Hosts and the router between them.
+#[derive(Debug)]
+pub struct Network {
+    /// The hosts.
+    pub hosts: Vec<Host>,
+    /// The rules of the present cuts, as `ip rule` takes them.
+    cuts: Mutex<Vec<Vec<String>>>,
+}
+
+impl Network {
+    /// Makes so many hosts. Only inside namespaces ([`Entered::Inside`]).
+    ///
+    /// # Panics
+    /// They cannot be made.
+    #[must_use]
+    pub fn of(count: u8) -> Self {
+        assert!(env::var_os(INSIDE).is_some(), "hosts are made inside namespaces only");
+        let forwarding = fs::write("/proc/sys/net/ipv4/ip_forward", "1");
+        forwarding.unwrap_or_else(|error| panic!("forwarding between hosts: {error}"));
+        Self { hosts: (1..=count).map(make).collect(), cuts: Mutex::default() }
+    }
+
+    /// From now on nothing that the host `from` sends arrives at the host `to`.
+    ///
+    /// # Panics
+    /// The rule cannot be made.
+    pub fn cut(&self, from: usize, to: usize) {
+        let (from, to) = (&self.hosts[from].interface, self.hosts[to].address.to_string());
+        let rule = ["priority", PRIORITY, "iif", from, "to", &to, "type", "blackhole"];
+        let rule: Vec<String> = rule.map(str::to_owned).into();
+        ip(&[&["rule", "add"], &words(&rule)[..]].concat());
+        self.locked().push(rule);
+    }
+
+    /// Cuts a host off from all others, both ways.
+    ///
+    /// # Panics
+    /// As [`Network::cut`].
+    pub fn cut_off(&self, host: usize) {
+        for other in (0..self.hosts.len()).filter(|&other| other != host) {
+            self.cut(host, other);
+            self.cut(other, host);
+        }
+    }
+
+    /// Undoes all cuts.
+    ///
+    /// # Panics
+    /// A rule cannot be removed.
+    pub fn heal(&self) {
+        for rule in self.locked().drain(..) {
+            ip(&[&["rule", "del"], &words(&rule)[..]].concat());
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Vec<String>>> {
+        self.cuts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn words(rule: &[String]) -> Vec<&str> {
+    rule.iter().map(String::as_str).collect()
+}
+
+/// A namespace, and a pair of interfaces between it and the router. The addresses are those for measurements (RFC 2544).
+fn make(number: u8) -> Host {
+    let (name, interface) = (format!("host-{number}"), format!("to-{number}"));
+    let (router, address) = (Ipv4Addr::new(198, 18, number, 1), Ipv4Addr::new(198, 18, number, 2));
+    ip(&["netns", "add", &name]);
+    ip(&["link", "add", &interface, "type", "veth", "peer", "name", "eth0", "netns", &name]);
+    ip(&["address", "add", &format!("{router}/30"), "dev", &interface]);
+    ip(&["link", "set", &interface, "up"]);
+    let inside = |arguments: &[&str]| ip(&[&["-n", &name], arguments].concat());
+    inside(&["link", "set", "lo", "up"]);
+    inside(&["address", "add", &format!("{address}/30"), "dev", "eth0"]);
+    inside(&["link", "set", "eth0", "up"]);
+    inside(&["route", "add", "default", "via", &router.to_string()]);
+    Host { address, namespace: format!("/run/netns/{name}"), interface }
+}
+
+fn ip(arguments: &[&str]) {
+    let ran = Command::new("ip").args(arguments).output().unwrap_or_else(|error| panic!("ip: {error}"));
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "ip {}: {said}", arguments.join(" "));
+}
