@@ -13,7 +13,7 @@ use lictor_tests::{
 /// How long things go wrong.
 const DURATION: Duration = Duration::from_secs(15);
 /// Fewer operations would show nothing.
-const LEAST_OPERATIONS: usize = 500;
+const LEAST_OPERATIONS: usize = 100;
 
 #[test]
 fn keys_are_linearizable_whatever_fails() {
