@@ -284,6 +284,15 @@ impl Agent {
         self.wait_for_end()
     }
 
+    /// Whether it ends within that time, for whatever reason.
+    ///
+    /// # Panics
+    /// It is not running.
+    pub fn ends_within(&mut self, limit: Duration) -> bool {
+        let Some(process) = self.process.as_mut() else { panic!("{} is not running", self.name) };
+        wait::attempt(limit, || process.exit_status().ok_or("still running")).is_ok()
+    }
+
     /// Waits for an end that something else has caused.
     ///
     /// # Panics

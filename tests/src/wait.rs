@@ -13,17 +13,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 /// It is still an error after `within`; the message has `what` and the last error.
-pub fn timed<T, E: Display>(
-    what: &str,
-    within: Duration,
-    mut condition: impl FnMut() -> Result<T, E>,
-) -> (T, Duration) {
+pub fn timed<T, E: Display>(what: &str, within: Duration, condition: impl FnMut() -> Result<T, E>) -> (T, Duration) {
+    let start = Instant::now();
+    let value = attempt(within, condition).unwrap_or_else(|error| panic!("{what}: not within {within:?}: {error}"));
+    (value, start.elapsed())
+}
+
+/// Asks `condition` until it is `Ok`, for whom it is no failure of the test if it never is.
+///
+/// # Errors
+/// The last error, when it still is one after `within`.
+pub fn attempt<T, E>(within: Duration, mut condition: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let start = Instant::now();
     loop {
         match condition() {
-            Ok(value) => return (value, start.elapsed()),
-            Err(error) if start.elapsed() >= within => panic!("{what}: not within {within:?}: {error}"),
-            Err(_) => thread::sleep(LOOK_EVERY),
+            Err(_) if start.elapsed() < within => thread::sleep(LOOK_EVERY),
+            done => return done,
         }
     }
 }
