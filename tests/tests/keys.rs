@@ -1,9 +1,10 @@
 //! Keys and locks through sidecars, which hold none: waiting for one, and what becomes of a lock when servers or its
-//! holder end.
+//! holder end, also while two contend for it.
 
 #![allow(clippy::unwrap_used, reason = "a test, also where it is not in a test function")]
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -112,4 +113,153 @@ fn the_lock_of_a_host_that_died_is_free_in_time() {
     });
     eprintln!("the lock of a killed host was taken by another after {time:?}");
     assert_eq!(holder(&cluster.sidecars[1], "lock").unwrap(), other);
+}
+
+/// A time in which a contender believed to hold the lock: what it read of the lock meanwhile.
+#[derive(Debug)]
+struct Held {
+    contender: usize,
+    lock_index: u64,
+    /// The `ModifyIndex` of the first and of the last thing that it wrote as the holder.
+    first: u64,
+    last: u64,
+}
+
+/// Takes the lock again and again, works a while as its holder, and lets it go. Gives up a lock, and the belief to hold
+/// it, only when it says so to the registry; its session lives longer than the whole test.
+struct Contender {
+    number: usize,
+    agent: lictor_tests::http::Client,
+    session: String,
+    held: Vec<Held>,
+}
+
+impl Contender {
+    fn new(number: usize, agent: &Agent) -> Self {
+        let session = create_session(agent, &json!({"TTL": "120s", "LockDelay": "0s", "Checks": []}));
+        Self { number, agent: agent.http(), session, held: Vec::new() }
+    }
+
+    fn run(mut self, stop: &AtomicBool) -> Vec<Held> {
+        while !stop.load(Ordering::Relaxed) {
+            // No answer is no lock, unless a read says that it is: the request may have been done.
+            let acquired = self.write("acquire");
+            if acquired != Some(false) && self.work(acquired.is_some()) {
+                wait::until("the lock is let go", FAIL_OVER_LIMIT, || {
+                    let released = self.write("release");
+                    let mine = self.row()?["Session"] == self.session.as_str();
+                    wait::ensure(released.is_some() || !mine, || "not known".to_owned())
+                });
+            }
+        }
+        self.held
+    }
+
+    /// True, false, or not known.
+    fn write(&self, verb: &str) -> Option<bool> {
+        let path = format!("/v1/kv/contended?{verb}={}", self.session);
+        // A value of its own each time, so that each write has an index of its own.
+        let value = format!("{:?}", Instant::now());
+        let answer = self.agent.send("PUT", &path, &[], value.as_bytes()).ok()?;
+        serde_json::from_slice(&answer.body).ok().filter(|_| answer.status == 200)
+    }
+
+    fn row(&self) -> Result<Value, String> {
+        Ok(self.agent.json("/v1/kv/contended?consistent")?[0].clone())
+    }
+
+    /// Writes as the holder and looks at the lock, some rounds. False where it turns out that it has not got it.
+    fn work(&mut self, is_certain: bool) -> bool {
+        let mut held: Option<Held> = None;
+        for _ in 0..5 {
+            let row = wait::until("the lock is read", FAIL_OVER_LIMIT, || self.row());
+            if row["Session"] != self.session.as_str() {
+                assert!(held.is_none() && !is_certain, "{held:?} lost the lock while its session lived: {row}");
+                return false;
+            }
+            let (lock_index, index) = (row["LockIndex"].as_u64().unwrap(), row["ModifyIndex"].as_u64().unwrap());
+            let held = held.get_or_insert(Held { contender: self.number, lock_index, first: index, last: index });
+            assert_eq!(held.lock_index, lock_index, "a lock that was held throughout was taken anew: {row}");
+            held.last = index;
+            // Taken by whoever holds it: a write, or (no answer) perhaps one.
+            assert_ne!(self.write("acquire"), Some(false), "the holder was refused");
+        }
+        self.held.extend(held);
+        true
+    }
+}
+
+#[test]
+fn two_contenders_never_hold_one_lock_while_leaders_are_killed() {
+    let mut cluster = Cluster::start(3, 2);
+    let contenders: Vec<Contender> =
+        cluster.sidecars.iter().enumerate().map(|(number, agent)| Contender::new(number, agent)).collect();
+    let stop = AtomicBool::new(false);
+    let mut held: Vec<Held> = thread::scope(|scope| {
+        let contenders: Vec<_> = contenders.into_iter().map(|contender| scope.spawn(|| contender.run(&stop))).collect();
+        let stop = Stop(&stop);
+        for _ in 0..3 {
+            let leader = cluster.leader();
+            cluster.servers[leader].kill();
+            wait::until("another leads", FAIL_OVER_LIMIT, || {
+                put(&cluster.sidecars[0], "/v1/kv/goes-on", &format!("{:?}", Instant::now()))
+            });
+            cluster.servers[leader].start();
+            cluster.servers[leader].wait_for_http();
+        }
+        drop(stop);
+        contenders.into_iter().flat_map(|contender| contender.join().unwrap()).collect()
+    });
+    held.sort_by_key(|held| held.first);
+    for two in held.windows(2) {
+        let [before, after] = two else { panic!("two") };
+        assert!(before.last < after.first, "both held it: {before:?} and {after:?}");
+        assert!(before.lock_index < after.lock_index, "taken once, held twice: {before:?} and {after:?}");
+    }
+    let of = |contender| held.iter().filter(|held| held.contender == contender).count();
+    eprintln!("the lock was held {} and {} times, never by both", of(0), of(1));
+    assert!(of(0) > 0 && of(1) > 0, "only one of them ever had it");
+}
+
+#[test]
+fn a_lock_is_free_in_time_when_its_holder_and_the_leader_are_gone() {
+    const LOCK_DELAY: Duration = Duration::from_secs(2);
+    let mut cluster = Cluster::start(3, 1);
+    let session = create_session(&cluster.sidecars[0], &json!({"TTL": "10s", "LockDelay": "2s", "Checks": []}));
+    let other = create_session(&cluster.sidecars[0], &json!({"Checks": []}));
+    assert_eq!(put(&cluster.sidecars[0], &format!("/v1/kv/lock?acquire={session}"), "first").unwrap(), true);
+    let renewed = Instant::now();
+    // Late in its life: the next leader does not know how much of it is over.
+    thread::sleep(TTL / 2);
+    let leader = cluster.leader();
+    cluster.servers[leader].kill();
+
+    let acquire = format!("/v1/kv/lock?acquire={other}");
+    let mut expired = None;
+    wait::until("the other has the lock", 2 * TTL + LOCK_DELAY + FAIL_OVER_LIMIT, || {
+        let acquired = put(&cluster.sidecars[0], &acquire, "second")?;
+        if acquired != true && expired.is_none() && holder(&cluster.sidecars[0], "lock")?.is_null() {
+            expired = Some(Instant::now());
+        }
+        wait::ensure(acquired == true, || "held, or held back".to_owned())
+    });
+    let (taken, expired) = (renewed.elapsed(), expired.expect("the delay is a time in which nobody has it"));
+    eprintln!("a lock whose holder and leader were gone was taken by another {taken:?} after the last renewal");
+    assert!(taken >= TTL + LOCK_DELAY, "too early");
+    assert!(taken <= 2 * TTL + LOCK_DELAY, "too late");
+    // The first that was seen free may be a little later than the end of the session.
+    assert!(
+        expired.elapsed() >= LOCK_DELAY - Duration::from_secs(1),
+        "the delay was not kept: {:?}",
+        expired.elapsed()
+    );
+}
+
+/// Stops the threads of a scope, also when its main part panics (else the scope would wait for ever).
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

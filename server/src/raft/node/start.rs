@@ -62,7 +62,8 @@ fn open(data_dir: Option<&Path>, tasks: Tasks) -> Result<(LogStore, Arc<Snapshot
     let dir = data_dir.map(|dir| dir.join("raft"));
     let snapshots = SnapshotStore::open(dir.as_ref().map(|dir| dir.join("snapshots")))?;
     let path = dir.map(|dir| dir.join("log.redb"));
-    let log = LogStore::open(path.as_deref(), move |reason| tasks.fail(reason));
+    let place = path.as_ref().map_or_else(|| "in memory".to_owned(), |path| path.display().to_string());
+    let log = LogStore::open(path.as_deref(), move |reason| tasks.fail(format!("{reason} ({place})")));
     let log =
         log.map_err(|reason| StartError::Log { path: path.unwrap_or_else(|| PathBuf::from("in memory")), reason })?;
     Ok((log, Arc::new(snapshots)))
