@@ -27,7 +27,7 @@ const FAIL_POINT_LIMIT: Duration = Duration::from_secs(5);
 /// Where a server of a debug build can be made to end: `server/src/raft/fail_point.rs`.
 const FAIL_POINTS: [&str; 3] = ["log-appended", "snapshot-written", "snapshot-renamed"];
 /// How often a fail point is passed before, at most.
-const PASSED_BEFORE: [u64; 3] = [300, 5, 5];
+const PASSED_BEFORE: [u64; 3] = [100, 5, 5];
 
 /// Does so many rounds and tells each in a sentence; so many writes were acknowledged.
 ///
