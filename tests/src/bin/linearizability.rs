@@ -1,7 +1,8 @@
 //! A campaign for linearizability as long as one likes: `linearizability --seconds 60 --seed N`.
 //!
 //! Prints the seed, the faults, the counts and the verdict. Exits with 1 if the history is not linearizable; the histories
-//! of the keys in question are then in `--directory`.
+//! of the keys in question are then in `--directory`. The agents' data is in the directory for temporary files: with `TMPDIR` on a
+//! file system in memory, more is done in the same time.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
 

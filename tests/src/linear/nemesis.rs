@@ -35,7 +35,15 @@ enum Fault {
 
 const WITHOUT_NETWORK: [Fault; 6] =
     [Fault::Kill, Fault::KillLeader, Fault::KillAll, Fault::KillSidecar, Fault::Pause, Fault::PauseLeader];
-const WITH_NETWORK: [Fault; 4] = [Fault::CutOff, Fault::CutOffLeader, Fault::CutOneWay, Fault::CutOffSidecar];
+/// A leader that is cut off and does not know it is where stale reads would come from: more often than the others.
+const WITH_NETWORK: [Fault; 6] = [
+    Fault::CutOff,
+    Fault::CutOffLeader,
+    Fault::CutOffLeader,
+    Fault::CutOffLeader,
+    Fault::CutOneWay,
+    Fault::CutOffSidecar,
+];
 
 /// The one who makes things go wrong.
 pub struct Nemesis<'a> {
