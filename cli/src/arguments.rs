@@ -26,8 +26,10 @@ use crate::{
     members::MembersFlags,
     membership::{ForceLeaveFlags, JoinFlags},
     monitor::MonitorFlags,
+    operator::OperatorCommand,
     rtt::RttFlags,
     services::ServicesCommand,
+    snapshot::SnapshotCommand,
     target::HttpFlags,
     validate::ValidateFlags,
     version::VersionFlags,
@@ -75,6 +77,9 @@ pub enum Command {
     Members(MembersFlags),
     /// Follow an agent's log
     Monitor(MonitorFlags),
+    /// Look after the servers: who they are, who leads, how they are kept
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// Tell an agent to read its files again
     Reload(HttpFlags),
     /// Estimate the round-trip time between two nodes
@@ -82,6 +87,9 @@ pub enum Command {
     /// Register and deregister services of this host
     #[command(subcommand)]
     Services(ServicesCommand),
+    /// Save the whole registry to a file, restore it, look into one
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Say whether configuration files are right, without starting anything
     Validate(ValidateFlags),
     /// Print the version

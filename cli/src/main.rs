@@ -20,9 +20,11 @@ mod maint;
 mod members;
 mod membership;
 mod monitor;
+mod operator;
 mod query;
 mod rtt;
 mod services;
+mod snapshot;
 mod table;
 mod target;
 mod validate;
@@ -69,9 +71,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Maint(flags) => maint::run(flags, out).await,
         Command::Members(flags) => members::run(flags, out).await,
         Command::Monitor(flags) => monitor::run(flags, out).await,
+        Command::Operator(command) => operator::run(command, out).await,
         Command::Reload(flags) => membership::reload(flags, out).await,
         Command::Rtt(flags) => rtt::run(flags, out).await,
         Command::Services(command) => services::run(command, out).await,
+        Command::Snapshot(command) => snapshot::run(command, out).await,
         Command::Validate(flags) => validate::run(flags, out),
         Command::Version(flags) => version::run(&flags, out),
         Command::Watch(flags) => watch::run(*flags, out).await,

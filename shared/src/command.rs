@@ -4,6 +4,7 @@
 //! interpreter. Fields that only `apply` can know (indexes, a check's service name) are empty in a command.
 
 mod coordination;
+mod restore;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +13,7 @@ pub use self::coordination::{
     CatalogName, CatalogRow, Condition, KeyCommand, KeyEntry, Operation, OperationError, OperationResult,
     SessionCommand,
 };
+pub use self::restore::RestoreCommand;
 use crate::model::{Autopilot, Check, CheckId, Index, Node, NodeCoordinate, NodeName, Service, ServiceId};
 
 /// A write to the registry.
@@ -36,6 +38,8 @@ pub enum Command {
     Session(SessionCommand),
     /// Do all of these, in order, or nothing.
     Transaction(Vec<Operation>),
+    /// Put another state in the place of the present one.
+    Restore(RestoreCommand),
 }
 
 /// What [`Command::Register`] puts.
@@ -73,6 +77,8 @@ impl Command {
             Self::SetAutopilot { expected, .. } => expected.is_none(),
             // Between the two, another client may have written what the second time would undo.
             Self::Key(_) | Self::Transaction(_) => false,
+            // The second time would be out of place.
+            Self::Restore(_) => false,
             // No ID is ever given to another session.
             Self::Session(_) => true,
         }
@@ -130,12 +136,15 @@ pub enum Refusal {
     /// A session cannot be bound to a check that would end it.
     #[error("Check '{0}' is in critical state")]
     CriticalCheck(CheckId),
+    /// A part of a restore that is not under way.
+    #[error("the restore {0} is not under way any more: another one has begun, or it took too long")]
+    NotRestoring(Uuid),
 }
 
 /// A command that was committed and applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// Its place in the log.
+    /// The index of the registry that it made.
     pub index: Index,
     /// What came of it.
     pub outcome: Outcome,

@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use lictor_shared::{
     catalog::{Change, Indexes, Record, Row},
-    model::Index,
+    model::{Index, Time},
 };
 
-use super::{DecodeError, command::on_node, coordination, required};
+use super::{
+    DecodeError,
+    command::on_node,
+    coordination::{self, id, id_bytes},
+    required,
+    restore::{part, records},
+};
 use crate::internal::{self, record, row};
 
 impl From<&Change> for internal::Change {
@@ -79,6 +85,10 @@ impl From<&Record> for internal::Record {
             Record::LockDelay(key, until) => coordination::lock_delay(key, *until),
             Record::Session(session) => record::Record::Session((&**session).into()),
             Record::CoordinationIndexes(indexes) => record::Record::CoordinationIndexes((*indexes).into()),
+            Record::Restoring(id, time) => {
+                record::Record::Restoring(internal::Restoring { id: id_bytes(*id), time_ms: time.0 })
+            }
+            Record::Staged(records) => record::Record::Staged(part(0, records)),
         };
         Self { record: Some(record) }
     }
@@ -104,6 +114,8 @@ impl TryFrom<internal::Record> for Record {
             record::Record::LockDelay(delay) => delay.into(),
             record::Record::Session(session) => Self::Session(Arc::new(session.try_into()?)),
             record::Record::CoordinationIndexes(indexes) => Self::CoordinationIndexes(indexes.into()),
+            record::Record::Restoring(what) => Self::Restoring(id(&what.id, "Restoring.id")?, Time(what.time_ms)),
+            record::Record::Staged(part) => Self::Staged(records(&part.records)?),
         })
     }
 }
@@ -121,6 +133,7 @@ impl From<Indexes> for internal::Indexes {
             warning: warning.0,
             critical: critical.0,
             coordinates: indexes.coordinates.0,
+            restored: indexes.restored.0,
         }
     }
 }
@@ -135,6 +148,7 @@ impl From<internal::Indexes> for Indexes {
             checks: Index(indexes.checks),
             by_status: [Index(indexes.passing), Index(indexes.warning), Index(indexes.critical)],
             coordinates: Index(indexes.coordinates),
+            restored: Index(indexes.restored),
         }
     }
 }

@@ -34,6 +34,7 @@ impl From<&Command> for internal::Command {
                 let operations = operations.iter().map(Into::into).collect();
                 command::Command::Transaction(internal::Transaction { operations })
             }
+            Command::Restore(what) => command::Command::Restore(what.into()),
         };
         Self { command: Some(command) }
     }
@@ -60,6 +61,7 @@ impl TryFrom<internal::Command> for Command {
                 let operations = what.operations.into_iter().map(Operation::try_from);
                 Self::Transaction(operations.collect::<Result<_, DecodeError>>()?)
             }
+            command::Command::Restore(what) => Self::Restore(what.try_into()?),
         })
     }
 }
@@ -166,6 +168,7 @@ impl From<&Refusal> for internal::Refusal {
             Refusal::MissingNode => refusal::Reason::MissingNode(internal::MissingNode {}),
             Refusal::MissingCheck(check) => refusal::Reason::MissingCheck(check.to_string()),
             Refusal::CriticalCheck(check) => refusal::Reason::CriticalCheck(check.to_string()),
+            Refusal::NotRestoring(restore) => refusal::Reason::NotRestoring(id_bytes(*restore)),
         };
         Self { reason: Some(reason) }
     }
@@ -184,6 +187,7 @@ impl TryFrom<internal::Refusal> for Refusal {
             refusal::Reason::MissingNode(internal::MissingNode {}) => Self::MissingNode,
             refusal::Reason::MissingCheck(check) => Self::MissingCheck(check.into()),
             refusal::Reason::CriticalCheck(check) => Self::CriticalCheck(check.into()),
+            refusal::Reason::NotRestoring(restore) => Self::NotRestoring(id(&restore, "Refusal.not_restoring")?),
         })
     }
 }

@@ -3,10 +3,11 @@
 //!
 //! Writes and barriers are answered by the leader only; a watch stream by any server, from its own view and the
 //! changes in the [`Fanout`]. A server that does not lead says who does and forwards nothing: whoever asks goes there
-//! himself. `watch` has a stream's life, `whole` the state it begins with, `watchers` who holds one.
+//! himself. `operate` has what operators ask, `watch` a stream's life, `whole` the state it begins with, `watchers` who holds one.
 //!
 //! Never opens a port: [`serve`] takes the one that carries this service and Raft's.
 
+mod operate;
 mod watch;
 mod watchers;
 mod whole;
@@ -16,7 +17,8 @@ use std::{sync::Arc, time::Duration};
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
-        self, BarrierReply, BarrierRequest, FetchReply, FetchRequest, NotLeader, Rejected, RenewReply, RenewRequest,
+        self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, FetchReply, FetchRequest,
+        NotLeader, Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest,
         ServersReply, ServersRequest, Unknown, WatchRequest, WriteReply, WriteRequest, barrier_reply,
         registry_server::{Registry, RegistryServer},
         renew_reply, servers_reply, write_reply,
@@ -28,7 +30,7 @@ use lictor_shared::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     transport::{
         Server,
         server::{Router, TcpIncoming},
@@ -36,8 +38,8 @@ use tonic::{
 };
 use uuid::Uuid;
 
-pub use self::{watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
-use crate::{consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
+pub use self::{operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
+use crate::{archive::Archives, consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
 
 /// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
 pub const MAX_REQUESTS: usize = 4096;
@@ -65,6 +67,8 @@ pub struct Desk {
     pub sessions: Arc<SessionTimers>,
     /// Answers what sidecars do not hold.
     pub interface: Interface,
+    /// Saves and restores the registry.
+    pub archives: Arc<Archives>,
 }
 
 /// Answers the Registry service.
@@ -159,6 +163,7 @@ pub async fn serve(
 
 #[tonic::async_trait]
 impl Registry for RegistryService {
+    type SaveArchiveStream = ArchiveStream;
     type WatchStream = WatchStream;
 
     async fn write(&self, request: Request<WriteRequest>) -> Result<Response<WriteReply>, Status> {
@@ -170,7 +175,7 @@ impl Registry for RegistryService {
             Err(AskError::NotLeader { leader }) => write_reply::Reply::NotLeader(not_leader(leader)),
             Err(AskError::Unsent(reason)) => return Err(Status::resource_exhausted(reason)),
             Err(AskError::Unknown(reason)) => write_reply::Reply::Unknown(Unknown { reason }),
-            Err(AskError::Rejected(reason)) => write_reply::Reply::Rejected(Rejected { reason }),
+            Err(AskError::Rejected(reason)) => write_reply::Reply::Rejected(rejected(reason)),
         };
         Ok(Response::new(WriteReply { reply: Some(reply) }))
     }
@@ -219,6 +224,24 @@ impl Registry for RegistryService {
         Ok(Response::new(RenewReply { reply: Some(reply) }))
     }
 
+    async fn save_archive(&self, request: Request<SaveArchiveRequest>) -> Result<Response<ArchiveStream>, Status> {
+        self.inner.save_archive(request.into_inner().any_server).await.map(Response::new)
+    }
+
+    async fn restore_archive(
+        &self,
+        request: Request<Streaming<RestoreArchivePiece>>,
+    ) -> Result<Response<RestoreArchiveReply>, Status> {
+        Ok(Response::new(self.inner.restore_archive(request.into_inner()).await))
+    }
+
+    async fn change_servers(
+        &self,
+        request: Request<ChangeServersRequest>,
+    ) -> Result<Response<ChangeServersReply>, Status> {
+        self.inner.change_servers(request.into_inner()).await.map(Response::new)
+    }
+
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
         let request = request.into_inner();
         self.inner.refuse(&request)?;
@@ -258,6 +281,10 @@ impl Inner {
             leader_contact_ms: u64::try_from(contact.as_millis()).unwrap_or(u64::MAX),
         }
     }
+}
+
+fn rejected(reason: String) -> Rejected {
+    Rejected { reason }
 }
 
 fn not_leader(leader: Option<String>) -> NotLeader {

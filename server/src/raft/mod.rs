@@ -1,7 +1,8 @@
 //! Consensus: one replicated log of commands, and the registry's state that comes of it.
 //!
 //! A thin house around `openraft`, whose types do not leave it. The log index of Raft is the registry's
-//! [`Index`](lictor_shared::model::Index). What is where:
+//! [`Index`](lictor_shared::model::Index), until a state that was saved at a higher one is restored: from then on the
+//! registry's is ahead by as much (`State::next_index`). What is where:
 //!
 //! | module | holds |
 //! |---|---|
@@ -12,6 +13,7 @@
 //! | `snapshot` | snapshot files: built, checked, received |
 //! | `network` | the client's and the server's side of Raft's RPCs, over the one gRPC port |
 //! | `data_dir` | whose data directory it is |
+//! | `recovery` | goes on without servers that are lost for ever, as the operator says |
 //!
 //! What holds everywhere here: a storage error ends the process (`Tasks::fail`), it is never logged and swallowed; a
 //! Raft ID is made with its data directory and never used again after a wipe; an acknowledged write is on the disks
@@ -23,11 +25,12 @@ mod machine;
 mod network;
 mod node;
 mod proposal;
+mod recovery;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use lictor_shared::{command::Outcome, model::NodeName};
+use lictor_shared::{command::Written, model::NodeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -39,6 +42,7 @@ pub use self::{
         TransferError,
     },
     proposal::MAX_PROPOSAL_BYTES,
+    recovery::RecoveryError,
     snapshot::SnapshotError,
 };
 
@@ -46,7 +50,7 @@ openraft::declare_raft_types!(
     /// What Lictor puts into the places that openraft leaves open.
     pub(crate) TypeConfig:
         D = proposal::Proposal,
-        R = Outcome,
+        R = Written,
         Node = ServerAddress,
 );
 

@@ -16,7 +16,7 @@
 //! | `instances` | service name, node, service ID | node, service and checks together: what answers are made of |
 //!
 //! Beside them, once: the autopilot configuration. Keys (`keys`) and sessions (`sessions`) have tables of their own, which
-//! no sidecar holds; `transaction` is about both halves.
+//! no sidecar holds; `transaction` is about both halves, and `restore` puts another state in the place of all.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
 //! what a reader can wait for, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.
@@ -28,6 +28,7 @@ mod expiring;
 mod floor;
 mod keys;
 mod protection;
+mod restore;
 mod rows;
 mod sessions;
 #[cfg(test)]
@@ -43,10 +44,11 @@ use uuid::Uuid;
 pub use self::{
     apply::Applied,
     protection::Protection,
+    restore::{MAX_SAVED_INDEX, RESTORE_LIMIT},
     rows::{Change, Loader, Record, Row},
     topic::{CoordinationIndexes, Indexes, Topic, Touched, for_each_woken},
 };
-use self::{floor::Floors, keys::Keys, sessions::Sessions};
+use self::{floor::Floors, keys::Keys, restore::Staged, sessions::Sessions};
 use crate::model::{Autopilot, Check, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceName, Status};
 
 /// Everything the registry knows, as of one index.
@@ -65,6 +67,10 @@ pub struct State {
     keys: Keys,
     sessions: Sessions,
     indexes: Indexes,
+    /// How far the registry's indexes are ahead of those of the log (see `restore`); 0 on sidecars.
+    ahead: u64,
+    /// A saved state that is coming in.
+    staged: Option<Arc<Staged>>,
     /// What indexes are shown at least; none in ordinary times.
     floors: Option<Arc<Floors>>,
 }
@@ -243,7 +249,7 @@ impl State {
             Topic::Session(id) => self.sessions.index_of(*id),
             Topic::SessionsOf(node) => self.sessions.index_on(node),
         };
-        index.max(self.floor_of(topic)).max(Index(1))
+        index.max(self.indexes.restored).max(self.floor_of(topic)).max(Index(1))
     }
 
     /// The checks about one service of a node, or (empty ID) about the node itself, by ID.

@@ -60,6 +60,8 @@ pub struct Indexes {
     pub by_status: [Index; 3],
     /// The last change of a coordinate.
     pub coordinates: Index,
+    /// The last time the whole state was replaced by a saved one: the least index of everything.
+    pub restored: Index,
 }
 
 /// The indexes of keys and sessions that are not kept beside a row.
@@ -73,6 +75,8 @@ pub struct CoordinationIndexes {
     pub sessions: Index,
     /// The last end of a session: the index of every session that is not there.
     pub sessions_gone: Index,
+    /// How far the registry's indexes are ahead of those of the log.
+    pub ahead: u64,
 }
 
 /// Calls `wake` for everyone who waits for a topic that was touched, and for the prefixes of a key. Of those who wait

@@ -38,6 +38,7 @@ mod read;
 mod remote;
 mod route;
 mod session;
+mod snapshot;
 mod socket;
 mod status;
 #[cfg(test)]

@@ -90,6 +90,7 @@ impl Desk {
             parameter: found.parameter,
             query: query::Query::parse(query),
             body: Bytes::new(),
+            pieces: std::sync::Mutex::default(),
             stopping: CancellationToken::new(),
             answers: self.answers.clone(),
         };
