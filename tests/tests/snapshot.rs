@@ -258,7 +258,7 @@ fn a_leader_that_dies_while_it_restores_leaves_everything_or_nothing() {
     let mark = wait::until("the others answer", SPREAD_LIMIT, || {
         let answer = cluster.sidecars[0].http().get("/v1/kv/mark?consistent")?;
         wait::ensure(matches!(answer.status, 200 | 404), || answer.text())?;
-        Ok(answer.status)
+        Ok::<u16, String>(answer.status)
     });
     eprintln!("the caller was told {:?}, and the mark is {mark}", answer.map(|answer| (answer.status, answer.text())));
     cluster.servers[leader].start();
