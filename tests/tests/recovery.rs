@@ -91,7 +91,8 @@ fn one_server_goes_on_with_all_that_was_written_and_new_ones_join_it() {
             wait::ensure(found == expected, || format!("{found:?}"))
         });
     }
-    // And they do without the one that was recovered.
+    // And they do without the one that was recovered, once a majority has agreed that they are three.
+    wait::until("a write after the last of them came", CHANGE_LIMIT, || put(&survivor, "joined"));
     survivor.kill();
     wait::until("the new ones write", CHANGE_LIMIT, || put(&new[1], "without"));
     let keys = new[0].http().json("/v1/kv/k/?keys").unwrap();

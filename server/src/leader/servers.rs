@@ -1,9 +1,10 @@
 //! Changes of the servers that an operator wants, and the removal of those that are gone for good.
 //!
 //! One wrong command must not cost the cluster its quorum: none that would leave fewer voters alive than have to agree
-//! is done. Pure, but for [`change`], which does what was found to be safe.
+//! is done, and alive is who has answered since the command came: one that died a moment ago does not count. Pure, but
+//! for [`change`], which does what was found to be safe.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lictor_shared::{
     backend::{ServerName, ServerReport, ServersChange, ServersReport},
@@ -16,7 +17,10 @@ use uuid::Uuid;
 
 use crate::raft::{MembershipError, RaftNode, ServerInfo, TransferError};
 
-/// A server counts as alive that has answered the leader within this time.
+/// How long servers are waited for to answer once more, before a change counts on them.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
+const CONFIRM_PAUSE: Duration = Duration::from_millis(50);
+/// A server has not yet failed that has answered the leader within this time.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// How long a server must have been gone before it is removed, where that makes the others bear no more failures. Long
 /// enough for a host to restart: until then its vote is of use.
@@ -28,13 +32,15 @@ const DEAD_AFTER: Duration = Duration::from_secs(10 * 60);
 /// [`AskError`]; `Rejected` says why it is not done.
 pub async fn change(raft: &RaftNode, change: &ServersChange) -> Result<(), AskError> {
     let leader = || raft.leader().map(|(_, address)| address.rpc);
-    let report = raft.report().ok_or_else(|| AskError::NotLeader { leader: leader() })?;
+    if !raft.is_leader() {
+        return Err(AskError::NotLeader { leader: leader() });
+    }
     let servers = raft.servers();
     match change {
         ServersChange::TransferLeader(to) => {
             let to = to.as_ref().map(|name| find(&servers, name)).transpose().map_err(AskError::Rejected)?;
             if let Some(to) = to {
-                may_lead(to, &report).map_err(AskError::Rejected)?;
+                confirmed(raft, |report, within| may_lead(to, report, within)).await?;
             }
             raft.transfer_leadership(to.map(|to| to.raft_id)).await.map_err(|error| match error {
                 TransferError::NotLeader => AskError::NotLeader { leader: leader() },
@@ -44,7 +50,7 @@ pub async fn change(raft: &RaftNode, change: &ServersChange) -> Result<(), AskEr
         }
         ServersChange::Remove(name) => {
             let server = find(&servers, name).map_err(AskError::Rejected)?;
-            may_go(server.address.node_id, &report).map_err(AskError::Rejected)?;
+            confirmed(raft, |report, within| may_go(server.address.node_id, report, within)).await?;
             tracing::info!(server = %server.address.name, rpc = %server.address.rpc, "an operator removes a server");
             raft.remove_server(server.raft_id).await.map_err(|error| match error {
                 MembershipError::NotLeader { .. } => AskError::NotLeader { leader: leader() },
@@ -52,6 +58,25 @@ pub async fn change(raft: &RaftNode, change: &ServersChange) -> Result<(), AskEr
                 MembershipError::TimedOut(_) | MembershipError::Stopped(_) => AskError::Unknown(error.to_string()),
             })
         }
+    }
+}
+
+/// Waits until a change is found to be safe, by what servers have answered since now.
+async fn confirmed(
+    raft: &RaftNode,
+    is_safe: impl Fn(&ServersReport, Duration) -> Result<(), String>,
+) -> Result<(), AskError> {
+    let begun = Instant::now();
+    let report = || raft.report().ok_or(AskError::NotLeader { leader: None });
+    // What no answer would make safe is said at once.
+    is_safe(&report()?, Duration::MAX).map_err(AskError::Rejected)?;
+    loop {
+        let report = report()?;
+        let Err(reason) = is_safe(&report, begun.elapsed()) else { return Ok(()) };
+        if begun.elapsed() >= CONFIRM_LIMIT {
+            return Err(AskError::Rejected(reason));
+        }
+        tokio::time::sleep(CONFIRM_PAUSE).await;
     }
 }
 
@@ -63,7 +88,7 @@ fn find<'a>(servers: &'a [ServerInfo], name: &ServerName) -> Result<&'a ServerIn
     servers.iter().find(is_it).ok_or_else(|| format!("{name} was not found in the Raft configuration"))
 }
 
-fn may_lead(server: &ServerInfo, report: &ServersReport) -> Result<(), String> {
+fn may_lead(server: &ServerInfo, report: &ServersReport, within: Duration) -> Result<(), String> {
     let name = &server.address.name;
     if server.leader {
         return Err(format!("{name} is the leader already"));
@@ -72,15 +97,15 @@ fn may_lead(server: &ServerInfo, report: &ServersReport) -> Result<(), String> {
         return Err(format!("{name} does not vote, and cannot lead"));
     }
     let found = report.servers.iter().find(|found| found.node_id == server.address.node_id);
-    if found.is_some_and(is_alive) {
+    if found.is_some_and(|found| is_alive(found, within)) {
         Ok(())
     } else {
         Err(format!("{name} does not answer the leader, and cannot take over"))
     }
 }
 
-/// Whether the others get on without this one.
-fn may_go(id: Uuid, report: &ServersReport) -> Result<(), String> {
+/// Whether the others get on without this one. Those count that have answered within that time.
+fn may_go(id: Uuid, report: &ServersReport, within: Duration) -> Result<(), String> {
     let Some(server) = report.servers.iter().find(|server| server.node_id == id) else { return Ok(()) };
     let name = &server.name;
     if server.leader {
@@ -89,7 +114,7 @@ fn may_go(id: Uuid, report: &ServersReport) -> Result<(), String> {
     if !server.voter {
         return Ok(());
     }
-    let (alive, voters) = without(id, report);
+    let (alive, voters) = without(id, report, within);
     if alive >= quorum(voters) {
         return Ok(());
     }
@@ -101,13 +126,13 @@ fn may_go(id: Uuid, report: &ServersReport) -> Result<(), String> {
 }
 
 /// The voters that are alive, and all voters, without this one.
-fn without(id: Uuid, report: &ServersReport) -> (usize, usize) {
+fn without(id: Uuid, report: &ServersReport, within: Duration) -> (usize, usize) {
     let others = report.servers.iter().filter(|server| server.voter && server.node_id != id);
-    (others.clone().filter(|server| is_alive(server)).count(), others.count())
+    (others.clone().filter(|server| is_alive(server, within)).count(), others.count())
 }
 
-fn is_alive(server: &ServerReport) -> bool {
-    server.leader || server.last_contact.is_some_and(|contact| contact <= ANSWERS_WITHIN)
+fn is_alive(server: &ServerReport, within: Duration) -> bool {
+    server.leader || server.last_contact.is_some_and(|contact| contact <= within)
 }
 
 fn quorum(voters: usize) -> usize {
@@ -125,10 +150,10 @@ pub fn dead(report: &ServersReport, members: &[Member], autopilot: &Autopilot, n
     let failed = |server: &&ServerReport| {
         let member = members.iter().find(|member| tags::id(member) == Some(server.node_id));
         // One that the pool has never met, or met under another ID, may be on its way.
-        member.is_some_and(|member| member.status == MemberStatus::Failed) && !is_alive(server)
+        member.is_some_and(|member| member.status == MemberStatus::Failed) && !is_alive(server, ANSWERS_WITHIN)
     };
     let goes = |server: &&ServerReport| {
-        let (alive, voters) = without(server.node_id, report);
+        let (alive, voters) = without(server.node_id, report, ANSWERS_WITHIN);
         if !server.voter {
             return gone_for(server, now) >= DEAD_AFTER;
         }
@@ -185,7 +210,7 @@ mod tests {
             (&[true], 1, Err("is the leader")),
             (&[true, true, false, false, true], 2, Err("2 of 4 voting servers would be alive, fewer than the 3")),
         ] {
-            let found = may_go(Uuid::from_u128(gone), &report(answers));
+            let found = may_go(Uuid::from_u128(gone), &report(answers), Duration::ZERO);
             match goes {
                 Ok(()) => assert_eq!(found, Ok(()), "{answers:?} without {gone}"),
                 Err(reason) => assert!(found.unwrap_err().contains(reason), "{answers:?} without {gone}"),
