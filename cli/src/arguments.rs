@@ -22,6 +22,7 @@ use crate::{
     help,
     info::InfoFlags,
     kv::KvCommand,
+    lock::LockFlags,
     maint::MaintFlags,
     members::MembersFlags,
     membership::{ForceLeaveFlags, JoinFlags},
@@ -71,6 +72,8 @@ pub enum Command {
     Kv(KvCommand),
     /// Tell an agent to leave its cluster and stop
     Leave(HttpFlags),
+    /// Run a program while a lock, or one of a number of places, is held
+    Lock(Box<LockFlags>),
     /// Take this host or one of its services out of the answers, and back
     Maint(MaintFlags),
     /// List the members of the cluster

@@ -16,6 +16,7 @@ mod format;
 mod help;
 mod info;
 mod kv;
+mod lock;
 mod maint;
 mod members;
 mod membership;
@@ -68,6 +69,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Join(flags) => membership::join(flags, out).await,
         Command::Kv(command) => kv::run(command, out).await,
         Command::Leave(flags) => membership::leave(flags, out).await,
+        Command::Lock(flags) => lock::run(*flags).await,
         Command::Maint(flags) => maint::run(flags, out).await,
         Command::Members(flags) => members::run(flags, out).await,
         Command::Monitor(flags) => monitor::run(flags, out).await,
