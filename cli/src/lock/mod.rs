@@ -52,7 +52,7 @@ const CHILD_FAILED: u8 = 2;
 #[command(after_long_help = EXAMPLES)]
 pub struct LockFlags {
     /// How many may hold it at the same time; more than one makes it a semaphore
-    #[arg(long = "n", value_name = "NUMBER", default_value_t = 1)]
+    #[arg(short = 'n', long = "n", value_name = "NUMBER", default_value_t = 1)]
     limit: u32,
     /// The session's name
     #[arg(long, value_name = "NAME")]
