@@ -51,6 +51,23 @@ fn keys(agent: &Agent) -> Result<Value, String> {
     agent.http().json("/v1/kv/?recurse")
 }
 
+/// Every agent shows those keys and nothing that came later, under indexes above those `seen` before.
+fn everywhere(cluster: &Cluster, before: &Value, paths: &[&str], seen: Vec<Vec<u64>>) {
+    for (agent, seen) in cluster.agents().zip(seen) {
+        wait::until(&format!("{} shows what was restored", agent.name), SPREAD_LIMIT, || {
+            wait::ensure(keys(agent)? == *before, || "it has other keys".to_owned())?;
+            let later = agent.http().json("/v1/health/service/later")?;
+            wait::ensure(later == json!([]), || format!("a later service: {later}"))?;
+            wait::ensure(agent.passing("db")?.len() == 1, || "the service is not there".to_owned())
+        });
+        for (path, seen) in paths.iter().zip(seen) {
+            let now = index(agent, path);
+            assert!(now > seen, "{}: {path} went from {seen} to {now}", agent.name);
+        }
+        assert_eq!(agent.http().get("/v1/kv/made-later").unwrap().status, 404);
+    }
+}
+
 #[test]
 fn a_restore_replaces_everything_everywhere_and_no_index_goes_back() {
     let cluster = Cluster::start(3, 2);
@@ -113,19 +130,7 @@ fn a_restore_replaces_everything_everywhere_and_no_index_goes_back() {
             assert!(index > from, "{what} at {agent}: {index} after {from}");
         }
     });
-    for (agent, seen) in cluster.agents().zip(seen) {
-        wait::until(&format!("{} shows what was restored", agent.name), SPREAD_LIMIT, || {
-            wait::ensure(keys(agent)? == before, || "it has other keys".to_owned())?;
-            let later = agent.http().json("/v1/health/service/later")?;
-            wait::ensure(later == json!([]), || format!("a later service: {later}"))?;
-            wait::ensure(agent.passing("db")?.len() == 1, || "the service is not there".to_owned())
-        });
-        for (path, seen) in paths.iter().zip(seen) {
-            let now = index(agent, path);
-            assert!(now > seen, "{}: {path} went from {seen} to {now}", agent.name);
-        }
-        assert_eq!(agent.http().get("/v1/kv/made-later").unwrap().status, 404);
-    }
+    everywhere(&cluster, &before, &paths, seen);
     // The rows are as they were, so that what was read before can still be compared and set.
     let modified = before.as_array().unwrap().iter().find(|row| row["Key"] == "kept").unwrap()["ModifyIndex"].clone();
     assert_eq!(put(one, &format!("/v1/kv/kept?cas={modified}"), "set"), true);
