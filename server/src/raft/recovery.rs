@@ -180,7 +180,7 @@ mod tests {
     fn a_bad_file_says_what_is_wrong_with_it() {
         let one = |id: Uuid, rest: &str| format!(r#"{{"id": "{id}", "address": "10.0.0.1:8300"{rest}}}"#);
         for (text, expected) in [
-            ("{".to_string(), "EOF"),
+            ("[".to_string(), "EOF"),
             ("[]".into(), "it names no server"),
             (r#"["10.0.0.1:8300"]"#.into(), r#"it is to be a list such as [{"id""#),
             (format!("[{}]", one(id(1), r#", "votes": true"#)), "unknown field `votes`"),
