@@ -141,7 +141,7 @@ fn quorum(voters: usize) -> usize {
 
 /// The server to remove, if any: one that the pool says has failed, where the others get on without it, no fewer
 /// voters are left than [`Autopilot::min_quorum`], and either they bear more failures then, or it has been gone for
-/// [`DEAD_AFTER`].
+/// ten minutes.
 #[must_use]
 pub fn dead(report: &ServersReport, members: &[Member], autopilot: &Autopilot, now: Time) -> Option<Uuid> {
     if !autopilot.cleanup_dead_servers {
