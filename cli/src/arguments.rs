@@ -22,12 +22,15 @@ use crate::{
     help,
     info::InfoFlags,
     kv::KvCommand,
+    lock::LockFlags,
     maint::MaintFlags,
     members::MembersFlags,
     membership::{ForceLeaveFlags, JoinFlags},
     monitor::MonitorFlags,
+    operator::OperatorCommand,
     rtt::RttFlags,
     services::ServicesCommand,
+    snapshot::SnapshotCommand,
     target::HttpFlags,
     validate::ValidateFlags,
     version::VersionFlags,
@@ -69,12 +72,17 @@ pub enum Command {
     Kv(KvCommand),
     /// Tell an agent to leave its cluster and stop
     Leave(HttpFlags),
+    /// Run a program while a lock, or one of a number of places, is held
+    Lock(Box<LockFlags>),
     /// Take this host or one of its services out of the answers, and back
     Maint(MaintFlags),
     /// List the members of the cluster
     Members(MembersFlags),
     /// Follow an agent's log
     Monitor(MonitorFlags),
+    /// Look after the servers: who they are, who leads, how they are kept
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// Tell an agent to read its files again
     Reload(HttpFlags),
     /// Estimate the round-trip time between two nodes
@@ -82,6 +90,9 @@ pub enum Command {
     /// Register and deregister services of this host
     #[command(subcommand)]
     Services(ServicesCommand),
+    /// Save the whole registry to a file, restore it, look into one
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Say whether configuration files are right, without starting anything
     Validate(ValidateFlags),
     /// Print the version

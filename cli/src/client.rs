@@ -5,17 +5,18 @@
 
 use std::{convert::Infallible, io, pin::Pin, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream};
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
-    body::Incoming,
+    body::{Body, Frame, Incoming},
     client::conn::http1,
     header::{self, HeaderName, HeaderValue, InvalidHeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::{fs::File, io::AsyncReadExt, time::timeout};
 
 pub use crate::endpoint::AddressError;
 use crate::endpoint::{Endpoint, system_reason};
@@ -24,6 +25,8 @@ use crate::endpoint::{Endpoint, system_reason};
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// Bytes in the body of an answer; a longer one is an error.
 const BODY_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of a file that are sent at once.
+const PIECE_BYTES: usize = 64 * 1024;
 /// Characters of a refusal's body that are printed.
 const REASON_MAX_CHARACTERS: usize = 1024;
 /// The header that carries a token.
@@ -159,6 +162,30 @@ impl Agent {
         Ok(self.request(Method::PUT, path, body.into()).await?.body)
     }
 
+    /// Posts without a body, and gives the answer's body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn post(&self, path: &str) -> Result<Bytes, ClientError> {
+        Ok(self.request(Method::POST, path, Bytes::new()).await?.body)
+    }
+
+    /// Puts a file, a piece at a time. It is given up when the agent says nothing for long after all was sent, so the
+    /// limit is the caller's to set.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn put_file(&self, path: &str, file: File) -> Result<Answer, ClientError> {
+        let exchange = async {
+            let exchange = self.begin_with(Method::PUT, path, StreamBody::new(pieces(file))).await?;
+            let (status, index) = (exchange.status, exchange.index);
+            Ok((status, Answer { found: true, index, body: exchange.whole().await? }))
+        };
+        let answer = timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(self.late()));
+        let (status, answer) = answer.map_err(|reason| self.no_answer("Put", path, reason))?;
+        if status.is_success() { Ok(answer) } else { Err(refusal(status, &answer.body)) }
+    }
+
     /// Gets an answer that goes on; the limit is for its beginning.
     ///
     /// # Errors
@@ -192,6 +219,7 @@ impl Agent {
         let verb = match method {
             Method::GET => "Get",
             Method::DELETE => "Delete",
+            Method::POST => "Post",
             _ => "Put",
         };
         let exchange = async {
@@ -213,9 +241,17 @@ impl Agent {
     }
 
     async fn begin(&self, method: Method, path: &str, body: Bytes) -> Result<Exchange, String> {
+        self.begin_with(method, path, Full::new(body)).await
+    }
+
+    async fn begin_with<B>(&self, method: Method, path: &str, body: B) -> Result<Exchange, String>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
         let stream = self.endpoint.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| reason_of(&e))?;
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(|error| format!("{path:?} is no path: {error}"))?;
         let host = HeaderValue::from_str(self.endpoint.host()).map_err(|error| error.to_string())?;
@@ -249,6 +285,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// The index of the answer, where it has one.
+    pub fn index(&self) -> Option<u64> {
+        self.index
+    }
+
     /// The next piece of the body; nothing at its end.
     ///
     /// # Errors
@@ -279,6 +320,15 @@ impl Exchange {
             never = &mut self.connection => match never {},
         }
     }
+}
+
+/// A file as a body.
+fn pieces(file: File) -> impl Stream<Item = io::Result<Frame<Bytes>>> + Send {
+    stream::try_unfold(file, |mut file| async move {
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+        let read = file.read_buf(&mut piece).await?;
+        Ok((read > 0).then(|| (Frame::data(piece.freeze()), file)))
+    })
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> ClientError {

@@ -16,13 +16,16 @@ mod format;
 mod help;
 mod info;
 mod kv;
+mod lock;
 mod maint;
 mod members;
 mod membership;
 mod monitor;
+mod operator;
 mod query;
 mod rtt;
 mod services;
+mod snapshot;
 mod table;
 mod target;
 mod validate;
@@ -66,12 +69,15 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Join(flags) => membership::join(flags, out).await,
         Command::Kv(command) => kv::run(command, out).await,
         Command::Leave(flags) => membership::leave(flags, out).await,
+        Command::Lock(flags) => lock::run(*flags).await,
         Command::Maint(flags) => maint::run(flags, out).await,
         Command::Members(flags) => members::run(flags, out).await,
         Command::Monitor(flags) => monitor::run(flags, out).await,
+        Command::Operator(command) => operator::run(command, out).await,
         Command::Reload(flags) => membership::reload(flags, out).await,
         Command::Rtt(flags) => rtt::run(flags, out).await,
         Command::Services(command) => services::run(command, out).await,
+        Command::Snapshot(command) => snapshot::run(command, out).await,
         Command::Validate(flags) => validate::run(flags, out),
         Command::Version(flags) => version::run(&flags, out),
         Command::Watch(flags) => watch::run(*flags, out).await,

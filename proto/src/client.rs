@@ -8,12 +8,15 @@ mod writes;
 use std::{
     collections::HashMap,
     error::Error,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures_util::{Stream, StreamExt, ready};
 use lictor_shared::{
-    backend::{Consistency, Fetch, Fetched, ServersReport},
+    backend::{Archive, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
     forward::AskError,
     model::Index,
@@ -28,8 +31,9 @@ use self::writes::Writes;
 use crate::{
     DecodeError,
     internal::{
-        self, BarrierRequest, FetchRequest, RenewRequest, ServersRequest, WatchEvent, WatchRequest, barrier_reply,
-        registry_client::RegistryClient, renew_reply, servers_reply,
+        self, BarrierRequest, ChangeServersRequest, FetchRequest, RenewRequest, RestoreArchivePiece,
+        SaveArchiveRequest, ServersRequest, WatchEvent, WatchRequest, barrier_reply, change_servers_reply,
+        registry_client::RegistryClient, renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
     },
 };
 
@@ -128,6 +132,67 @@ impl Client {
         }
     }
 
+    /// The whole registry as a file from `server`, whether it leads or (with `any_server`) not.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn save_archive(&self, server: &str, any_server: bool) -> Result<Archive, AskError> {
+        let request = SaveArchiveRequest { any_server };
+        let reply = self.registry(server)?.save_archive(request).await.map_err(|status| ask_error(&status))?;
+        let mut pieces = reply.into_inner();
+        let missing = || unknown(DecodeError::Missing { field: "SaveArchivePiece.piece" });
+        let first = pieces.message().await.map_err(|status| ask_error(&status))?;
+        let head = match first.and_then(|first| first.piece) {
+            Some(Piece::Head(head)) => head,
+            Some(Piece::NotLeader(hint)) => return Err(not_leader(hint)),
+            Some(Piece::Bytes(_)) | None => return Err(missing()),
+        };
+        let pieces = pieces.map(|piece| match piece.map(|piece| piece.piece) {
+            Ok(Some(Piece::Bytes(bytes))) => Ok(bytes),
+            Ok(_) => Err(BackendError::Failed("a piece of the snapshot is none".into())),
+            Err(status) => Err(BackendError::Failed(status.message().to_owned())),
+        });
+        let last = Duration::from_millis(head.leader_contact_ms);
+        let contact = Contact { known_leader: head.known_leader, last };
+        Ok(Archive { index: Index(head.index), contact, pieces: Pieces::new(pieces) })
+    }
+
+    /// Restores such a file at `server`; gives the registry's index.
+    ///
+    /// # Errors
+    /// [`AskError`]; only `Unknown` leaves the outcome open.
+    pub async fn restore_archive(&self, server: &str, pieces: Pieces) -> Result<Index, AskError> {
+        let broken = Broken::default();
+        let pieces = UntilBroken { pieces, broken: broken.clone() };
+        let reply = self.registry(server)?.restore_archive(pieces).await.map_err(|status| ask_error(&status))?;
+        let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match reply.into_inner().reply {
+            Some(restore_archive_reply::Reply::Index(index)) => Ok(Index(index)),
+            Some(restore_archive_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
+            Some(restore_archive_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
+            Some(restore_archive_reply::Reply::Rejected(rejected)) => {
+                Err(AskError::Rejected(broken.unwrap_or(rejected.reason)))
+            }
+            None => Err(unknown(DecodeError::Missing { field: "RestoreArchiveReply.reply" })),
+        }
+    }
+
+    /// Has `server` change the servers.
+    ///
+    /// # Errors
+    /// [`AskError`]; only `Unknown` leaves the outcome open.
+    pub async fn change_servers(&self, server: &str, change: &ServersChange) -> Result<(), AskError> {
+        let request = ChangeServersRequest::from(change);
+        let reply = self.registry(server)?.change_servers(request).await.map_err(|status| ask_error(&status))?;
+        match reply.into_inner().reply {
+            Some(change_servers_reply::Reply::Done(_)) => Ok(()),
+            Some(change_servers_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
+            Some(change_servers_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
+            Some(change_servers_reply::Reply::Rejected(rejected)) => Err(AskError::Rejected(rejected.reason)),
+            None => Err(unknown(DecodeError::Missing { field: "ChangeServersReply.reply" })),
+        }
+    }
+
     /// Opens a watch stream at `server`. The stream says when it is dead only by its silence.
     ///
     /// # Errors
@@ -165,6 +230,30 @@ impl Client {
 fn registry(channel: Channel) -> RegistryClient<Channel> {
     let client = RegistryClient::new(channel);
     client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+/// Why a file that was being sent broke off, if it did.
+type Broken = Arc<Mutex<Option<String>>>;
+
+/// A file as it is sent, up to where it breaks off: the server finds it truncated then; why it is will be known here.
+struct UntilBroken {
+    pieces: Pieces,
+    broken: Broken,
+}
+
+impl Stream for UntilBroken {
+    type Item = RestoreArchivePiece;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<RestoreArchivePiece>> {
+        Poll::Ready(match ready!(self.pieces.poll_next_unpin(context)) {
+            Some(Ok(bytes)) => Some(RestoreArchivePiece { bytes }),
+            Some(Err(error)) => {
+                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                None
+            }
+            None => None,
+        })
+    }
 }
 
 fn not_leader(hint: internal::NotLeader) -> AskError {

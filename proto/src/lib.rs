@@ -2,7 +2,8 @@
 //!
 //! The `.proto` files are in `proto/`, by package; the code made from them is committed in `src/generated/` (see
 //! `tests/generated.rs`), so that building needs no protoc. Only `convert` touches generated model types: everyone
-//! else encodes and decodes with `encode_command` and its siblings. `client` asks servers in the same terms.
+//! else encodes and decodes with `encode_command` and its siblings. `client` asks servers in the same terms, `frames` is
+//! how states lie in files.
 //!
 //! Applications need [`v1`] alone; everything else is behind the feature `node`.
 
@@ -10,6 +11,8 @@
 pub mod client;
 #[cfg(feature = "node")]
 pub mod convert;
+#[cfg(feature = "node")]
+pub mod frames;
 
 #[cfg(feature = "node")]
 pub use convert::{

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    backend::{Consistency, Contact, Fetch, Fetched, ServersReport},
+    backend::{Archive, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
     forward::{AskError, Forward, Servers},
     model::Index,
@@ -18,76 +18,85 @@ use lictor_shared::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{consensus::Consensus, leader::sessions::SessionTimers};
+use crate::{archive::Archives, consensus::Consensus, leader::sessions::SessionTimers};
 
 /// A server's way to the leader.
 pub type ServerBackend = Forward<FellowServers>;
 
-/// The backend of the server with RPC address `own` (`ip:port`, as the others know it), whose view `reader` sees.
+/// What a server asks of itself.
+pub struct Own {
+    /// Its Raft node.
+    pub consensus: Arc<dyn Consensus>,
+    /// The deadlines of sessions.
+    pub sessions: Arc<SessionTimers>,
+    /// Saves and restores the registry.
+    pub archives: Arc<Archives>,
+    /// Its RPC address, `ip:port`, as the others know it.
+    pub address: String,
+}
+
+/// The backend of a server whose view `reader` sees.
 #[must_use]
-pub fn server_backend(
-    consensus: Arc<dyn Consensus>,
-    sessions: Arc<SessionTimers>,
-    own: String,
-    reader: Reader,
-    tasks: &Tasks,
-) -> ServerBackend {
-    let servers = FellowServers { consensus, sessions, own, client: Client::new(), started: Instant::now() };
-    Forward::new(servers, reader, tasks)
+pub fn server_backend(own: Own, reader: Reader, tasks: &Tasks) -> ServerBackend {
+    Forward::new(FellowServers { own, client: Client::new(), started: Instant::now() }, reader, tasks)
 }
 
 /// The servers as one of them knows them.
 pub struct FellowServers {
-    consensus: Arc<dyn Consensus>,
-    sessions: Arc<SessionTimers>,
-    own: String,
+    own: Own,
     client: Client,
     started: Instant,
+}
+
+impl FellowServers {
+    fn is_own(&self, server: &str) -> bool {
+        server == self.own.address
+    }
 }
 
 #[async_trait]
 impl Servers for FellowServers {
     fn leader(&self) -> Option<String> {
-        self.consensus.leader()
+        self.own.consensus.leader()
     }
 
     /// Only itself: no other server knows more of the leader than what Raft tells this one.
     fn to_ask(&self) -> Vec<String> {
-        vec![self.own.clone()]
+        vec![self.own.address.clone()]
     }
 
     fn peers(&self) -> Vec<String> {
-        self.consensus.servers()
+        self.own.consensus.servers()
     }
 
     fn contact(&self) -> Contact {
-        let (known_leader, last) = self.consensus.contact();
+        let (known_leader, last) = self.own.consensus.contact();
         Contact { known_leader, last: last.unwrap_or_else(|| self.started.elapsed()) }
     }
 
     async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {
-        if server == self.own {
-            return self.consensus.propose(command.clone()).await;
+        if self.is_own(server) {
+            return self.own.consensus.propose(command.clone()).await;
         }
         self.client.write(server, command).await
     }
 
     async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
-        if server == self.own {
-            return self.consensus.read_index(consistency).await;
+        if self.is_own(server) {
+            return self.own.consensus.read_index(consistency).await;
         }
         self.client.barrier(server, consistency).await
     }
 
     async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
-        if server == self.own {
-            return self.consensus.report();
+        if self.is_own(server) {
+            return self.own.consensus.report();
         }
         self.client.servers(server).await
     }
 
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
-        if server == self.own {
+        if self.is_own(server) {
             // Its handlers answer from its own view, and never pass on.
             return Err(AskError::Rejected("a server was asked to ask itself".into()));
         }
@@ -95,10 +104,31 @@ impl Servers for FellowServers {
     }
 
     async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
-        if server == self.own {
-            let leader = || self.consensus.leader().filter(|leader| *leader != self.own);
-            return self.sessions.renew(session).ok_or_else(|| AskError::NotLeader { leader: leader() });
+        if self.is_own(server) {
+            let leader = || self.own.consensus.leader().filter(|leader| *leader != self.own.address);
+            return self.own.sessions.renew(session).ok_or_else(|| AskError::NotLeader { leader: leader() });
         }
         self.client.renew(server, session).await
+    }
+
+    async fn save_archive(&self, server: &str, any_server: bool) -> Result<Archive, AskError> {
+        if self.is_own(server) {
+            return self.own.archives.save(any_server).await;
+        }
+        self.client.save_archive(server, any_server).await
+    }
+
+    async fn restore_archive(&self, server: &str, pieces: Pieces) -> Result<Index, AskError> {
+        if self.is_own(server) {
+            return self.own.archives.restore(pieces).await;
+        }
+        self.client.restore_archive(server, pieces).await
+    }
+
+    async fn change_servers(&self, server: &str, change: &ServersChange) -> Result<(), AskError> {
+        if self.is_own(server) {
+            return self.own.consensus.change_servers(change).await;
+        }
+        self.client.change_servers(server, change).await
     }
 }

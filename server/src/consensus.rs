@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lictor_shared::{
-    backend::{Consistency, ServersReport},
+    backend::{Consistency, ServersChange, ServersReport},
     command::{Command, Written},
     forward::AskError,
     model::Index,
@@ -51,6 +51,19 @@ pub trait Consensus: Send + Sync + 'static {
     /// # Errors
     /// `NotLeader` where this server does not lead.
     fn report(&self) -> Result<ServersReport, AskError>;
+
+    /// The present term.
+    fn term(&self) -> u64 {
+        0
+    }
+
+    /// Changes who leads, or the set of servers.
+    ///
+    /// # Errors
+    /// [`AskError`]: `NotLeader` where this server does not lead.
+    async fn change_servers(&self, _: &ServersChange) -> Result<(), AskError> {
+        Err(AskError::Rejected("the servers cannot be changed here".into()))
+    }
 }
 
 #[async_trait]
@@ -88,6 +101,14 @@ impl Consensus for RaftNode {
 
     fn report(&self) -> Result<ServersReport, AskError> {
         RaftNode::report(self).ok_or_else(|| AskError::NotLeader { leader: Consensus::leader(self) })
+    }
+
+    fn term(&self) -> u64 {
+        RaftNode::term(self)
+    }
+
+    async fn change_servers(&self, change: &ServersChange) -> Result<(), AskError> {
+        crate::leader::servers::change(self, change).await
     }
 }
 

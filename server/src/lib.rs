@@ -1,5 +1,6 @@
-//! The Raft tier: consensus, the watch fan-out, the duties of the leader.
+//! The Raft tier: consensus, the watch fan-out, the duties of the leader, the registry as a file.
 
+pub mod archive;
 pub mod backend;
 pub mod consensus;
 pub mod fanout;

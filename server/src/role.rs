@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
-    backend::server_backend,
+    archive::Archives,
+    backend::{Own, server_backend},
     consensus::Consensus,
     fanout::Fanout,
     grpc::{self, Desk, RegistryService},
@@ -100,12 +101,14 @@ impl Role for ServerRole {
 
         let consensus: Arc<dyn Consensus> = Arc::new(raft.clone());
         let timers = SessionTimers::new(reader.clone());
-        let desk = Desk { sessions: timers.clone(), interface };
+        let archives = Archives::new(consensus.clone(), reader.clone(), &config.datacenter, config.data_dir.clone());
+        let desk = Desk { sessions: timers.clone(), interface, archives: archives.clone() };
         let registry =
             RegistryService::new(consensus.clone(), reader.clone(), fanout, desk, &config.datacenter, &tasks);
         serve(prepared.listener, registry, &raft, &tasks);
         sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
-        let backend = server_backend(consensus, timers, rpc, reader.clone(), &tasks);
+        let own = Own { consensus, sessions: timers, archives, address: rpc };
+        let backend = server_backend(own, reader.clone(), &tasks);
         let duties = Duties {
             raft_id: prepared.raft_id,
             address,

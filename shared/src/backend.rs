@@ -6,10 +6,16 @@
 #[cfg(test)]
 pub mod fake;
 
-use std::time::Duration;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 use uuid::Uuid;
 
 use crate::{
@@ -93,6 +99,68 @@ pub struct Fetched {
     pub body: Bytes,
 }
 
+/// Bytes as they come. They are whole only if the stream ends without an error.
+pub struct Pieces(BoxStream<'static, Result<Bytes, BackendError>>);
+
+impl Pieces {
+    /// Those of a stream.
+    #[must_use]
+    pub fn new(pieces: impl Stream<Item = Result<Bytes, BackendError>> + Send + 'static) -> Self {
+        Self(pieces.boxed())
+    }
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, BackendError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+/// The whole registry as a file that an operator keeps.
+pub struct Archive {
+    /// The index of the state in it.
+    pub index: Index,
+    /// How fresh that is.
+    pub contact: Contact,
+    /// The file.
+    pub pieces: Pieces,
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// A server by a name that operators use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerName {
+    /// Its node's ID, as text.
+    Id(String),
+    /// Its RPC address, `ip:port`.
+    Address(String),
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "id {id:?}"),
+            Self::Address(address) => write!(f, "address {address:?}"),
+        }
+    }
+}
+
+/// A change of the servers that an operator wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServersChange {
+    /// Another shall lead: this one, or whichever is fittest.
+    TransferLeader(Option<ServerName>),
+    /// This one shall not count any more.
+    Remove(ServerName),
+}
+
 /// Why the servers could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
@@ -108,6 +176,9 @@ pub enum BackendError {
     /// A server refused to take it.
     #[error("rpc error: {0}")]
     Failed(String),
+    /// What was asked for is not done, and nothing was changed: why.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// A node's way to the servers.
@@ -147,6 +218,30 @@ pub trait Backend: Send + Sync + 'static {
     /// [`BackendError`] when there is no leader to ask.
     async fn renew(&self, _: Uuid) -> Result<bool, BackendError> {
         Err(BackendError::NoLeader)
+    }
+
+    /// The whole registry as a file: from the leader or, with `any_server`, from any server as it has it.
+    ///
+    /// # Errors
+    /// [`BackendError`] when no server answers.
+    async fn save_archive(&self, _any_server: bool) -> Result<Archive, BackendError> {
+        Err(BackendError::NoServers)
+    }
+
+    /// Puts what such a file holds in the place of the registry, and waits until this node's view has it: its index.
+    ///
+    /// # Errors
+    /// [`BackendError`]; nothing was changed but after `TimedOut`, when the outcome is unknown.
+    async fn restore_archive(&self, _: Pieces) -> Result<Index, BackendError> {
+        Err(BackendError::NoServers)
+    }
+
+    /// Has the leader change the servers.
+    ///
+    /// # Errors
+    /// [`BackendError`]; nothing was changed but after `TimedOut`.
+    async fn change_servers(&self, _: ServersChange) -> Result<(), BackendError> {
+        Err(BackendError::NoServers)
     }
 
     /// How fresh this node's view is known to be.

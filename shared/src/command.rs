@@ -5,11 +5,13 @@
 
 mod coordination;
 mod queries;
+mod restore;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
+pub use self::restore::RestoreCommand;
 pub use self::{
     coordination::{
         CatalogName, CatalogRow, Condition, KeyCommand, KeyEntry, Operation, OperationError, OperationResult,
@@ -43,6 +45,8 @@ pub enum Command {
     Query(QueryCommand),
     /// Do all of these, in order, or nothing.
     Transaction(Vec<Operation>),
+    /// Put another state in the place of the present one.
+    Restore(RestoreCommand),
 }
 
 /// What [`Command::Register`] puts.
@@ -80,6 +84,8 @@ impl Command {
             Self::SetAutopilot { expected, .. } => expected.is_none(),
             // Between the two, another client may have written what the second time would undo.
             Self::Key(_) | Self::Transaction(_) => false,
+            // The second time would be out of place.
+            Self::Restore(_) => false,
             // No ID is ever given to another session or query.
             Self::Session(_) | Self::Query(QueryCommand::Create(_)) => true,
             // As with keys; and the second time finds nothing to delete, which is told.
@@ -154,12 +160,15 @@ pub enum Refusal {
     /// No more prepared queries are taken.
     #[error("there are {0} prepared queries, and there may not be more (delete some)")]
     TooManyQueries(u32),
+    /// A part of a restore that is not under way.
+    #[error("the restore {0} is not under way any more: another one has begun, or it took too long")]
+    NotRestoring(Uuid),
 }
 
 /// A command that was committed and applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// Its place in the log.
+    /// The index of the registry that it made.
     pub index: Index,
     /// What came of it.
     pub outcome: Outcome,

@@ -9,6 +9,7 @@
 //! [`Forward`] is the [`Backend`] of both roles. It never interprets a command, and never answers a read.
 
 mod fetch;
+mod operate;
 
 use std::{
     sync::{
@@ -27,7 +28,9 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
-    backend::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, ServersReport},
+    backend::{
+        Archive, Backend, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport,
+    },
     coalesce::{Coalesce, Question},
     command::{Command, Written},
     model::Index,
@@ -125,6 +128,30 @@ pub trait Servers: Send + Sync + 'static {
     /// # Errors
     /// [`AskError`].
     async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError>;
+
+    /// The whole registry as a file from `server`, whether it leads or (with `any_server`) not.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    async fn save_archive(&self, _server: &str, _any_server: bool) -> Result<Archive, AskError> {
+        Err(AskError::Rejected("no archives here".into()))
+    }
+
+    /// Restores such a file at `server`; gives the registry's index.
+    ///
+    /// # Errors
+    /// [`AskError`]; only `Unknown` leaves the outcome open.
+    async fn restore_archive(&self, _server: &str, _: Pieces) -> Result<Index, AskError> {
+        Err(AskError::Rejected("no archives here".into()))
+    }
+
+    /// Has `server` change the servers.
+    ///
+    /// # Errors
+    /// [`AskError`]; only `Unknown` leaves the outcome open.
+    async fn change_servers(&self, _server: &str, _: &ServersChange) -> Result<(), AskError> {
+        Err(AskError::Rejected("the servers cannot be changed here".into()))
+    }
 }
 
 /// A backend that takes everything to the leader.
@@ -197,6 +224,22 @@ impl<S: Servers> Backend for Forward<S> {
     async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
         let route = &self.route;
         route.ask(|server| async move { route.servers.renew(&server, session).await }).await
+    }
+
+    async fn save_archive(&self, any_server: bool) -> Result<Archive, BackendError> {
+        self.route.save_archive(any_server).await
+    }
+
+    async fn restore_archive(&self, pieces: Pieces) -> Result<Index, BackendError> {
+        let index = self.route.restore_archive(pieces).await?;
+        if timeout(operate::REACH_LIMIT, self.reader.reach(index)).await.is_err() {
+            debug!(index = index.0, "a restore is done, but this node's view does not show it yet");
+        }
+        Ok(index)
+    }
+
+    async fn change_servers(&self, change: ServersChange) -> Result<(), BackendError> {
+        self.route.change_servers(&change).await
     }
 
     fn contact(&self) -> Contact {
@@ -314,10 +357,22 @@ impl<S: Servers> Route<S> {
     where
         F: Future<Output = Result<T, AskError>>,
     {
+        self.ask_one(|tried| self.next(tried), question).await
+    }
+
+    /// The same of the server that `choose` names.
+    async fn ask_one<T, F>(
+        &self,
+        choose: impl Fn(&Tried) -> Option<String>,
+        question: impl Fn(String) -> F,
+    ) -> Result<T, BackendError>
+    where
+        F: Future<Output = Result<T, AskError>>,
+    {
         let deadline = Instant::now() + self.limits.barrier_hold;
         let mut tried = Tried::default();
         loop {
-            let Some(server) = self.next(&tried) else {
+            let Some(server) = choose(&tried) else {
                 pause(deadline).await.ok_or_else(|| self.no_one(&tried))?;
                 continue;
             };

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    backend::{Consistency, Contact, Fetch, Fetched, ServersReport},
+    backend::{Archive, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
     forward::{AskError, Servers},
     model::Index,
@@ -72,5 +72,17 @@ impl Servers for KnownServers {
 
     async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
         self.client.renew(server, session).await
+    }
+
+    async fn save_archive(&self, server: &str, any_server: bool) -> Result<Archive, AskError> {
+        self.fetches.save_archive(server, any_server).await
+    }
+
+    async fn restore_archive(&self, server: &str, pieces: Pieces) -> Result<Index, AskError> {
+        self.fetches.restore_archive(server, pieces).await
+    }
+
+    async fn change_servers(&self, server: &str, change: &ServersChange) -> Result<(), AskError> {
+        self.client.change_servers(server, change).await
     }
 }

@@ -1,27 +1,20 @@
 //! The last good state on disk: what a sidecar answers from when it starts and no server can be reached.
 //!
 //! One file in the data directory, [`FILE_NAME`], written whole under another name, synced and renamed, so that a crash
-//! leaves the old one or the new one. The format, integers little-endian:
-//!
-//! | bytes | what |
-//! |---|---|
-//! | 8 | `LICTLAST` |
-//! | 4 | format version |
-//! | frames | a length (4 bytes), then as many bytes. The first is the [`Header`] in JSON; every other one a record of the state |
-//! | 4 | a length of 0: the end |
-//! | 4 | CRC-32 of all before it |
+//! leaves the old one or the new one. The format is that of `lictor_proto::frames`, called `LICTLAST`, with the [`Header`]
+//! in JSON.
 //!
 //! Nothing depends on it: a file that is damaged, of a later version, or another node's is as good as none. Functions
 //! here block; `keeper` calls them off the async threads.
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use crc32fast::Hasher;
+use lictor_proto::frames::{self, Format, FrameError, Frames};
 use lictor_shared::{
     catalog::{Loader, State},
     model::{Index, Time},
@@ -31,10 +24,7 @@ use serde::{Deserialize, Serialize};
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "last-good.state";
 const UNFINISHED_NAME: &str = "last-good.unfinished";
-const MAGIC: &[u8; 8] = b"LICTLAST";
-const VERSION: u32 = 1;
-/// The largest record that is believed, in bytes; a longer length is damage.
-const MAX_FRAME_BYTES: u32 = 16 << 20;
+const FORMAT: Format = Format { magic: *b"LICTLAST", version: 1 };
 
 /// Whose state it is, and how old.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +54,7 @@ pub enum LoadError {
     #[error("it is damaged: {0}")]
     Damaged(String),
     /// A later version wrote it.
-    #[error("its format is {0}, this build reads {VERSION}")]
+    #[error("its format is {0}, this build reads {read}", read = FORMAT.version)]
     Version(u32),
     /// It is not this node's.
     #[error("it is that of node {node} in datacenter {datacenter}")]
@@ -76,12 +66,12 @@ pub enum LoadError {
     },
 }
 
-impl From<io::Error> for LoadError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Absent,
-            io::ErrorKind::UnexpectedEof => Self::Damaged("it is cut off".into()),
-            _ => Self::Io(error),
+impl From<FrameError> for LoadError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Io(error) => Self::Io(error),
+            FrameError::Version { found, .. } => Self::Version(found),
+            damage => Self::Damaged(damage.to_string()),
         }
     }
 }
@@ -95,17 +85,9 @@ pub fn save(directory: &Path, header: &Header, state: &State) -> io::Result<()> 
     let unfinished = directory.join(UNFINISHED_NAME);
     // Definitions of checks may hold secrets.
     let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
-    let mut output = Output { output: BufWriter::new(file), crc: Hasher::new() };
-    output.put(MAGIC)?;
-    output.put(&VERSION.to_le_bytes())?;
-    output.frame(&serde_json::to_vec(header)?)?;
-    for record in state.records() {
-        output.frame(&lictor_proto::encode_record(&record))?;
-    }
-    output.put(&0_u32.to_le_bytes())?;
-    let crc = output.crc.finalize();
-    output.output.write_all(&crc.to_le_bytes())?;
-    output.output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    let mut output = BufWriter::new(file);
+    frames::write(&mut output, FORMAT, &serde_json::to_vec(header)?, state.records())?;
+    output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     fs::rename(&unfinished, directory.join(FILE_NAME))?;
     File::open(directory)?.sync_all()
 }
@@ -115,81 +97,22 @@ pub fn save(directory: &Path, header: &Header, state: &State) -> io::Result<()> 
 /// # Errors
 /// [`LoadError`].
 pub fn load(directory: &Path, node: &str, datacenter: &str) -> Result<(Header, State), LoadError> {
-    let file = File::open(directory.join(FILE_NAME))?;
-    let mut input = Input { input: BufReader::new(file), crc: Hasher::new() };
-    if input.take()? != *MAGIC {
-        return Err(LoadError::Damaged("it does not begin as it should".into()));
-    }
-    let version = u32::from_le_bytes(input.take()?);
-    if version != VERSION {
-        return Err(LoadError::Version(version));
-    }
-    let header = input.frame()?.ok_or_else(|| LoadError::Damaged("it has no header".into()))?;
-    let header: Header = serde_json::from_slice(&header).map_err(|error| LoadError::Damaged(error.to_string()))?;
+    let file = File::open(directory.join(FILE_NAME)).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => LoadError::Absent,
+        _ => LoadError::Io(error),
+    })?;
+    let mut frames = Frames::open(file, FORMAT)?;
+    let header: Header =
+        serde_json::from_slice(frames.header()).map_err(|error| LoadError::Damaged(error.to_string()))?;
     if !header.node.eq_ignore_ascii_case(node) || header.datacenter != datacenter {
         return Err(LoadError::Foreign { node: header.node, datacenter: header.datacenter });
     }
     let mut loader = Loader::default();
-    while let Some(frame) = input.frame()? {
-        loader.push(lictor_proto::decode_record(&frame).map_err(|error| LoadError::Damaged(error.to_string()))?);
-    }
-    let computed = input.crc.clone().finalize();
-    if u32::from_le_bytes(input.take()?) != computed {
-        return Err(LoadError::Damaged("its checksum does not match".into()));
+    while let Some(record) = frames.next_record()? {
+        loader.push(record);
     }
     let state = loader.finish(header.index);
     Ok((header, state))
-}
-
-struct Output<W> {
-    output: W,
-    crc: Hasher,
-}
-
-impl<W: Write> Output<W> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.crc.update(bytes);
-        self.output.write_all(bytes)
-    }
-
-    fn frame(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(bytes.len()).ok().filter(|length| (1..=MAX_FRAME_BYTES).contains(length));
-        let length = length.ok_or_else(|| io::Error::other(format!("a record of {} bytes", bytes.len())))?;
-        self.put(&length.to_le_bytes())?;
-        self.put(bytes)
-    }
-}
-
-struct Input<R> {
-    input: BufReader<R>,
-    crc: Hasher,
-}
-
-impl<R: Read> Input<R> {
-    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.input.read_exact(&mut bytes)?;
-        self.crc.update(&bytes);
-        Ok(bytes)
-    }
-
-    /// The next frame; none at the end.
-    fn frame(&mut self) -> Result<Option<Vec<u8>>, LoadError> {
-        let length = u32::from_le_bytes(self.take()?);
-        if length == 0 {
-            return Ok(None);
-        }
-        if length > MAX_FRAME_BYTES {
-            return Err(LoadError::Damaged("a record's length makes no sense".into()));
-        }
-        let mut bytes = Vec::new();
-        (&mut self.input).take(length.into()).read_to_end(&mut bytes)?;
-        if bytes.len() != length as usize {
-            return Err(LoadError::Damaged("it is cut off".into()));
-        }
-        self.crc.update(&bytes);
-        Ok(Some(bytes))
-    }
 }
 
 #[cfg(test)]

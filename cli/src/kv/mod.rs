@@ -4,7 +4,7 @@
 //! (`entry`). Sentences and exit codes are those of Consul's command, for scripts look at them.
 
 mod delete;
-mod entry;
+pub mod entry;
 mod export;
 mod get;
 mod import;
@@ -51,7 +51,7 @@ pub async fn run(command: KvCommand, out: &mut impl io::Write) -> anyhow::Result
 }
 
 /// The path of a key. A slash before it is the caller's habit, not the key's.
-fn path(key: &str) -> Query {
+pub fn path(key: &str) -> Query {
     Query::of("/v1/kv", key.strip_prefix('/').unwrap_or(key))
 }
 

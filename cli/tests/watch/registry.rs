@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use lictor_server::{
+    archive::Archives,
     consensus::Consensus,
     fanout::Fanout,
     grpc::{self, Desk, RegistryService, Watchers},
@@ -195,7 +196,11 @@ impl Server {
     fn serve(store: Arc<Store>, listener: TcpListener) -> Self {
         let tasks = Tasks::new();
         let address = store.address;
-        let desk = Desk { sessions: SessionTimers::new(store.reader.clone()), interface: Interface::default() };
+        let desk = Desk {
+            sessions: SessionTimers::new(store.reader.clone()),
+            interface: Interface::default(),
+            archives: Archives::new(store.clone(), store.reader.clone(), "dc1", None),
+        };
         let (reader, fanout) = (store.reader.clone(), store.fanout.clone());
         let service = RegistryService::new(store.clone(), reader, fanout, desk, "dc1", &tasks);
         let watchers = service.watchers();

@@ -250,7 +250,7 @@ mod tests {
         let (server, mut received) = Server::new();
         let writes = Arc::new(Writes::default());
         for _ in 0..REQUESTS {
-            let _ = server.write(&writes, 1);
+            drop(server.write(&writes, 1));
             next(&mut received).await;
         }
         let gone = server.write(&writes, 1);

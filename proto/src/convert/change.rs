@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lictor_shared::{
     catalog::{Change, Indexes, Record, Row},
-    model::Index,
+    model::{Index, Time},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     command::on_node,
     coordination::{self, id, id_bytes},
     required,
+    restore::{part, records},
 };
 use crate::internal::{self, record, row};
 
@@ -89,6 +90,10 @@ impl From<&Record> for internal::Record {
             Record::LockDelay(key, until) => coordination::lock_delay(key, *until),
             Record::Session(session) => record::Record::Session((&**session).into()),
             Record::CoordinationIndexes(indexes) => record::Record::CoordinationIndexes((*indexes).into()),
+            Record::Restoring(id, time) => {
+                record::Record::Restoring(internal::Restoring { id: id_bytes(*id), time_ms: time.0 })
+            }
+            Record::Staged(records) => record::Record::Staged(part(0, records)),
         };
         Self { record: Some(record) }
     }
@@ -115,6 +120,8 @@ impl TryFrom<internal::Record> for Record {
             record::Record::LockDelay(delay) => delay.into(),
             record::Record::Session(session) => Self::Session(Arc::new(session.try_into()?)),
             record::Record::CoordinationIndexes(indexes) => Self::CoordinationIndexes(indexes.into()),
+            record::Record::Restoring(what) => Self::Restoring(id(&what.id, "Restoring.id")?, Time(what.time_ms)),
+            record::Record::Staged(part) => Self::Staged(records(&part.records)?),
         })
     }
 }
@@ -134,6 +141,7 @@ impl From<Indexes> for internal::Indexes {
             coordinates: indexes.coordinates.0,
             queries: indexes.queries.0,
             queries_gone: indexes.queries_gone.0,
+            restored: indexes.restored.0,
         }
     }
 }
@@ -150,6 +158,7 @@ impl From<internal::Indexes> for Indexes {
             coordinates: Index(indexes.coordinates),
             queries: Index(indexes.queries),
             queries_gone: Index(indexes.queries_gone),
+            restored: Index(indexes.restored),
         }
     }
 }

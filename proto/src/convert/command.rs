@@ -35,6 +35,7 @@ impl From<&Command> for internal::Command {
                 let operations = operations.iter().map(Into::into).collect();
                 command::Command::Transaction(internal::Transaction { operations })
             }
+            Command::Restore(what) => command::Command::Restore(what.into()),
         };
         Self { command: Some(command) }
     }
@@ -62,6 +63,7 @@ impl TryFrom<internal::Command> for Command {
                 let operations = what.operations.into_iter().map(Operation::try_from);
                 Self::Transaction(operations.collect::<Result<_, DecodeError>>()?)
             }
+            command::Command::Restore(what) => Self::Restore(what.try_into()?),
         })
     }
 }
@@ -173,6 +175,7 @@ impl From<&Refusal> for internal::Refusal {
             Refusal::QueryNameIsId(name) => refusal::Reason::QueryNameIsId(name.to_string()),
             Refusal::TemplateForAllTaken => refusal::Reason::TemplateForAllTaken(internal::TemplateForAllTaken {}),
             Refusal::TooManyQueries(most) => refusal::Reason::TooManyQueries(*most),
+            Refusal::NotRestoring(restore) => refusal::Reason::NotRestoring(id_bytes(*restore)),
         };
         Self { reason: Some(reason) }
     }
@@ -196,6 +199,7 @@ impl TryFrom<internal::Refusal> for Refusal {
             refusal::Reason::QueryNameIsId(name) => Self::QueryNameIsId(name.into()),
             refusal::Reason::TemplateForAllTaken(internal::TemplateForAllTaken {}) => Self::TemplateForAllTaken,
             refusal::Reason::TooManyQueries(most) => Self::TooManyQueries(most),
+            refusal::Reason::NotRestoring(restore) => Self::NotRestoring(id(&restore, "Refusal.not_restoring")?),
         })
     }
 }

@@ -179,6 +179,7 @@ impl From<CoordinationIndexes> for internal::CoordinationIndexes {
             keys_forgotten: indexes.keys_forgotten.0,
             sessions: indexes.sessions.0,
             sessions_gone: indexes.sessions_gone.0,
+            ahead: indexes.ahead,
         }
     }
 }
@@ -190,6 +191,7 @@ impl From<internal::CoordinationIndexes> for CoordinationIndexes {
             keys_forgotten: Index(indexes.keys_forgotten),
             sessions: Index(indexes.sessions),
             sessions_gone: Index(indexes.sessions_gone),
+            ahead: indexes.ahead,
         }
     }
 }

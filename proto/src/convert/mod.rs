@@ -2,8 +2,9 @@
 //!
 //! Whatever comes in is checked here: a field that is missing or has a value that cannot be is a [`DecodeError`] that
 //! names it. Nothing here panics, whatever the bytes. `model` has the rows, `command` the writes, `coordination` and
-//! `transaction` those of keys and sessions, `query` prepared queries, `fetch` what a sidecar does not hold, `change` what watchers and snapshots hold, `servers` what the leader knows
-//! of the servers, `public` what applications are told.
+//! `transaction` those of keys and sessions, `query` prepared queries, `fetch` what a sidecar does not hold, `change` what
+//! watchers and snapshots hold, `restore` a saved state on its way in, `servers` what the leader knows of the servers,
+//! `public` what applications are told.
 
 mod change;
 mod command;
@@ -12,6 +13,7 @@ mod fetch;
 mod model;
 mod public;
 mod query;
+mod restore;
 mod servers;
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lictor_shared::{
-    backend::{ServerReport, ServersReport},
+    backend::{ServerName, ServerReport, ServersChange, ServersReport},
     model::{Index, Time},
 };
 use uuid::Uuid;
 
-use super::DecodeError;
-use crate::internal;
+use super::{DecodeError, required};
+use crate::internal::{self, change_servers_request::Change};
 
 impl From<&ServersReport> for internal::ServersReport {
     fn from(report: &ServersReport) -> Self {
@@ -61,5 +61,44 @@ impl TryFrom<internal::ServerReport> for ServerReport {
             last_index: Index(server.last_index),
             stable_since: Time(server.stable_since_ms),
         })
+    }
+}
+
+impl From<&ServersChange> for internal::ChangeServersRequest {
+    fn from(change: &ServersChange) -> Self {
+        let change = match change {
+            ServersChange::TransferLeader(None) => Change::TransferLeader(internal::ServerName::default()),
+            ServersChange::TransferLeader(Some(to)) => Change::TransferLeader(to.into()),
+            ServersChange::Remove(server) => Change::Remove(server.into()),
+        };
+        Self { change: Some(change) }
+    }
+}
+
+impl TryFrom<internal::ChangeServersRequest> for ServersChange {
+    type Error = DecodeError;
+
+    fn try_from(request: internal::ChangeServersRequest) -> Result<Self, DecodeError> {
+        Ok(match required(request.change, "ChangeServersRequest.change")? {
+            Change::TransferLeader(to) => Self::TransferLeader(name(to)),
+            Change::Remove(server) => Self::Remove(required(name(server), "ChangeServersRequest.remove")?),
+        })
+    }
+}
+
+impl From<&ServerName> for internal::ServerName {
+    fn from(name: &ServerName) -> Self {
+        match name {
+            ServerName::Id(id) => Self { id: id.clone(), address: String::new() },
+            ServerName::Address(address) => Self { id: String::new(), address: address.clone() },
+        }
+    }
+}
+
+fn name(name: internal::ServerName) -> Option<ServerName> {
+    match (name.id.is_empty(), name.address.is_empty()) {
+        (false, _) => Some(ServerName::Id(name.id)),
+        (true, false) => Some(ServerName::Address(name.address)),
+        (true, true) => None,
     }
 }

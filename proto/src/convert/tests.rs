@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use lictor_shared::{
-    backend::{ServerReport, ServersReport},
+    backend::{ServerName, ServerReport, ServersChange, ServersReport},
     catalog::{CoordinationIndexes, Indexes, Row},
     command::{
         CatalogRow, Deregistration, KeyCommand, KeyEntry, Operation, OperationError, OperationResult, Outcome,
-        QueryCommand, Refusal, Registration, SessionCommand, Written,
+        QueryCommand, Refusal, Registration, RestoreCommand, SessionCommand, Written,
     },
     model::{
         Autopilot, Behavior, Check, CheckDefinition, CheckId, Coordinate, Failover, FailoverTarget, Index, KeyValue,
@@ -207,6 +207,7 @@ fn command() -> BoxedStrategy<Command> {
         session().prop_map(|session| Command::Session(SessionCommand::Create(Box::new(session)))),
         id().prop_map(|id| Command::Session(SessionCommand::Destroy(id))),
         vec(operation(), 0..4).prop_map(Command::Transaction),
+        restore_command().prop_map(Command::Restore),
     ];
     let query = prop_oneof![
         query().prop_map(|query| QueryCommand::Create(Box::new(query))),
@@ -340,9 +341,11 @@ fn operation() -> BoxedStrategy<Operation> {
 
 fn coordination_record() -> BoxedStrategy<Record> {
     let time = || any::<u64>().prop_map(Time);
-    let indexes = prop::array::uniform4(index()).prop_map(|[keys, keys_forgotten, sessions, sessions_gone]| {
-        Record::CoordinationIndexes(CoordinationIndexes { keys, keys_forgotten, sessions, sessions_gone })
-    });
+    let indexes = (prop::array::uniform4(index()), any::<u64>()).prop_map(
+        |([keys, keys_forgotten, sessions, sessions_gone], ahead)| {
+            Record::CoordinationIndexes(CoordinationIndexes { keys, keys_forgotten, sessions, sessions_gone, ahead })
+        },
+    );
     prop_oneof![
         key_value().prop_map(|row| Record::Key(Arc::new(row))),
         (text(), index(), time()).prop_map(|(key, index, due)| Record::KeyGone(key, index, due)),
@@ -380,10 +383,31 @@ fn row() -> BoxedStrategy<Row> {
     .boxed()
 }
 
+fn restore_command() -> BoxedStrategy<RestoreCommand> {
+    (id(), any::<u32>(), vec(coordination_record(), 0..4), index(), 0..4_u8)
+        .prop_map(|(id, number, records, saved, kind)| match kind {
+            0 => RestoreCommand::Begin(id),
+            1 => RestoreCommand::Records { id, number, records: records.into() },
+            2 => RestoreCommand::Commit { id, parts: number, saved },
+            _ => RestoreCommand::Abandon(id),
+        })
+        .boxed()
+}
+
 fn record() -> BoxedStrategy<Record> {
-    let indexes = prop::array::uniform11(index()).prop_map(|indexes| {
-        let [nodes, nodes_gone, services, services_gone, checks, by_status @ .., coordinates, queries, queries_gone] =
-            indexes;
+    let indexes = prop::array::uniform12(index()).prop_map(|indexes| {
+        let [
+            nodes,
+            nodes_gone,
+            services,
+            services_gone,
+            checks,
+            by_status @ ..,
+            coordinates,
+            queries,
+            queries_gone,
+            restored,
+        ] = indexes;
         Record::Indexes(Indexes {
             nodes,
             nodes_gone,
@@ -394,6 +418,7 @@ fn record() -> BoxedStrategy<Record> {
             coordinates,
             queries,
             queries_gone,
+            restored,
         })
     });
     prop_oneof![
@@ -405,6 +430,8 @@ fn record() -> BoxedStrategy<Record> {
         autopilot().prop_map(|autopilot| Record::Autopilot(Arc::new(autopilot))),
         query().prop_map(|query| Record::Query(Arc::new(query))),
         coordination_record(),
+        (id(), any::<u64>()).prop_map(|(id, time)| Record::Restoring(id, Time(time))),
+        vec(coordination_record(), 0..4).prop_map(|records| Record::Staged(records.into())),
         indexes,
     ]
     .boxed()
@@ -459,6 +486,7 @@ fn an_outcome_comes_back() {
         Refusal::MissingNode,
         Refusal::MissingCheck("c".into()),
         Refusal::CriticalCheck("c".into()),
+        Refusal::NotRestoring(Uuid::from_u128(7)),
     ];
     let of_queries = [
         Refusal::NoQuery(Uuid::from_u128(5)),
@@ -510,5 +538,32 @@ fn a_bad_field_is_named() {
     ];
     for (error, sentence) in errors {
         assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
+fn parts_of_a_restore_hold_no_parts() {
+    let inner: Record = Record::Staged([].into());
+    for record in [inner.clone(), Record::Restoring(Uuid::nil(), Time(0))] {
+        let outer = encode_record(&Record::Staged([record].into()));
+        assert!(decode_record(&outer).is_err());
+    }
+    let mut deep = inner;
+    for _ in 0..3 {
+        deep = Record::Staged([deep].into());
+    }
+    assert!(decode_record(&encode_record(&deep)).is_err());
+}
+
+#[test]
+fn a_change_of_the_servers_comes_back() {
+    let (id, address) = (ServerName::Id("i".into()), ServerName::Address("127.0.0.1:1".into()));
+    for change in [
+        ServersChange::TransferLeader(None),
+        ServersChange::TransferLeader(Some(id.clone())),
+        ServersChange::Remove(id),
+        ServersChange::Remove(address),
+    ] {
+        assert_eq!(ServersChange::try_from(internal::ChangeServersRequest::from(&change)), Ok(change));
     }
 }

@@ -587,6 +587,9 @@ pub struct CoordinationIndexes {
     pub sessions: u64,
     #[prost(uint64, tag = "4")]
     pub sessions_gone: u64,
+    /// How far the registry's indexes are ahead of those of the log.
+    #[prost(uint64, tag = "5")]
+    pub ahead: u64,
 }
 /// A question about a service that is kept and asked by name.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -685,7 +688,7 @@ pub mod query_command {
 /// A write.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
-    #[prost(oneof = "command::Command", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "command::Command", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub command: ::core::option::Option<command::Command>,
 }
 /// Nested message and enum types in `Command`.
@@ -708,8 +711,58 @@ pub mod command {
         Transaction(super::Transaction),
         #[prost(message, tag = "8")]
         Query(super::QueryCommand),
+        #[prost(message, tag = "9")]
+        Restore(super::Restore),
     }
 }
+/// A step of putting another state in the place of the present one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Restore {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(oneof = "restore::Step", tags = "2, 3, 4, 5")]
+    pub step: ::core::option::Option<restore::Step>,
+}
+/// Nested message and enum types in `Restore`.
+pub mod restore {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Step {
+        #[prost(message, tag = "2")]
+        Begin(super::RestoreBegin),
+        #[prost(message, tag = "3")]
+        Part(super::RestorePart),
+        #[prost(message, tag = "4")]
+        Commit(super::RestoreCommit),
+        #[prost(message, tag = "5")]
+        Abandon(super::RestoreAbandon),
+    }
+}
+/// Its first step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreBegin {}
+/// A part of the state.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestorePart {
+    /// Counted from 0; not used in a snapshot.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Each an encoded Record.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub records: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Its last step: what has come is the state.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreCommit {
+    #[prost(uint32, tag = "1")]
+    pub parts: u32,
+    /// The index that the state had when it was saved.
+    #[prost(uint64, tag = "2")]
+    pub saved_index: u64,
+}
+/// It is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreAbandon {}
 /// Coordinates of nodes; those of nodes that are not there are passed over.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateCoordinates {
@@ -794,7 +847,7 @@ pub struct Done {}
 /// Why nothing was changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refusal {
-    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub reason: ::core::option::Option<refusal::Reason>,
 }
 /// Nested message and enum types in `Refusal`.
@@ -830,6 +883,9 @@ pub mod refusal {
         /// How many there may be.
         #[prost(uint32, tag = "11")]
         TooManyQueries(u32),
+        /// The restore's ID, 16 bytes.
+        #[prost(bytes, tag = "12")]
+        NotRestoring(::prost::bytes::Bytes),
     }
 }
 /// A check names a service that its node does not have.
@@ -899,7 +955,7 @@ pub mod row {
 pub struct Record {
     #[prost(
         oneof = "record::Record",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
     )]
     pub record: ::core::option::Option<record::Record>,
 }
@@ -935,6 +991,11 @@ pub mod record {
         /// This is in both.
         #[prost(message, tag = "13")]
         Query(super::PreparedQuery),
+        /// These are in the snapshots of a server that is restoring.
+        #[prost(message, tag = "14")]
+        Restoring(super::Restoring),
+        #[prost(message, tag = "15")]
+        Staged(super::RestorePart),
     }
 }
 /// A node and the index of the last change on it.
@@ -978,6 +1039,18 @@ pub struct Indexes {
     pub queries: u64,
     #[prost(uint64, tag = "11")]
     pub queries_gone: u64,
+    #[prost(uint64, tag = "12")]
+    pub restored: u64,
+}
+/// A restore that is under way; what has come follows in parts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Restoring {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// When its last part came.
+    #[prost(uint64, tag = "2")]
+    pub time_ms: u64,
 }
 /// Writes to propose. Each is decided by itself; they are proposed in this order.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1183,6 +1256,121 @@ pub mod renew_reply {
         NotLeader(super::NotLeader),
     }
 }
+/// Asks for an archive.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SaveArchiveRequest {
+    /// Whether the server asked may answer without being the leader, from what it has.
+    #[prost(bool, tag = "1")]
+    pub any_server: bool,
+}
+/// A piece of an archive. It is whole only if the stream ends in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SaveArchivePiece {
+    #[prost(oneof = "save_archive_piece::Piece", tags = "1, 2, 3")]
+    pub piece: ::core::option::Option<save_archive_piece::Piece>,
+}
+/// Nested message and enum types in `SaveArchivePiece`.
+pub mod save_archive_piece {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Piece {
+        /// First: the state that it holds.
+        #[prost(message, tag = "1")]
+        Head(super::ArchiveHead),
+        #[prost(bytes, tag = "2")]
+        Bytes(::prost::bytes::Bytes),
+        /// Instead of all: it has to come from another.
+        #[prost(message, tag = "3")]
+        NotLeader(super::NotLeader),
+    }
+}
+/// What is said with an archive.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArchiveHead {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    #[prost(bool, tag = "2")]
+    pub known_leader: bool,
+    #[prost(uint64, tag = "3")]
+    pub leader_contact_ms: u64,
+}
+/// A piece of an archive to restore.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreArchivePiece {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub bytes: ::prost::bytes::Bytes,
+}
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreArchiveReply {
+    #[prost(oneof = "restore_archive_reply::Reply", tags = "1, 2, 3, 4")]
+    pub reply: ::core::option::Option<restore_archive_reply::Reply>,
+}
+/// Nested message and enum types in `RestoreArchiveReply`.
+pub mod restore_archive_reply {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Reply {
+        /// The registry's index from now on.
+        #[prost(uint64, tag = "1")]
+        Index(u64),
+        /// Nothing was changed.
+        #[prost(message, tag = "2")]
+        NotLeader(super::NotLeader),
+        /// It may take effect, or not.
+        #[prost(message, tag = "3")]
+        Unknown(super::Unknown),
+        /// Nothing was changed.
+        #[prost(message, tag = "4")]
+        Rejected(super::Rejected),
+    }
+}
+/// Asks the leader to change who leads, or the set of servers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeServersRequest {
+    #[prost(oneof = "change_servers_request::Change", tags = "1, 2")]
+    pub change: ::core::option::Option<change_servers_request::Change>,
+}
+/// Nested message and enum types in `ChangeServersRequest`.
+pub mod change_servers_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Change {
+        /// Hand the leadership to a server; to whom, the leader chooses where it is not named.
+        #[prost(message, tag = "1")]
+        TransferLeader(super::ServerName),
+        #[prost(message, tag = "2")]
+        Remove(super::ServerName),
+    }
+}
+/// A server, by its node's ID (text) or its RPC address; none named: neither.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServerName {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+}
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeServersReply {
+    #[prost(oneof = "change_servers_reply::Reply", tags = "1, 2, 3, 4")]
+    pub reply: ::core::option::Option<change_servers_reply::Reply>,
+}
+/// Nested message and enum types in `ChangeServersReply`.
+pub mod change_servers_reply {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Reply {
+        #[prost(message, tag = "1")]
+        Done(super::ServersChanged),
+        #[prost(message, tag = "2")]
+        NotLeader(super::NotLeader),
+        #[prost(message, tag = "3")]
+        Unknown(super::Unknown),
+        #[prost(message, tag = "4")]
+        Rejected(super::Rejected),
+    }
+}
+/// It is done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServersChanged {}
 /// Opens a watch stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
@@ -1505,6 +1693,85 @@ pub mod registry_client {
                 .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Renew"));
             self.inner.unary(req, path, codec).await
         }
+        /// The whole registry as an archive, for an operator to keep.
+        pub async fn save_archive(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SaveArchiveRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SaveArchivePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lictor.internal.v1.Registry/SaveArchive",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("lictor.internal.v1.Registry", "SaveArchive"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Puts what an archive holds in the place of the registry: all or nothing.
+        pub async fn restore_archive(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::RestoreArchivePiece,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<super::RestoreArchiveReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lictor.internal.v1.Registry/RestoreArchive",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("lictor.internal.v1.Registry", "RestoreArchive"),
+                );
+            self.inner.client_streaming(req, path, codec).await
+        }
+        /// Changes who leads, or the set of servers.
+        pub async fn change_servers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangeServersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeServersReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lictor.internal.v1.Registry/ChangeServers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("lictor.internal.v1.Registry", "ChangeServers"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The state, or the changes since an index, then every change as it comes. Never ends by itself.
         pub async fn watch(
             &mut self,
@@ -1570,6 +1837,36 @@ pub mod registry_server {
             &self,
             request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::RenewReply>, tonic::Status>;
+        /// Server streaming response type for the SaveArchive method.
+        type SaveArchiveStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SaveArchivePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The whole registry as an archive, for an operator to keep.
+        async fn save_archive(
+            &self,
+            request: tonic::Request<super::SaveArchiveRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::SaveArchiveStream>,
+            tonic::Status,
+        >;
+        /// Puts what an archive holds in the place of the registry: all or nothing.
+        async fn restore_archive(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::RestoreArchivePiece>>,
+        ) -> std::result::Result<
+            tonic::Response<super::RestoreArchiveReply>,
+            tonic::Status,
+        >;
+        /// Changes who leads, or the set of servers.
+        async fn change_servers(
+            &self,
+            request: tonic::Request<super::ChangeServersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeServersReply>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Watch method.
         type WatchStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::WatchEvent, tonic::Status>,
@@ -1859,6 +2156,144 @@ pub mod registry_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/lictor.internal.v1.Registry/SaveArchive" => {
+                    #[allow(non_camel_case_types)]
+                    struct SaveArchiveSvc<T: Registry>(pub Arc<T>);
+                    impl<
+                        T: Registry,
+                    > tonic::server::ServerStreamingService<super::SaveArchiveRequest>
+                    for SaveArchiveSvc<T> {
+                        type Response = super::SaveArchivePiece;
+                        type ResponseStream = T::SaveArchiveStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SaveArchiveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Registry>::save_archive(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SaveArchiveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/lictor.internal.v1.Registry/RestoreArchive" => {
+                    #[allow(non_camel_case_types)]
+                    struct RestoreArchiveSvc<T: Registry>(pub Arc<T>);
+                    impl<
+                        T: Registry,
+                    > tonic::server::ClientStreamingService<super::RestoreArchivePiece>
+                    for RestoreArchiveSvc<T> {
+                        type Response = super::RestoreArchiveReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::RestoreArchivePiece>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Registry>::restore_archive(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RestoreArchiveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/lictor.internal.v1.Registry/ChangeServers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ChangeServersSvc<T: Registry>(pub Arc<T>);
+                    impl<
+                        T: Registry,
+                    > tonic::server::UnaryService<super::ChangeServersRequest>
+                    for ChangeServersSvc<T> {
+                        type Response = super::ChangeServersReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChangeServersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Registry>::change_servers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ChangeServersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3,10 +3,11 @@
 //!
 //! Writes and barriers are answered by the leader only; a watch stream by any server, from its own view and the
 //! changes in the [`Fanout`]. A server that does not lead says who does and forwards nothing: whoever asks goes there
-//! himself. `watch` has a stream's life, `whole` the state it begins with, `watchers` who holds one.
+//! himself. `operate` has what operators ask, `watch` a stream's life, `whole` the state it begins with, `watchers` who holds one.
 //!
 //! Never opens a port: [`serve`] takes the one that carries this service and Raft's.
 
+mod operate;
 mod watch;
 mod watchers;
 mod whole;
@@ -17,7 +18,8 @@ use futures_util::future::join_all;
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
-        self, BarrierReply, BarrierRequest, FetchReply, FetchRequest, NotLeader, Rejected, RenewReply, RenewRequest,
+        self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, FetchReply, FetchRequest,
+        NotLeader, Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest,
         ServersReply, ServersRequest, Unknown, Unsent, WatchRequest, WriteOutcome, WriteReply, WriteRequest,
         barrier_reply,
         registry_server::{Registry, RegistryServer},
@@ -31,7 +33,7 @@ use lictor_shared::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     transport::{
         Server,
         server::{Router, TcpIncoming},
@@ -39,8 +41,8 @@ use tonic::{
 };
 use uuid::Uuid;
 
-pub use self::{watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
-use crate::{consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
+pub use self::{operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
+use crate::{archive::Archives, consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
 
 /// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
 pub const MAX_REQUESTS: usize = 4096;
@@ -68,6 +70,8 @@ pub struct Desk {
     pub sessions: Arc<SessionTimers>,
     /// Answers what sidecars do not hold.
     pub interface: Interface,
+    /// Saves and restores the registry.
+    pub archives: Arc<Archives>,
 }
 
 /// Answers the Registry service.
@@ -162,6 +166,7 @@ pub async fn serve(
 
 #[tonic::async_trait]
 impl Registry for RegistryService {
+    type SaveArchiveStream = ArchiveStream;
     type WatchStream = WatchStream;
 
     async fn write(&self, request: Request<WriteRequest>) -> Result<Response<WriteReply>, Status> {
@@ -218,6 +223,24 @@ impl Registry for RegistryService {
         Ok(Response::new(RenewReply { reply: Some(reply) }))
     }
 
+    async fn save_archive(&self, request: Request<SaveArchiveRequest>) -> Result<Response<ArchiveStream>, Status> {
+        self.inner.save_archive(request.into_inner().any_server).await.map(Response::new)
+    }
+
+    async fn restore_archive(
+        &self,
+        request: Request<Streaming<RestoreArchivePiece>>,
+    ) -> Result<Response<RestoreArchiveReply>, Status> {
+        Ok(Response::new(self.inner.restore_archive(request.into_inner()).await))
+    }
+
+    async fn change_servers(
+        &self,
+        request: Request<ChangeServersRequest>,
+    ) -> Result<Response<ChangeServersReply>, Status> {
+        self.inner.change_servers(request.into_inner()).await.map(Response::new)
+    }
+
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
         let request = request.into_inner();
         self.inner.refuse(&request)?;
@@ -271,6 +294,10 @@ impl Inner {
             leader_contact_ms: u64::try_from(contact.as_millis()).unwrap_or(u64::MAX),
         }
     }
+}
+
+fn rejected(reason: String) -> Rejected {
+    Rejected { reason }
 }
 
 fn not_leader(leader: Option<String>) -> NotLeader {

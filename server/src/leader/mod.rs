@@ -8,6 +8,7 @@
 pub mod formation;
 pub mod reaper;
 pub mod reconcile;
+pub mod servers;
 pub mod sessions;
 #[cfg(test)]
 mod testing;
@@ -234,6 +235,22 @@ impl Run {
             proposals.for_each_concurrent(PROPOSALS_AT_ONCE, |command| propose(&duties.raft, command)).await;
         }
         self.keep_servers(&members).await;
+        self.remove_the_dead(&members).await;
+    }
+
+    /// Removes a server that is gone for good, one in a pass.
+    async fn remove_the_dead(&self, members: &[Member]) {
+        let raft = &self.duties.raft;
+        let Some(report) = raft.report() else { return };
+        let autopilot = self.duties.reader.base().autopilot().cloned().unwrap_or_default();
+        let Some(dead) = servers::dead(&report, members, &autopilot, Time::now()) else { return };
+        let Some(server) = raft.servers().into_iter().find(|server| server.address.node_id == dead) else { return };
+        let name = &server.address.name;
+        match timeout(SERVER_CHANGE, raft.remove_server(server.raft_id)).await {
+            Ok(Ok(())) => tracing::info!(server = %name, "removed a server that has failed (CleanupDeadServers)"),
+            Ok(Err(error)) => tracing::warn!(server = %name, %error, "could not remove a server that has failed"),
+            Err(_) => tracing::debug!(server = %name, "the removal of a server that has failed is not over yet"),
+        }
     }
 
     /// Adds servers that have appeared, follows those that moved, removes those that left.

@@ -16,7 +16,7 @@ use lictor_shared::{
     backend::Consistency,
     catalog::State,
     command::{Command, SessionCommand},
-    model::Session,
+    model::{Index, Session},
     tasks::Tasks,
     view::Reader,
 };
@@ -32,7 +32,14 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct SessionTimers {
     reader: Reader,
     /// `None` while this server does not lead, or has not begun to.
-    deadlines: Mutex<Option<HashMap<Uuid, Instant>>>,
+    deadlines: Mutex<Option<Deadlines>>,
+}
+
+#[derive(Default)]
+struct Deadlines {
+    of: HashMap<Uuid, Instant>,
+    /// When the registry they are of was last restored: all begin anew with the next time.
+    restored: Index,
 }
 
 impl SessionTimers {
@@ -42,7 +49,7 @@ impl SessionTimers {
         Arc::new(Self { reader, deadlines: Mutex::default() })
     }
 
-    fn deadlines(&self) -> MutexGuard<'_, Option<HashMap<Uuid, Instant>>> {
+    fn deadlines(&self) -> MutexGuard<'_, Option<Deadlines>> {
         // No code that holds the lock can leave the map half changed.
         self.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +62,7 @@ impl SessionTimers {
         let state = self.reader.load_full();
         let session = state.session(id);
         if let Some(session) = session.filter(|session| !session.ttl.is_zero()) {
-            deadlines.insert(id, deadline(session, Instant::now()));
+            deadlines.of.insert(id, deadline(session, Instant::now()));
         }
         Some(session.is_some())
     }
@@ -63,7 +70,10 @@ impl SessionTimers {
     /// Begins, where that was not yet done, and gives the sessions whose deadline has passed.
     fn look(&self, state: &State, now: Instant) -> Vec<Uuid> {
         let mut deadlines = self.deadlines();
-        let deadlines = deadlines.get_or_insert_default();
+        let Deadlines { of: deadlines, restored } = deadlines.get_or_insert_default();
+        if std::mem::replace(restored, state.restored()) != state.restored() {
+            deadlines.clear();
+        }
         deadlines.retain(|id, _| state.session(*id).is_some());
         let mut over = Vec::new();
         for session in state.sessions().filter(|session| !session.ttl.is_zero()) {

@@ -9,7 +9,7 @@ use std::{io, sync::Arc};
 use futures_util::{Stream, StreamExt};
 use lictor_shared::{
     catalog::{Applied, Change, State, Touched},
-    command::Outcome,
+    command::{Outcome, Written},
     model::Index,
     view,
 };
@@ -51,7 +51,9 @@ pub(super) struct Machine {
 struct Batch {
     changes: Vec<Change>,
     touched: Touched,
-    answers: Vec<(ApplyResponder<TypeConfig>, Outcome)>,
+    /// The state was replaced as a whole, and what was changed before is of no interest.
+    replaced: bool,
+    answers: Vec<(ApplyResponder<TypeConfig>, Written)>,
 }
 
 impl Machine {
@@ -66,11 +68,13 @@ impl Machine {
         responder: Option<ApplyResponder<TypeConfig>>,
         batch: &mut Batch,
     ) -> io::Result<()> {
-        let index = Index(entry.log_id.index);
+        let index = self.state.next_index(entry.log_id.index);
         let outcome = match entry.payload {
             EntryPayload::Normal(proposal) => {
                 let command = proposal.take_command().map_err(io::Error::other)?;
-                let Applied { change, touched, outcome } = self.state.apply(index, proposal.time(), &command);
+                let applied = self.state.apply(index, proposal.time(), &command);
+                let Applied { change, touched, outcome, replaced } = applied;
+                batch.replaced |= replaced;
                 batch.changes.push(change);
                 batch.touched.extend(touched);
                 outcome
@@ -82,7 +86,8 @@ impl Machine {
             }
         };
         self.applied = Some(entry.log_id);
-        batch.answers.extend(responder.map(|responder| (responder, outcome)));
+        let written = Written { index: self.state.index(), outcome };
+        batch.answers.extend(responder.map(|responder| (responder, written)));
         Ok(())
     }
 
@@ -96,10 +101,15 @@ impl Machine {
         if batch.changes.is_empty() {
             return;
         }
-        self.view.publish(self.state.clone(), &batch.touched);
-        self.sink.applied(batch.changes);
-        for (responder, outcome) in batch.answers {
-            responder.send(outcome);
+        if batch.replaced {
+            self.view.replace(self.state.clone());
+            self.sink.replaced(self.state.index());
+        } else {
+            self.view.publish(self.state.clone(), &batch.touched);
+            self.sink.applied(batch.changes);
+        }
+        for (responder, written) in batch.answers {
+            responder.send(written);
         }
     }
 }

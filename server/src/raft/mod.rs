@@ -1,7 +1,8 @@
 //! Consensus: one replicated log of commands, and the registry's state that comes of it.
 //!
 //! A thin house around `openraft`, whose types do not leave it. The log index of Raft is the registry's
-//! [`Index`](lictor_shared::model::Index). What is where:
+//! [`Index`](lictor_shared::model::Index), until a state that was saved at a higher one is restored: from then on the
+//! registry's is ahead by as much (`State::next_index`). What is where:
 //!
 //! | module | holds |
 //! |---|---|
@@ -13,6 +14,7 @@
 //! | `network` | the client's and the server's side of Raft's RPCs, over the one gRPC port |
 //! | `data_dir` | whose data directory it is |
 //! | `fail_point` | where a test of a debug build ends the process |
+//! | `recovery` | goes on without servers that are lost for ever, as the operator says |
 //!
 //! What holds everywhere here: a storage error ends the process (`Tasks::fail`), it is never logged and swallowed; a
 //! Raft ID is made with its data directory and never used again after a wipe; an acknowledged write is on the disks
@@ -25,11 +27,12 @@ mod machine;
 mod network;
 mod node;
 mod proposal;
+mod recovery;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use lictor_shared::{command::Outcome, model::NodeName};
+use lictor_shared::{command::Written, model::NodeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -41,6 +44,7 @@ pub use self::{
         TransferError,
     },
     proposal::MAX_PROPOSAL_BYTES,
+    recovery::RecoveryError,
     snapshot::SnapshotError,
 };
 
@@ -48,7 +52,7 @@ openraft::declare_raft_types!(
     /// What Lictor puts into the places that openraft leaves open.
     pub(crate) TypeConfig:
         D = proposal::Proposal,
-        R = Outcome,
+        R = Written,
         Node = ServerAddress,
 );
 

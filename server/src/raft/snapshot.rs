@@ -1,14 +1,6 @@
 //! Snapshots of the state: one file each, written once, checked whenever it is read.
 //!
-//! The format, integers little-endian:
-//!
-//! | bytes | what |
-//! |---|---|
-//! | 8 | `LICTSNAP` |
-//! | 4 | format version |
-//! | frames | a length (4 bytes), then as many bytes. The first frame is the header: log ID and membership; every other one is a record of the state |
-//! | 4 | a length of 0: the end |
-//! | 4 | CRC-32 of all before it |
+//! The format is that of `lictor_proto::frames`, called `LICTSNAP`; its header is the log ID and the membership.
 //!
 //! A file is written under another name, synced, renamed, and the directory synced, so that a crash leaves the whole
 //! file or none. The last two are kept, so that one that is being sent is not removed meanwhile. A file that is
@@ -17,7 +9,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -26,19 +18,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use crc32fast::Hasher;
-use lictor_shared::{
-    catalog::{Loader, State},
-    model::Index,
-};
+use lictor_proto::frames::{self, Format, FrameError, Frames};
+use lictor_shared::catalog::{Loader, State};
 use openraft::Snapshot as RaftSnapshot;
 
 use super::{SnapshotMeta, TypeConfig, data_dir::sync_dir, fail_point::FailPoint};
 
-const MAGIC: &[u8; 8] = b"LICTSNAP";
-const VERSION: u32 = 1;
-/// The largest record that is believed, in bytes; a longer length is damage.
-const MAX_FRAME_BYTES: u32 = 16 << 20;
+const FORMAT: Format = Format { magic: *b"LICTSNAP", version: 1 };
 /// The largest snapshot that is taken from a leader, in bytes.
 const MAX_SNAPSHOT_BYTES: u64 = 8 << 30;
 /// Files kept.
@@ -147,8 +133,7 @@ impl SnapshotStore {
             }
             if let Some(path) = files(dir, EXTENSION)?.pop() {
                 let snapshot = SnapshotData::Kept(path);
-                let mut input = Input::new(snapshot.open()?);
-                let meta = input.header().map_err(|error| damaged(&snapshot, error))?;
+                let (meta, _) = open(snapshot.open()?).map_err(|error| damaged(&snapshot, error))?;
                 latest = Some(RaftSnapshot { meta, snapshot });
             }
         }
@@ -294,117 +279,34 @@ fn write_file(path: &Path, meta: &SnapshotMeta, state: &State) -> io::Result<()>
 }
 
 fn write(output: impl Write, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
-    let mut output = Output { output, crc: Hasher::new() };
-    output.put(MAGIC)?;
-    output.put(&VERSION.to_le_bytes())?;
-    output.frame(&postcard::to_stdvec(meta).map_err(io::Error::other)?)?;
-    for record in state.records() {
-        output.frame(&lictor_proto::encode_record(&record))?;
-    }
-    output.put(&0_u32.to_le_bytes())?;
-    let crc = output.crc.finalize();
-    output.output.write_all(&crc.to_le_bytes())?;
-    output.output.flush()
+    let header = postcard::to_stdvec(meta).map_err(io::Error::other)?;
+    frames::write(output, FORMAT, &header, state.records())
 }
 
-struct Output<W> {
-    output: W,
-    crc: Hasher,
+fn open<R: Read>(input: R) -> Result<(SnapshotMeta, Frames<R>), FrameError> {
+    let frames = Frames::open(input, FORMAT)?;
+    let meta = postcard::from_bytes(frames.header());
+    Ok((meta.map_err(|error| FrameError::Damaged(format!("its header: {error}")))?, frames))
 }
 
-impl<W: Write> Output<W> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.crc.update(bytes);
-        self.output.write_all(bytes)
-    }
-
-    fn frame(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(bytes.len()).ok().filter(|length| (1..=MAX_FRAME_BYTES).contains(length));
-        let length = length.ok_or_else(|| io::Error::other(format!("a record of {} bytes", bytes.len())))?;
-        self.put(&length.to_le_bytes())?;
-        self.put(bytes)
-    }
-}
-
-fn read(input: impl Read) -> io::Result<(SnapshotMeta, State)> {
-    let mut input = Input::new(input);
-    let meta = input.header()?;
+fn read(input: impl Read) -> Result<(SnapshotMeta, State), FrameError> {
+    let (meta, mut frames) = open(input)?;
     let mut loader = Loader::default();
-    while let Some(frame) = input.frame()? {
-        loader.push(lictor_proto::decode_record(&frame).map_err(|error| invalid(&error.to_string()))?);
+    while let Some(record) = frames.next_record()? {
+        loader.push(record);
     }
-    let computed = input.crc.clone().finalize();
-    if u32::from_le_bytes(input.take()?) != computed {
-        return Err(invalid("the checksum does not match"));
-    }
-    if input.input.read(&mut [0])? != 0 {
-        return Err(invalid("there is more after its end"));
-    }
-    let index = Index(meta.last_log_id.map_or(0, |id| id.index));
-    Ok((meta, loader.finish(index)))
-}
-
-struct Input<R> {
-    input: BufReader<R>,
-    crc: Hasher,
-}
-
-impl<R: Read> Input<R> {
-    fn new(input: R) -> Self {
-        Self { input: BufReader::new(input), crc: Hasher::new() }
-    }
-
-    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.input.read_exact(&mut bytes)?;
-        self.crc.update(&bytes);
-        Ok(bytes)
-    }
-
-    fn header(&mut self) -> io::Result<SnapshotMeta> {
-        if self.take()? != *MAGIC {
-            return Err(invalid("it is no snapshot"));
-        }
-        let version = u32::from_le_bytes(self.take()?);
-        if version != VERSION {
-            return Err(invalid(&format!("its format is {version}, this build reads {VERSION}")));
-        }
-        let header = self.frame()?.ok_or_else(|| invalid("it has no header"))?;
-        postcard::from_bytes(&header).map_err(|error| invalid(&format!("its header: {error}")))
-    }
-
-    /// The next frame; none at the end.
-    fn frame(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let length = u32::from_le_bytes(self.take()?);
-        if length > MAX_FRAME_BYTES {
-            return Err(invalid("a record's length makes no sense"));
-        }
-        if length == 0 {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        (&mut self.input).take(length.into()).read_to_end(&mut bytes)?;
-        if bytes.len() != length as usize {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.crc.update(&bytes);
-        Ok(Some(bytes))
-    }
-}
-
-fn invalid(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason)
+    let state = loader.finish_at(meta.last_log_id.map_or(0, |id| id.index));
+    Ok((meta, state))
 }
 
 fn io_error(path: &Path, reason: io::Error) -> SnapshotError {
     SnapshotError::Io { path: path.into(), reason }
 }
 
-fn damaged(snapshot: &SnapshotData, error: io::Error) -> SnapshotError {
+fn damaged(snapshot: &SnapshotData, error: FrameError) -> SnapshotError {
     let path = snapshot.path();
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => SnapshotError::Damaged { path: path.into(), reason: "it is truncated".into() },
-        io::ErrorKind::InvalidData => SnapshotError::Damaged { path: path.into(), reason: error.to_string() },
-        _ => io_error(path, error),
+    match error {
+        FrameError::Io(reason) => io_error(path, reason),
+        error => SnapshotError::Damaged { path: path.into(), reason: error.to_string() },
     }
 }

@@ -19,14 +19,18 @@ pub struct Applied {
     pub touched: Touched,
     /// What the caller is told.
     pub outcome: Outcome,
+    /// Whether the whole state was replaced: then `change` and `touched` say nothing.
+    pub replaced: bool,
 }
 
 impl State {
-    /// Applies the command that stands at `index` of the log and was stamped `time` by its leader. Deterministic.
+    /// Applies the command that makes `index` (see [`State::next_index`]) and was stamped `time` by its leader.
+    /// Deterministic. A restore leaves the state at a later index.
     pub fn apply(&mut self, index: Index, time: Time, command: &Command) -> Applied {
         self.index = index;
         self.keys.forget(time);
-        let mut changes = Changes::at(time);
+        self.forget_stale_restore(time);
+        let (mut changes, mut replaced) = (Changes::at(time), false);
         let outcome = match command {
             Command::Register(registration) => match self.register(registration, &mut changes) {
                 Ok(()) => Outcome::Done,
@@ -55,8 +59,16 @@ impl State {
                 Err(refusal) => Outcome::Refused(refusal),
             },
             Command::Transaction(operations) => self.transact(operations, &mut changes),
+            Command::Restore(command) => match self.restore(command, time) {
+                Ok(done) => {
+                    replaced = done;
+                    Outcome::Done
+                }
+                Err(refusal) => Outcome::Refused(refusal),
+            },
         };
-        Applied { change: Change { index, rows: changes.rows }, touched: changes.touched, outcome }
+        let change = Change { index: self.index, rows: changes.rows };
+        Applied { change, touched: changes.touched, outcome, replaced }
     }
 
     /// Moves to `index` for a log entry that holds no command.

@@ -16,7 +16,8 @@
 //! | `instances` | service name, node, service ID | node, service and checks together: what answers are made of |
 //!
 //! Beside them, once: the autopilot configuration. Prepared queries (`queries`, `template`) have tables of their own, and
-//! so have keys (`keys`) and sessions (`sessions`), which no sidecar holds; `transaction` is about both halves.
+//! so have keys (`keys`) and sessions (`sessions`), which no sidecar holds; `transaction` is about both halves, and
+//! `restore` puts another state in the place of all.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
 //! what a reader can wait for, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.
@@ -31,6 +32,7 @@ mod protection;
 mod queries;
 #[cfg(test)]
 mod query_tests;
+mod restore;
 mod rows;
 mod sessions;
 mod template;
@@ -48,11 +50,12 @@ pub use self::{
     apply::Applied,
     protection::Protection,
     queries::{IsTemplate, MAX_QUERY_NAME_BYTES},
+    restore::{MAX_SAVED_INDEX, RESTORE_LIMIT},
     rows::{Change, Loader, Record, Row},
     template::{TemplateError, check as check_template},
     topic::{CoordinationIndexes, Indexes, Topic, Touched, for_each_woken},
 };
-use self::{floor::Floors, keys::Keys, queries::Queries, sessions::Sessions};
+use self::{floor::Floors, keys::Keys, queries::Queries, restore::Staged, sessions::Sessions};
 use crate::model::{Autopilot, Check, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceName, Status};
 
 /// Everything the registry knows, as of one index.
@@ -72,6 +75,10 @@ pub struct State {
     keys: Keys,
     sessions: Sessions,
     indexes: Indexes,
+    /// How far the registry's indexes are ahead of those of the log (see `restore`); 0 on sidecars.
+    ahead: u64,
+    /// A saved state that is coming in.
+    staged: Option<Arc<Staged>>,
     /// What indexes are shown at least; none in ordinary times.
     floors: Option<Arc<Floors>>,
 }
@@ -252,7 +259,7 @@ impl State {
             Topic::Queries => self.indexes.queries,
             Topic::Query(id) => self.query(*id).map_or(self.indexes.queries_gone, |query| query.modify_index),
         };
-        index.max(self.floor_of(topic)).max(Index(1))
+        index.max(self.indexes.restored).max(self.floor_of(topic)).max(Index(1))
     }
 
     /// The checks about one service of a node, or (empty ID) about the node itself, by ID.

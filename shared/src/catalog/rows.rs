@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use imbl::Vector;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
@@ -51,7 +53,7 @@ pub struct Change {
 }
 
 /// One piece of a whole state, as in a snapshot or the first messages of a watch stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// A node and the index of the last change on it.
     Node(Arc<Node>, Index),
@@ -79,6 +81,10 @@ pub enum Record {
     Session(Arc<Session>),
     /// The rest of the books of keys and sessions.
     CoordinationIndexes(CoordinationIndexes),
+    /// A restore that is under way, and when its last part came.
+    Restoring(Uuid, Time),
+    /// The next part of what it has so far.
+    Staged(Arc<[Record]>),
 }
 
 impl State {
@@ -94,6 +100,11 @@ impl State {
 
     /// The whole state, in an order in which a [`Loader`] can take it: what a server keeps.
     pub fn records(&self) -> impl Iterator<Item = Record> {
+        self.saved_records().chain(self.staged_records())
+    }
+
+    /// The same without a restore that is under way: what is saved, to be restored.
+    pub fn saved_records(&self) -> impl Iterator<Item = Record> {
         self.catalog(Arc::clone).chain(self.coordination_records())
     }
 
@@ -121,6 +132,7 @@ impl State {
             keys_forgotten: keys.forgotten,
             sessions: sessions.index,
             sessions_gone: sessions.gone,
+            ahead: self.ahead,
         };
         let gone = keys.gone().map(|(key, index, due)| Record::KeyGone(key.clone(), index, due));
         let delays = keys.delays().map(|(key, due)| Record::LockDelay(key.clone(), due));
@@ -298,13 +310,13 @@ impl State {
     }
 }
 
-/// Builds a state from the records of another, a piece at a time.
-#[derive(Debug, Default)]
+/// Builds a state from the records of another, a piece at a time. A clone costs as little as one of a state.
+#[derive(Clone, Debug, Default)]
 pub struct Loader {
     state: State,
     touched: Touched,
-    node_indexes: Vec<(Key, Index)>,
-    service_indexes: Vec<(ServiceName, Index)>,
+    node_indexes: Vector<(Key, Index)>,
+    service_indexes: Vector<(ServiceName, Index)>,
     indexes: Indexes,
 }
 
@@ -313,7 +325,7 @@ impl Loader {
     pub fn push(&mut self, record: Record) {
         match record {
             Record::Node(node, index) => {
-                self.node_indexes.push((node.name.key(), index));
+                self.node_indexes.push_back((node.name.key(), index));
                 self.state.put(&Row::Node(node), &mut self.touched);
             }
             Record::Service(service) => self.state.put(&Row::Service(service), &mut self.touched),
@@ -321,7 +333,7 @@ impl Loader {
             Record::Coordinate(coordinate) => self.state.put(&Row::Coordinate(coordinate), &mut self.touched),
             Record::Autopilot(autopilot) => self.state.put(&Row::Autopilot(autopilot), &mut self.touched),
             Record::Query(query) => self.state.put(&Row::Query(query), &mut self.touched),
-            Record::ServiceIndex(name, index) => self.service_indexes.push((name, index)),
+            Record::ServiceIndex(name, index) => self.service_indexes.push_back((name, index)),
             Record::Indexes(indexes) => self.indexes = indexes,
             Record::Key(row) => self.state.keys.put(row),
             Record::KeyGone(key, index, due) => self.state.keys.put_gone(key, index, due),
@@ -331,9 +343,19 @@ impl Loader {
                 let state = &mut self.state;
                 (state.keys.index, state.keys.forgotten) = (indexes.keys, indexes.keys_forgotten);
                 (state.sessions.index, state.sessions.gone) = (indexes.sessions, indexes.sessions_gone);
+                state.ahead = indexes.ahead;
             }
+            Record::Restoring(id, time) => self.state.begin_restore(id, time),
+            Record::Staged(records) => self.state.stage(records),
         }
         self.touched.clear();
+    }
+
+    /// The whole state of a server, as of this index of the log.
+    #[must_use]
+    pub fn finish_at(self, log_index: u64) -> State {
+        let index = Index(log_index.saturating_add(self.state.ahead));
+        self.finish(index)
     }
 
     /// The whole state, as of `index`.

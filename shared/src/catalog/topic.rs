@@ -68,6 +68,8 @@ pub struct Indexes {
     pub queries: Index,
     /// The last time one was deleted: the index of every one that is not there.
     pub queries_gone: Index,
+    /// The last time the whole state was replaced by a saved one: the least index of everything.
+    pub restored: Index,
 }
 
 /// The indexes of keys and sessions that are not kept beside a row.
@@ -81,6 +83,8 @@ pub struct CoordinationIndexes {
     pub sessions: Index,
     /// The last end of a session: the index of every session that is not there.
     pub sessions_gone: Index,
+    /// How far the registry's indexes are ahead of those of the log.
+    pub ahead: u64,
 }
 
 /// Calls `wake` for everyone who waits for a topic that was touched, and for the prefixes of a key. Of those who wait

@@ -51,7 +51,7 @@ pub(super) async fn fetch<S: Servers>(
 
 impl<S: Servers> Route<S> {
     /// A server in turn, whoever leads.
-    fn any(&self, tried: &Tried) -> Option<String> {
+    pub(super) fn any(&self, tried: &Tried) -> Option<String> {
         let all = self.servers.to_ask();
         let there: Vec<&String> = all.iter().filter(|server| !tried.avoids(server)).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

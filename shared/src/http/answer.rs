@@ -1,9 +1,8 @@
 //! An answer before it becomes bytes on a connection: status, headers, body, and its compression.
 
 use std::{
-    convert::Infallible,
     fmt,
-    io::Write,
+    io::{self, Write},
     sync::{Arc, OnceLock},
 };
 
@@ -25,7 +24,7 @@ const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
 /// What a connection sends: all at once, or as it comes.
-pub type Body = Either<Full<Bytes>, StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>>;
+pub type Body = Either<Full<Bytes>, StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>>;
 
 /// What a handler gives back.
 #[derive(Debug)]
@@ -39,7 +38,8 @@ pub struct Answer {
 
 enum Content {
     Whole(Arc<Encoded>),
-    Stream(BoxStream<'static, Bytes>),
+    /// An error ends the connection, so that the caller sees that the answer is not whole.
+    Stream(BoxStream<'static, io::Result<Bytes>>),
 }
 
 impl fmt::Debug for Content {
@@ -68,7 +68,12 @@ impl Answer {
     /// there was.
     #[must_use]
     pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
-        Self::with_body(Content::Stream(pieces.boxed()), TEXT)
+        Self::with_body(Content::Stream(pieces.map(Ok).boxed()), TEXT)
+    }
+
+    /// 200 with a file of that type as it comes.
+    pub(super) fn file(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static, kind: HeaderValue) -> Self {
+        Self::with_body(Content::Stream(pieces.boxed()), kind)
     }
 
     /// 200 with JSON that is encoded already.
@@ -151,7 +156,7 @@ impl Answer {
         let body = match self.body {
             Content::Whole(encoded) => Either::Left(Full::new(encoded.choose(&mut self.headers, packs))),
             Content::Stream(pieces) => {
-                Either::Right(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))).boxed()))
+                Either::Right(StreamBody::new(pieces.map(|piece| piece.map(Frame::data)).boxed()))
             }
         };
         let mut response = Response::new(body);

@@ -3,7 +3,7 @@
 //! By what the operator wrote into this agent's files, which only reads, and by other nodes (`remote`): what a
 //! configuration says about callers' addresses and connections is not about them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -54,6 +54,7 @@ impl Inside {
                 parameter: found.parameter,
                 body,
                 client: None,
+                pieces: Mutex::default(),
                 stopping: self.stopping.clone(),
                 answers: self.context.answers.clone(),
             };

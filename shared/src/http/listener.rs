@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, HeaderName, Method, Response, request::Parts, uri::PathAndQuery};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
@@ -34,7 +35,11 @@ use super::{
     route::{self, Found, Request, Router},
     socket::{Listener, Stream},
 };
-use crate::{metrics::HTTP_CONNECTIONS, tasks::Tasks};
+use crate::{
+    backend::{BackendError, Pieces},
+    metrics::HTTP_CONNECTIONS,
+    tasks::Tasks,
+};
 
 /// The longest head of a request (request line and headers), in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -47,7 +52,7 @@ const TRANSACTION_OPERATIONS: usize = 64;
 /// How long a head may take to arrive. It counts for connections kept open between requests too, and common
 /// clients keep theirs for 90 seconds.
 const HEAD_LIMIT: Duration = Duration::from_secs(120);
-/// How long a body may take to arrive.
+/// How long a body may take to arrive; of one that may be of any length, each piece.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a caller may take nothing of an answer that waits to be read.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -294,10 +299,15 @@ impl Server {
         body: Incoming,
         client: Option<IpAddr>,
     ) -> Result<Answer, Failure> {
-        let body = collect(body, self.context.settings.limits.body_bytes()).await?;
+        let (body, pieces) = if route::takes_pieces(found.place) {
+            (Bytes::new(), Some(as_it_comes(body)))
+        } else {
+            (collect(body, self.context.settings.limits.body_bytes()).await?, None)
+        };
         let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
         let (endpoint, parameter) = (found.place, found.parameter);
-        let request = Request { method, target, endpoint, parameter, query, body, client, stopping, answers };
+        let pieces = Mutex::new(pieces);
+        let request = Request { method, target, endpoint, parameter, query, body, pieces, client, stopping, answers };
         route::handle(endpoint, &self.context, &request).await
     }
 }
@@ -307,6 +317,21 @@ fn client(headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
     let forwarded = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
     let first = forwarded.and_then(|value| value.split(',').next()?.trim().parse().ok());
     first.or(peer)
+}
+
+/// A body of any length, each piece of which comes in time.
+fn as_it_comes(body: Incoming) -> Pieces {
+    let pieces = stream::unfold(Some(body), |body| async {
+        let mut body = body?;
+        let failed = |reason| Some((Err(BackendError::Refused(reason)), None));
+        match tokio::time::timeout(BODY_LIMIT, body.frame()).await {
+            Err(_) => failed(Failure::TooSlow.to_string()),
+            Ok(None) => None,
+            Ok(Some(Err(error))) => failed(format!("The request's body did not arrive whole: {error}")),
+            Ok(Some(Ok(frame))) => Some((Ok(frame.into_data().unwrap_or_default()), Some(body))),
+        }
+    });
+    Pieces::new(pieces)
 }
 
 async fn collect(body: Incoming, limit_bytes: usize) -> Result<Bytes, Failure> {

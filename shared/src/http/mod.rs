@@ -39,6 +39,7 @@ mod read;
 mod remote;
 mod route;
 mod session;
+mod snapshot;
 mod socket;
 mod status;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::{
     Context, Failure,
-    answer::Answer,
+    answer::{Answer, encode},
     context::datacenter_asked,
     json::{
         operator::{AutopilotRow, HealthRow, RaftConfigurationRow, StateRow, autopilot},
@@ -15,6 +15,7 @@ use super::{
     route::Request,
 };
 use crate::{
+    backend::{ServerName, ServersChange},
     catalog::Topic,
     command::Command,
     gossip::{Member, MemberStatus, Pool},
@@ -25,6 +26,33 @@ pub(super) async fn raft_configuration(context: &Context, request: &Request) -> 
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let report = context.backend.servers().await?;
     Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&RaftConfigurationRow::new(&report))))
+}
+
+/// The leader hands over, to the server of that `?id=` or to the fittest.
+pub(super) async fn transfer_leader(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let id = request.query.get("id").filter(|id| !id.is_empty());
+    let to = id.map(|id| ServerName::Id(id.into()));
+    context.backend.change_servers(ServersChange::TransferLeader(to)).await?;
+    Ok(Answer::json(encode(&serde_json::json!({"Success": true}), request.query.has("pretty"))))
+}
+
+/// A server that is gone for good counts no more: the one of that `?id=` or `?address=`.
+pub(super) async fn remove_peer(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    let name = |name| request.query.get(name).filter(|text| !text.is_empty());
+    let server = match (name("id"), name("address")) {
+        (Some(id), None) => ServerName::Id(id.into()),
+        (None, Some(address)) => ServerName::Address(address.into()),
+        (None, None) => {
+            return Err(Failure::BadRequest(
+                "Must specify either ?id with the server's ID or ?address with IP:port of peer to remove".into(),
+            ));
+        }
+        (Some(_), Some(_)) => return Err(Failure::BadRequest("Must specify only one of ?id or ?address".into())),
+    };
+    context.backend.change_servers(ServersChange::Remove(server)).await?;
+    Ok(Answer::empty())
 }
 
 pub(super) async fn autopilot_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -19,9 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    kept::Answers, kv, maintenance, operator, prepared, query::Query, query::decode_path, session, status, txn,
+    kept::Answers, kv, maintenance, operator, prepared, query::Query, query::decode_path, session, snapshot, status,
+    txn,
 };
-use crate::metrics::{HTTP_REQUESTS, Series, as_f64};
+use crate::{
+    backend::Pieces,
+    metrics::{HTTP_REQUESTS, Series, as_f64},
+};
 
 /// A request as handlers see it.
 pub(super) struct Request {
@@ -35,11 +39,13 @@ pub(super) struct Request {
     pub parameter: String,
     /// What followed the `?`.
     pub query: Query,
-    /// The whole body.
+    /// The whole body; empty where the endpoint takes it as it comes.
     pub body: Bytes,
     /// The address of whoever asks, as the nearest proxy has it or else as the connection has; `None` on a unix socket
     /// and from within this process.
     pub client: Option<IpAddr>,
+    /// The body as it comes, of those that may be of any length ([`takes_pieces`]); for one to take.
+    pub pieces: Mutex<Option<Pieces>>,
     /// Cancelled when this node stops: whoever waits returns.
     pub stopping: CancellationToken,
     /// Where answers are kept.
@@ -121,7 +127,11 @@ endpoints! {
     GET "/v1/coordinate/nodes" => coordinate::nodes;
     GET "/v1/coordinate/node/*" => coordinate::node;
     PUT "/v1/coordinate/update" => coordinate::update;
+    GET "/v1/snapshot" => snapshot::save;
+    PUT "/v1/snapshot" => snapshot::restore;
     GET "/v1/operator/raft/configuration" => operator::raft_configuration;
+    POST "/v1/operator/raft/transfer-leader" => operator::transfer_leader;
+    DELETE "/v1/operator/raft/peer" => operator::remove_peer;
     GET "/v1/operator/autopilot/configuration" => operator::autopilot_configuration;
     PUT "/v1/operator/autopilot/configuration" => operator::set_autopilot_configuration;
     GET "/v1/operator/autopilot/health" => operator::autopilot_health;
@@ -189,6 +199,12 @@ pub(super) struct Found {
     pub place: usize,
     /// Decoded.
     pub parameter: String,
+}
+
+/// Whether the endpoint at that place of the table takes the body as it comes.
+pub(super) fn takes_pieces(place: usize) -> bool {
+    let (method, path, _) = &ENDPOINTS[place];
+    (method, *path) == (&Method::PUT, "/v1/snapshot")
 }
 
 /// Runs the handler of the endpoint at that place of the table.

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::table::{BARRIER_SECONDS, BARRIERS, WRITE_SECONDS, WRITES};
 use crate::{
-    backend::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, ServersReport},
+    backend::{
+        Archive, Backend, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport,
+    },
     command::{Command, Written},
     model::Index,
 };
@@ -43,6 +45,18 @@ impl Backend for Measured {
 
     async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
         self.0.renew(session).await
+    }
+
+    async fn save_archive(&self, any_server: bool) -> Result<Archive, BackendError> {
+        self.0.save_archive(any_server).await
+    }
+
+    async fn restore_archive(&self, pieces: Pieces) -> Result<Index, BackendError> {
+        self.0.restore_archive(pieces).await
+    }
+
+    async fn change_servers(&self, change: ServersChange) -> Result<(), BackendError> {
+        self.0.change_servers(change).await
     }
 
     fn contact(&self) -> Contact {

@@ -28,7 +28,7 @@ use std::{
 };
 
 use openraft::{
-    LogState, OptionalSend, RaftLogReader,
+    EntryPayload, LogState, Membership, OptionalSend, RaftLogReader,
     entry::RaftEntry,
     storage::{IOFlushed, RaftLogStorage},
 };
@@ -37,7 +37,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use self::tail::Tail;
-use super::{Entry, LogId, TypeConfig, Vote};
+use super::{Entry, LogId, ServerAddress, TypeConfig, Vote};
 
 /// Entries by log index.
 const ENTRIES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("entries");
@@ -134,6 +134,60 @@ impl LogStore {
     /// A reader of it.
     pub fn reader(&self) -> LogReader {
         LogReader { shared: self.shared.clone() }
+    }
+
+    /// The vote as it is on the disk.
+    pub fn vote(&self) -> Option<Vote> {
+        self.shared.lock().vote
+    }
+
+    /// The end of the log, and the last membership that stands in it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn last_membership(&self) -> io::Result<(Option<LogId>, Option<Membership<u64, ServerAddress>>)> {
+        let (last, purged) = {
+            let log = self.shared.lock();
+            (log.last, log.purged)
+        };
+        let first = purged.map_or(0, |id| id.index() + 1);
+        let mut end = last.map_or(0, |id| id.index() + 1);
+        // One by one, and from the end: what counts is most often near it, and an entry may be large.
+        while end > first {
+            let entries = self.shared.read(end - 1..end, usize::MAX).await?;
+            if let Some(EntryPayload::Membership(membership)) = entries.into_iter().next().map(|entry| entry.payload) {
+                return Ok((last, Some(membership)));
+            }
+            end -= 1;
+        }
+        Ok((last, None))
+    }
+
+    /// Appends an entry under a vote of its own, after all that is there or in a snapshot up to `after`; all is on the
+    /// disk when this returns. Only before Raft runs.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn force(&self, after: LogId, vote: Vote, entry: Entry) -> io::Result<()> {
+        let (sender, done) = oneshot::channel();
+        if self.shared.lock().last < Some(after) {
+            self.purge_to(after)?;
+        }
+        self.shared.queue(Work::Vote(vote), Done::Nobody, |_| {})?;
+        let copy = entry.clone();
+        self.shared.queue(Work::Append(vec![entry]), Done::Waiting(sender), |log| {
+            log.last = Some(copy.log_id());
+            log.tail.push(copy);
+        })?;
+        done.await.map_err(|_| io::Error::other("the Raft log's writer has stopped"))?
+    }
+
+    fn purge_to(&self, upto: LogId) -> io::Result<()> {
+        self.shared.queue(Work::Purge(upto), Done::Nobody, |log| {
+            log.tail.purge(upto.index());
+            log.purged = log.purged.max(Some(upto));
+            log.last = log.last.max(Some(upto));
+        })
     }
 
     /// Opens the log at `path`, or an empty one in memory. `fail` is called with a sentence, once, when it cannot be
@@ -391,10 +445,6 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        self.shared.queue(Work::Purge(upto), Done::Nobody, |log| {
-            log.tail.purge(upto.index());
-            log.purged = log.purged.max(Some(upto));
-            log.last = log.last.max(Some(upto));
-        })
+        self.purge_to(upto)
     }
 }

@@ -6,7 +6,7 @@ use openraft::errors::{
     ChangeMembershipError, ClientWriteError, ForwardToLeader, InitializeError, LinearizableReadError, RaftError,
 };
 
-use crate::raft::{ServerAddress, SnapshotError, TypeConfig};
+use crate::raft::{RecoveryError, ServerAddress, SnapshotError, TypeConfig};
 
 /// Why a Raft node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum StartError {
     /// A snapshot cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The operator asks for a recovery that cannot be.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
     /// The log and the snapshot do not go together, or cannot be read.
     #[error("Raft: {0}")]
     Storage(String),

@@ -21,6 +21,7 @@ use lictor_shared::{
     backend::Consistency,
     command::{Command, Written},
     model::{Index, Time},
+    view::Reader,
 };
 use openraft::{Raft, ReadPolicy, async_runtime::WatchReceiver};
 use tokio::{
@@ -60,6 +61,7 @@ struct Inner {
     snapshots: Arc<SnapshotStore>,
     contact: Arc<Contact>,
     peers: Peers,
+    reader: Reader,
     /// A permit is one KiB.
     in_flight: Semaphore,
     leader: watch::Sender<Option<u64>>,
@@ -101,8 +103,7 @@ impl RaftNode {
         let write = async {
             let place = self.inner.in_flight.acquire_many(kib).await;
             let _place = place.map_err(|error| ProposeError::Stopped(errors::stopped(error)))?;
-            let written = self.inner.raft.client_write(proposal).await?;
-            Ok(Written { index: Index(written.log_id.index), outcome: written.data })
+            Ok(self.inner.raft.client_write(proposal).await?.data)
         };
         match timeout(limit, write).await {
             Ok(Err(ProposeError::NotLeader { leader })) => Err(ProposeError::NotLeader { leader: self.heard(leader) }),
@@ -124,13 +125,30 @@ impl RaftNode {
             Consistency::Leader => ReadPolicy::LeaseRead,
             Consistency::Quorum => ReadPolicy::ReadIndex,
         };
-        let read = self.inner.raft.get_read_log_id(policy);
+        let read = async {
+            let (id, _) = self.inner.raft.get_read_log_id(policy).await?;
+            Ok::<_, ReadError>(self.made_by(id.log_id().index).await)
+        };
         let limit = self.inner.settings.leader_limit();
-        let (id, _) = match timeout(limit, read).await.map_err(|_| ReadError::NoQuorum)?.map_err(ReadError::from) {
+        match timeout(limit, read).await.map_err(|_| ReadError::NoQuorum)? {
             Err(ReadError::NotLeader { leader }) => Err(ReadError::NotLeader { leader: self.heard(leader) }),
             read => read,
-        }?;
-        Ok(Index(id.log_id().index))
+        }
+    }
+
+    /// The index of the registry that an entry of the log made, or a later one. How far that is ahead of the log is
+    /// certain only once the entry is applied here, for it may be a restore, or come after one.
+    async fn made_by(&self, log_index: u64) -> Index {
+        loop {
+            let (applied, index) = {
+                let state = self.inner.reader.load();
+                (state.log_index(), state.next_index(log_index))
+            };
+            if applied >= log_index {
+                return index;
+            }
+            self.inner.reader.reach(index).await;
+        }
     }
 
     /// openraft's hint where to go, unless it is the leader that is gone.
@@ -180,6 +198,12 @@ impl RaftNode {
     #[must_use]
     pub fn log_commits(&self) -> u64 {
         self.inner.log.commits()
+    }
+
+    /// The present term.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.inner.raft.metrics().borrow_watched().current_term
     }
 
     /// Stops the node: nothing is voted, written or applied afterwards, and the log's file is free to be opened

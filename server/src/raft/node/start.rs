@@ -15,8 +15,12 @@ use crate::raft::{
     log::LogStore,
     machine::Machine,
     network::{Contact, Peers},
+    recovery,
     snapshot::SnapshotStore,
 };
+
+/// Where the files are, in the data directory.
+const RAFT_DIR: &str = "raft";
 
 impl RaftNode {
     /// Starts a node: takes up the log, restores the latest snapshot into the view and replays what is known to be
@@ -35,7 +39,10 @@ impl RaftNode {
         let open = move || open(data_dir.as_deref(), for_failures);
         let opened = tokio::task::spawn_blocking(open).await.map_err(|error| StartError::Storage(error.to_string()))?;
         let (log, snapshots) = opened?;
-        let reader = log.reader();
+        if let Some(dir) = &settings.data_dir {
+            recovery::recover(&dir.join(RAFT_DIR), settings.raft_id, &log, &snapshots).await?;
+        }
+        let (log_reader, reader) = (log.reader(), writer.reader());
         let machine = Machine::new(writer, sink, snapshots.clone());
         let peers = Peers::new(settings.raft_id, settings.append_limit());
         let raft = Raft::new(settings.raft_id, Arc::new(config), peers.clone(), log, machine);
@@ -43,10 +50,11 @@ impl RaftNode {
         let inner = Inner {
             settings,
             raft,
-            log: reader,
+            log: log_reader,
             snapshots,
             contact: Arc::new(Contact::never()),
             peers,
+            reader,
             in_flight: Semaphore::new(IN_FLIGHT_KIB),
             leader: watch::Sender::new(None),
             stability: super::report::Stability::default(),
@@ -59,7 +67,7 @@ impl RaftNode {
 
 /// Opens the files in `raft/` of the data directory, or a log and snapshots in memory.
 fn open(data_dir: Option<&Path>, tasks: Tasks) -> Result<(LogStore, Arc<SnapshotStore>), StartError> {
-    let dir = data_dir.map(|dir| dir.join("raft"));
+    let dir = data_dir.map(|dir| dir.join(RAFT_DIR));
     let snapshots = SnapshotStore::open(dir.as_ref().map(|dir| dir.join("snapshots")))?;
     let path = dir.map(|dir| dir.join("log.redb"));
     let place = path.as_ref().map_or_else(|| "in memory".to_owned(), |path| path.display().to_string());

@@ -1,0 +1,73 @@
+//! A saved state on its way into the registry.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lictor_shared::{catalog::Record, command::RestoreCommand, model::Index};
+
+use super::{
+    DecodeError,
+    coordination::{id, id_bytes},
+    decode_record, encode_record, required,
+};
+use crate::internal::{self, restore::Step};
+
+/// The message of a part.
+pub(super) fn part(number: u32, records: &[Record]) -> internal::RestorePart {
+    internal::RestorePart { number, records: records.iter().map(encode_record).collect() }
+}
+
+/// The records of a part. Those of another restore are none of a state.
+pub(super) fn records(encoded: &[Bytes]) -> Result<Arc<[Record]>, DecodeError> {
+    let plain = |encoded: &Bytes| {
+        // Looked at before it is decoded: parts within parts would be without end.
+        if is_of_restore(encoded) {
+            return Err(DecodeError::Missing { field: "RestorePart.records" });
+        }
+        decode_record(encoded)
+    };
+    encoded.iter().map(plain).collect()
+}
+
+/// Whether an encoded record is one of a restore under way, by the numbers of its fields.
+fn is_of_restore(encoded: &[u8]) -> bool {
+    let mut keys = encoded;
+    while let Ok((number, wire_type)) = prost::encoding::decode_key(&mut keys) {
+        if matches!(number, 13 | 14) {
+            return true;
+        }
+        let context = prost::encoding::DecodeContext::default();
+        if prost::encoding::skip_field(wire_type, number, &mut keys, context).is_err() {
+            break;
+        }
+    }
+    false
+}
+
+impl From<&RestoreCommand> for internal::Restore {
+    fn from(command: &RestoreCommand) -> Self {
+        let (id, step) = match command {
+            RestoreCommand::Begin(id) => (id, Step::Begin(internal::RestoreBegin {})),
+            RestoreCommand::Records { id, number, records } => (id, Step::Part(part(*number, records))),
+            RestoreCommand::Commit { id, parts, saved } => {
+                (id, Step::Commit(internal::RestoreCommit { parts: *parts, saved_index: saved.0 }))
+            }
+            RestoreCommand::Abandon(id) => (id, Step::Abandon(internal::RestoreAbandon {})),
+        };
+        Self { id: id_bytes(*id), step: Some(step) }
+    }
+}
+
+impl TryFrom<internal::Restore> for RestoreCommand {
+    type Error = DecodeError;
+
+    fn try_from(restore: internal::Restore) -> Result<Self, DecodeError> {
+        let id = id(&restore.id, "Restore.id")?;
+        Ok(match required(restore.step, "Restore.step")? {
+            Step::Begin(_) => Self::Begin(id),
+            Step::Part(part) => Self::Records { id, number: part.number, records: records(&part.records)? },
+            Step::Commit(commit) => Self::Commit { id, parts: commit.parts, saved: Index(commit.saved_index) },
+            Step::Abandon(_) => Self::Abandon(id),
+        })
+    }
+}
