@@ -33,7 +33,7 @@ pub(super) fn records(encoded: &[Bytes]) -> Result<Arc<[Record]>, DecodeError> {
 fn is_of_restore(encoded: &[u8]) -> bool {
     let mut keys = encoded;
     while let Ok((number, wire_type)) = prost::encoding::decode_key(&mut keys) {
-        if matches!(number, 13 | 14) {
+        if matches!(number, 14 | 15) {
             return true;
         }
         let context = prost::encoding::DecodeContext::default();
