@@ -29,7 +29,7 @@ pub enum Verdict {
         /// The most known operations that could be put in order.
         ordered: usize,
     },
-    /// It was given up after [`MAX_SITUATIONS`].
+    /// It was given up after `MAX_SITUATIONS`.
     Undecided,
 }
 
