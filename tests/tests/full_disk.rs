@@ -78,7 +78,7 @@ fn ends_loudly(agent: &mut Agent) {
     // Without a time stamp: not a line of the log, but what it says to whoever started it.
     let last = log.lines().find(|line| line.starts_with("the Raft log cannot be written: No space left on device"));
     let last = last.unwrap_or_else(|| panic!("nothing says why it ended ({status}): {log}"));
-    assert!(last.contains("log.redb"), "it does not say where: {last}");
+    assert!(last.contains("raft/log"), "it does not say where: {last}");
     eprintln!("{status}: {last}");
 }
 

@@ -17,7 +17,7 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 /// The format that this build reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const IDENTITY: &str = "server.json";
 const RAFT: &str = "raft";
@@ -272,8 +272,8 @@ mod tests {
     #[test]
     fn another_version_and_damage_are_refused() {
         let cases = [
-            (r#"{"format":2,"anything":[]}"#, r#"format is "2", but this server's is "1""#),
-            (r#"{"format":1}"#, "not the identity of a server's data directory"),
+            (r#"{"format":1,"anything":[]}"#, r#"format is "1", but this server's is "2""#),
+            (r#"{"format":2}"#, "not the identity of a server's data directory"),
             ("nonsense", "not the identity of a server's data directory"),
         ];
         for (content, expected) in cases {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `node` | [`RaftNode`], the handle: propose, read barriers, membership, leadership |
 //! | `proposal` | what a log entry carries |
-//! | `log` | the durable log (redb): group commit from one writer thread, reads from an in-memory tail |
+//! | `log` | the durable log: segments of frames, group commit from one writer thread, reads from an in-memory tail |
 //! | `machine` | applies committed entries to the state, one view swap for each batch |
 //! | `snapshot` | snapshot files: built, checked, received |
 //! | `network` | the client's and the server's side of Raft's RPCs, over the one gRPC port |

@@ -1,4 +1,4 @@
-//! The log store: entries, vote and commit mark, durable in one redb file with a writer thread of its own.
+//! The log store: entries, vote and commit mark, durable in a journal with a writer thread of its own.
 //!
 //! Everything that changes the log does three things under one lock: it changes the in-memory picture (so that a
 //! reader sees it at once), it joins the queue, and it wakes the writer. The writer takes the whole queue, makes
@@ -7,11 +7,15 @@
 //! called before every apply; it only leaves a note that rides along with the next commit.
 //!
 //! Reads come from the tail kept in memory, which holds all that is not durable yet and the last few thousand
-//! entries besides; only a follower far behind and a restart read the file. Without a data directory the same store
-//! runs over redb's in-memory backend.
+//! entries besides; only a follower far behind and a restart read the journal. Without a data directory the same
+//! journal lies in memory.
 //!
-//! A write that fails closes the store for good and ends the process: see `writer`.
+//! A write that fails closes the store for good and ends the process: see `writer`. What is on the disk: `journal`, and
+//! `frame` below it; the disk itself is behind `disk`.
 
+mod disk;
+mod frame;
+mod journal;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -22,7 +26,7 @@ use std::{
     fmt::Debug,
     io,
     ops::{Bound, RangeBounds},
-    path::Path,
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -32,23 +36,16 @@ use openraft::{
     entry::RaftEntry,
     storage::{IOFlushed, RaftLogStorage},
 };
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, backends::InMemoryBackend};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use self::tail::Tail;
+use self::{
+    disk::{Directory, Disk, Memory},
+    journal::{Journal, Lookup},
+    tail::Tail,
+};
 use super::{Entry, LogId, ServerAddress, TypeConfig, Vote};
 
-/// Entries by log index.
-const ENTRIES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("entries");
-/// The vote, the commit mark and the purge mark.
-const MARKS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("marks");
-const VOTE: &str = "vote";
-const COMMITTED: &str = "committed";
-const PURGED: &str = "purged";
-
-/// redb's page cache, in bytes: the file is read at a restart and by laggards, not in between.
-const PAGE_CACHE_BYTES: usize = 4 << 20;
 /// The most bytes of entries that one replication request carries (one entry may be larger).
 const REQUEST_BYTES: usize = 1 << 20;
 
@@ -68,8 +65,8 @@ pub(super) struct LogReader {
 }
 
 struct Shared {
-    /// Gone once the store is closed, so that the file can be opened again whoever still holds a reader.
-    database: Mutex<Option<Arc<Database>>>,
+    /// Finds what is on the disk.
+    lookup: Lookup,
     log: Mutex<Log>,
     /// Woken when the queue has something or the store is closed.
     wake: Condvar,
@@ -91,7 +88,7 @@ struct Log {
     commits: u64,
 }
 
-/// One change of the file and who waits for it.
+/// One change of the log and who waits for it.
 struct Job {
     work: Work,
     done: Done,
@@ -124,7 +121,7 @@ impl Done {
 }
 
 impl LogReader {
-    /// Commits of the file since the start.
+    /// Commits since the start.
     pub fn commits(&self) -> u64 {
         self.shared.lock().commits
     }
@@ -190,31 +187,48 @@ impl LogStore {
         })
     }
 
-    /// Opens the log at `path`, or an empty one in memory. `fail` is called with a sentence, once, when it cannot be
+    /// The commit mark, which may be behind what was committed.
+    pub fn committed(&self) -> Option<LogId> {
+        self.shared.lock().committed
+    }
+
+    /// The end of the log.
+    pub fn last(&self) -> Option<LogId> {
+        self.shared.lock().last
+    }
+
+    /// Opens the log in a directory, or an empty one in memory. `fail` is called with a sentence, once, when it cannot be
     /// written.
     ///
     /// # Errors
-    /// When the file cannot be opened, is held by another process, or is damaged.
-    pub fn open(path: Option<&Path>, fail: impl Fn(String) + Send + 'static) -> io::Result<Self> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(PAGE_CACHE_BYTES);
-        let database = match path {
-            Some(path) => builder.create(path),
-            None => builder.create_with_backend(InMemoryBackend::new()),
+    /// When its files cannot be read or written, or are damaged.
+    pub fn open(directory: Option<PathBuf>, fail: impl Fn(String) + Send + 'static) -> io::Result<Self> {
+        let disk: Arc<dyn Disk> = match directory {
+            Some(directory) => Arc::new(Directory::open(directory)?),
+            None => Arc::new(Memory::default()),
         };
-        Self::start(database.map_err(io_error)?, Box::new(fail))
+        Self::start(disk, Box::new(fail))
     }
 
-    fn start(database: Database, fail: Fail) -> io::Result<Self> {
-        let log = recover(&database)?;
-        let shared = Arc::new(Shared {
-            database: Mutex::new(Some(Arc::new(database))),
-            log: Mutex::new(log),
-            wake: Condvar::new(),
-        });
+    fn start(disk: Arc<dyn Disk>, fail: Fail) -> io::Result<Self> {
+        let journal = Journal::open(disk)?;
+        let marks = journal.marks().clone();
+        let log = Log {
+            vote: marks.vote,
+            committed: marks.committed,
+            committed_moved: false,
+            purged: marks.purged,
+            last: marks.last,
+            tail: Tail::new(marks.last.map_or(0, |id| id.index() + 1)),
+            queue: VecDeque::new(),
+            closed: false,
+            failure: None,
+            commits: 0,
+        };
+        let shared = Arc::new(Shared { lookup: journal.lookup(), log: Mutex::new(log), wake: Condvar::new() });
         let for_writer = shared.clone();
-        let writer =
-            std::thread::Builder::new().name("raft-log".into()).spawn(move || writer::run(&for_writer, &fail))?;
+        let writer = std::thread::Builder::new().name("raft-log".into());
+        let writer = writer.spawn(move || writer::run(&for_writer, journal, &fail))?;
         Ok(Self { shared, writer: Some(writer) })
     }
 }
@@ -228,7 +242,6 @@ impl Drop for LogStore {
             // It has reported its failure, or ended in peace.
             let _ = writer.join();
         }
-        self.shared.close();
     }
 }
 
@@ -236,15 +249,6 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Log> {
         // No code that holds this lock can leave the log half changed.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn database(&self) -> io::Result<Arc<Database>> {
-        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        database.clone().ok_or_else(|| io::Error::other("the Raft log is closed"))
-    }
-
-    fn close(&self) {
-        self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Changes the picture and queues the change of the file, in one step.
@@ -272,8 +276,8 @@ impl Shared {
         if on_disk.is_empty() {
             return Ok(cached);
         }
-        let (database, range) = (self.database()?, on_disk.clone());
-        let read = move || read_entries(&database, range, limit);
+        let (lookup, range) = (self.lookup.clone(), on_disk.clone());
+        let read = move || read_entries(&lookup, range, limit);
         let (mut entries, mut left) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
         if self.lock().purged.is_some_and(|purged| purged.index() >= on_disk.start) {
             // Purged since the lock was released. A list with a hole would be worse than none.
@@ -307,12 +311,11 @@ fn end(range: &impl RangeBounds<u64>) -> u64 {
     }
 }
 
-/// The entries of a range as they are in the file, and what is left of the limit.
-fn read_entries(database: &Database, range: std::ops::Range<u64>, limit: usize) -> io::Result<(Vec<Entry>, usize)> {
-    let table = database.begin_read().map_err(io_error)?.open_table(ENTRIES).map_err(io_error)?;
+/// The entries of a range as they are on the disk, and what is left of the limit.
+fn read_entries(lookup: &Lookup, range: std::ops::Range<u64>, limit: usize) -> io::Result<(Vec<Entry>, usize)> {
     let (mut entries, mut left) = (Vec::new(), limit);
-    for row in table.range(range).map_err(io_error)? {
-        let entry: Entry = decode(row.map_err(io_error)?.1.value())?;
+    for entry in lookup.entries(range)? {
+        let entry = entry?;
         let bytes = tail::bytes(&entry);
         if bytes > left && !entries.is_empty() {
             return Ok((entries, 0));
@@ -323,55 +326,9 @@ fn read_entries(database: &Database, range: std::ops::Range<u64>, limit: usize) 
     Ok((entries, left))
 }
 
-/// The log as the file has it. Makes the tables of a new one.
-fn recover(database: &Database) -> io::Result<Log> {
-    let transaction = database.begin_write().map_err(io_error)?;
-    let log = {
-        let marks = transaction.open_table(MARKS).map_err(io_error)?;
-        let entries = transaction.open_table(ENTRIES).map_err(io_error)?;
-        let purged: Option<LogId> = mark(&marks, PURGED)?;
-        let last = match entries.last().map_err(io_error)? {
-            Some((_, entry)) => Some(decode::<Entry>(entry.value())?.log_id()),
-            None => purged,
-        };
-        Log {
-            vote: mark(&marks, VOTE)?,
-            committed: mark(&marks, COMMITTED)?,
-            committed_moved: false,
-            purged,
-            last,
-            tail: Tail::new(last.map_or(0, |id| id.index() + 1)),
-            queue: VecDeque::new(),
-            closed: false,
-            failure: None,
-            commits: 0,
-        }
-    };
-    transaction.commit().map_err(io_error)?;
-    Ok(log)
-}
-
-fn mark<T: DeserializeOwned>(
-    marks: &impl ReadableTable<&'static str, &'static [u8]>,
-    name: &str,
-) -> io::Result<Option<T>> {
-    marks.get(name).map_err(io_error)?.map(|value| decode(value.value())).transpose()
-}
-
-fn encode<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
-    postcard::to_stdvec(value).map_err(io::Error::other)
-}
-
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     postcard::from_bytes(bytes)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("a row of the Raft log: {error}")))
-}
-
-fn io_error(error: impl Into<redb::Error>) -> io::Error {
-    match error.into() {
-        redb::Error::Io(error) => error,
-        error => io::Error::other(error),
-    }
 }
 
 impl RaftLogReader<TypeConfig> for LogReader {

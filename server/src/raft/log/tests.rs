@@ -1,6 +1,11 @@
 //! The log against openraft's own suite, and what the suite does not ask: group commit, restarts, crashes.
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, mpsc},
+};
 
 use lictor_shared::{
     command::{Command, Deregistration},
@@ -14,14 +19,13 @@ use openraft::{
     type_config::TypeConfigExt,
     vote::RaftLeaderIdExt,
 };
-use redb::StorageBackend;
 use tempfile::TempDir;
 
-use super::*;
+use super::{disk::Segment, *};
 use crate::raft::{machine::Machine, proposal::Proposal, snapshot::SnapshotStore, tests::Ignored};
 
 fn open(path: Option<&Path>) -> LogStore {
-    LogStore::open(path, |reason| panic!("{reason}")).unwrap()
+    LogStore::open(path.map(Path::to_owned), |reason| panic!("{reason}")).unwrap()
 }
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -50,7 +54,7 @@ struct Builder {
 impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().unwrap();
-        let log = open((!self.in_memory).then(|| dir.path().join("log.redb")).as_deref());
+        let log = open((!self.in_memory).then(|| dir.path().join("log")).as_deref());
         let snapshots = SnapshotStore::open((!self.in_memory).then(|| dir.path().join("snapshots"))).unwrap();
         Ok((dir, log, Machine::new(view::new().0, Arc::new(Ignored), Arc::new(snapshots))))
     }
@@ -70,7 +74,7 @@ async fn the_suite_of_openraft_in_memory() {
 async fn concurrent_appends_share_a_commit() {
     const APPENDS: u64 = 256;
     let dir = tempfile::tempdir().unwrap();
-    let mut log = open(Some(&dir.path().join("log.redb")));
+    let mut log = open(Some(&dir.path().join("log")));
     let mut flushed = Vec::new();
     for index in 0..APPENDS {
         let (sender, receiver) = TypeConfig::oneshot();
@@ -87,7 +91,7 @@ async fn concurrent_appends_share_a_commit() {
 #[tokio::test]
 async fn a_restart_keeps_vote_log_marks_and_what_was_cut() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log.redb");
+    let path = dir.path().join("log");
     let mut log = open(Some(&path));
     let vote = Vote::new(7, 3);
     log.save_vote(&vote).await.unwrap();
@@ -114,7 +118,7 @@ async fn a_restart_keeps_vote_log_marks_and_what_was_cut() {
 #[tokio::test]
 async fn what_is_purged_to_the_end_continues_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log.redb");
+    let path = dir.path().join("log");
     let mut log = open(Some(&path));
     log.blocking_append((0..3).map(|index| entry(1, index))).await.unwrap();
     log.purge(log_id(3, 90)).await.unwrap();
@@ -128,7 +132,7 @@ async fn what_is_purged_to_the_end_continues_after_a_restart() {
 #[tokio::test]
 async fn reads_join_the_file_and_the_tail() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log.redb");
+    let path = dir.path().join("log");
     let mut log = open(Some(&path));
     log.blocking_append((0..50).map(|index| entry(1, index))).await.unwrap();
     drop(log);
@@ -152,116 +156,188 @@ async fn reads_join_the_file_and_the_tail() {
 
 /// A disk that remembers what a power cut would leave: what was synced, and any part of what was not.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Sectors>>);
+struct Fragile(Arc<Mutex<Medium>>);
 
 #[derive(Debug, Default)]
-struct Sectors {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    /// Writes since the last sync.
-    loose: Vec<(u64, Vec<u8>)>,
+struct Medium {
+    segments: BTreeMap<u64, Sectors>,
+    /// Those whose names are durable.
+    named: Vec<u64>,
     /// Fails every sync from now on.
     broken: bool,
 }
 
-impl Sectors {
-    /// The disk after a power cut: of the loose writes, those whose bit is set in `survivors`.
-    fn cut(&self, survivors: u64) -> Vec<u8> {
-        let mut left = self.synced.clone();
-        for (number, (offset, data)) in self.loose.iter().enumerate() {
-            if survivors >> (number % 64) & 1 == 1 {
-                put(&mut left, *offset, data);
+#[derive(Clone, Debug, Default)]
+struct Sectors {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+    /// Writes since the last sync, by the sector.
+    loose: Vec<(usize, Vec<u8>)>,
+}
+
+const SECTOR_BYTES: usize = 512;
+
+impl Fragile {
+    /// The disk after a power cut: of the loose sectors and new names, those that `survives` says.
+    fn cut(&self, mut survives: impl FnMut() -> bool) -> Self {
+        let medium = self.0.lock().unwrap();
+        let mut left = Medium::default();
+        for (number, sectors) in &medium.segments {
+            if !medium.named.contains(number) && !survives() {
+                continue;
             }
+            let mut now = sectors.synced.clone();
+            for (offset, data) in sectors.loose.iter().filter(|_| survives()) {
+                put(&mut now, *offset, data);
+            }
+            left.named.push(*number);
+            left.segments.insert(*number, Sectors { synced: now.clone(), now, loose: Vec::new() });
         }
-        left
+        Self(Arc::new(Mutex::new(left)))
     }
 }
 
-fn put(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
-    let (start, end) = (offset as usize, offset as usize + data.len());
+fn put(bytes: &mut Vec<u8>, start: usize, data: &[u8]) {
+    let end = start + data.len();
     if bytes.len() < end {
         bytes.resize(end, 0);
     }
     bytes[start..end].copy_from_slice(data);
 }
 
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().now.len() as u64)
+impl Disk for Fragile {
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        Ok(self.0.lock().unwrap().segments.keys().copied().collect())
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    fn create(&self, number: u64) -> io::Result<Arc<dyn Segment>> {
+        assert!(self.0.lock().unwrap().segments.insert(number, Sectors::default()).is_none());
+        Ok(Arc::new((self.clone(), number)))
+    }
+
+    fn open(&self, number: u64) -> io::Result<Arc<dyn Segment>> {
+        assert!(self.0.lock().unwrap().segments.contains_key(&number));
+        Ok(Arc::new((self.clone(), number)))
+    }
+
+    fn remove(&self, number: u64) -> io::Result<()> {
+        let mut medium = self.0.lock().unwrap();
+        medium.segments.remove(&number).unwrap();
+        medium.named.retain(|named| *named != number);
+        Ok(())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let medium = &mut *self.0.lock().unwrap();
+        medium.named = medium.segments.keys().copied().collect();
+        Ok(())
+    }
+
+    fn name(&self, number: u64) -> String {
+        format!("segment {number}")
+    }
+}
+
+impl Segment for (Fragile, u64) {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.0.lock().unwrap().segments[&self.1].now.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let start = offset as usize;
-        out.copy_from_slice(&self.0.lock().unwrap().now[start..start + out.len()]);
+        into.copy_from_slice(&self.0.0.lock().unwrap().segments[&self.1].now[start..start + into.len()]);
         Ok(())
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut disk = self.0.lock().unwrap();
-        disk.now.resize(len as usize, 0);
-        disk.synced.resize(len as usize, 0);
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut medium = self.0.0.lock().unwrap();
+        let sectors = medium.segments.get_mut(&self.1).unwrap();
+        let (mut at, mut rest) = (offset as usize, bytes);
+        while !rest.is_empty() {
+            let (sector, others) = rest.split_at(rest.len().min(SECTOR_BYTES - at % SECTOR_BYTES));
+            put(&mut sectors.now, at, sector);
+            sectors.loose.push((at, sector.to_vec()));
+            (at, rest) = (at + sector.len(), others);
+        }
         Ok(())
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.0.lock().unwrap();
-        if disk.broken {
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        let mut medium = self.0.0.lock().unwrap();
+        let sectors = medium.segments.get_mut(&self.1).unwrap();
+        sectors.now.truncate(size as usize);
+        sectors.synced.truncate(size as usize);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut medium = self.0.0.lock().unwrap();
+        if medium.broken {
             return Err(io::Error::other("the disk is gone"));
         }
-        disk.synced = disk.now.clone();
-        disk.loose.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut disk = self.0.lock().unwrap();
-        put(&mut disk.now, offset, data);
-        disk.loose.push((offset, data.to_vec()));
+        let sectors = medium.segments.get_mut(&self.1).unwrap();
+        sectors.synced = sectors.now.clone();
+        sectors.loose.clear();
         Ok(())
     }
 }
 
-fn open_disk(disk: Disk, fail: Fail) -> LogStore {
-    LogStore::start(Database::builder().create_with_backend(disk).unwrap(), fail).unwrap()
+fn open_disk(disk: &Fragile, fail: Fail) -> LogStore {
+    LogStore::start(Arc::new(disk.clone()), fail).unwrap()
+}
+
+/// An entry of some kilobytes: over several sectors.
+fn large_entry(index: u64) -> Entry {
+    let name = format!("{index}-{}", "x".repeat(3000 * (index as usize % 4)));
+    let command = Command::Deregister(Deregistration::Node(name.as_str().into()));
+    Entry { log_id: log_id(1, index), payload: EntryPayload::Normal(Proposal::new(Time(index), command)) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_leaves_all_that_was_acknowledged_and_nothing_half() {
-    for seed in 0..24_u64 {
-        let disk = Disk::default();
-        let mut log = open_disk(disk.clone(), Box::new(|reason| panic!("{reason}")));
+    for seed in 0..48_u64 {
+        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut survives = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % 3 > 0
+        };
+        let mut disk = Fragile::default();
         let mut acknowledged = None;
-        for index in 0..20 {
-            let (sender, flushed) = TypeConfig::oneshot();
-            log.append([entry(1, index)], IOFlushed::signal(sender)).await.unwrap();
-            log.save_committed(Some(log_id(1, index))).await.unwrap();
-            if (index + seed) % 3 == 0 {
-                flushed.await.unwrap().unwrap();
-                acknowledged = Some(index);
+        // Cut off again and again, also while it takes up what an earlier cut has left.
+        for _ in 0..4 {
+            let mut log = open_disk(&disk, Box::new(|reason| panic!("{reason}")));
+            let found = indexes(&mut log).await;
+            let expected: Vec<_> = (0..found.len() as u64).map(|index| (1, index)).collect();
+            assert_eq!(found, expected, "seed {seed}: a hole");
+            assert!(
+                found.len() as u64 >= acknowledged.map_or(0, |index| index + 1),
+                "seed {seed}: lost an acknowledged entry"
+            );
+            let committed = log.read_committed().await.unwrap();
+            assert!(committed <= log.last(), "seed {seed}: committed before it is there");
+            let next = found.len() as u64;
+            for index in next..next + 20 {
+                let (sender, flushed) = TypeConfig::oneshot();
+                log.append([large_entry(index)], IOFlushed::signal(sender)).await.unwrap();
+                log.save_committed(Some(log_id(1, index))).await.unwrap();
+                if (index + seed) % 3 == 0 {
+                    flushed.await.unwrap().unwrap();
+                    acknowledged = Some(index);
+                }
             }
+            // The writer is somewhere in the middle of the last entries now.
+            disk = disk.cut(&mut survives);
         }
-        // The writer is somewhere in the middle of the last entries now.
-        let survivors = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let left =
-            Disk(Arc::new(Mutex::new(Sectors { now: disk.0.lock().unwrap().cut(survivors), ..Sectors::default() })));
-        let mut log = open_disk(left, Box::new(|reason| panic!("{reason}")));
-        let found = indexes(&mut log).await;
-        let expected: Vec<_> = (0..found.len() as u64).map(|index| (1, index)).collect();
-        assert_eq!(found, expected, "seed {seed}: a hole");
-        assert!(found.len() as u64 > acknowledged.unwrap(), "seed {seed}: lost an acknowledged entry");
-        let committed = log.read_committed().await.unwrap();
-        assert!(
-            committed <= log.get_log_state().await.unwrap().last_log_id,
-            "seed {seed}: committed before it is there"
-        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_commit_is_told_to_everyone_and_is_final() {
-    let disk = Disk::default();
+    let disk = Fragile::default();
     let (sender, failures) = mpsc::channel();
-    let mut log = open_disk(disk.clone(), Box::new(move |reason| sender.send(reason).unwrap()));
+    let mut log = open_disk(&disk, Box::new(move |reason| sender.send(reason).unwrap()));
     log.blocking_append([entry(1, 0)]).await.unwrap();
     disk.0.lock().unwrap().broken = true;
     assert!(log.blocking_append([entry(1, 1)]).await.unwrap_err().to_string().contains("the disk is gone"));
@@ -269,6 +345,86 @@ async fn a_failed_commit_is_told_to_everyone_and_is_final() {
     disk.0.lock().unwrap().broken = false;
     assert!(log.save_vote(&Vote::new(9, 1)).await.is_err());
     assert!(log.blocking_append([entry(1, 2)]).await.is_err());
+}
+
+/// The files of a log, by name.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Entries of a megabyte each.
+fn megabytes(indexes: std::ops::Range<u64>) -> impl Iterator<Item = Entry> {
+    indexes.map(|index| {
+        let command = Command::Deregister(Deregistration::Node("x".repeat(1 << 20).as_str().into()));
+        Entry { log_id: log_id(1, index), payload: EntryPayload::Normal(Proposal::new(Time(index), command)) }
+    })
+}
+
+#[tokio::test]
+async fn files_go_when_all_in_them_is_purged_and_the_marks_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut log = open(Some(&path));
+    log.save_vote(&Vote::new(3, 2)).await.unwrap();
+    for entry in megabytes(0..40) {
+        log.blocking_append([entry]).await.unwrap();
+    }
+    let before = files(&path);
+    assert_eq!(before.len(), 5);
+    // Two segments and a part of the third.
+    log.purge(log_id(1, 18)).await.unwrap();
+    settle(&mut log).await;
+    assert_eq!(files(&path)[..3], before[2..]);
+    log.purge(log_id(1, 39)).await.unwrap();
+    settle(&mut log).await;
+    assert!(!files(&path).contains(&before[3]));
+    drop(log);
+    let mut log = open(Some(&path));
+    assert_eq!((log.vote(), log.last()), (Some(Vote::new(1, 1)), Some(log_id(1, 39))));
+    log.blocking_append([entry(1, 40)]).await.unwrap();
+    assert_eq!(indexes(&mut log).await, [(1, 40)]);
+}
+
+#[tokio::test]
+async fn damage_is_refused_by_name_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut log = open(Some(&path));
+    for entry in megabytes(0..20) {
+        log.blocking_append([entry]).await.unwrap();
+    }
+    drop(log);
+    let names = files(&path);
+    let whole: Vec<Vec<u8>> = names.iter().map(|name| fs::read(name).unwrap()).collect();
+    assert_eq!(names.len(), 3);
+    let flip = |file: usize, at: usize| {
+        let mut bytes = whole[file].clone();
+        bytes[at] ^= 1;
+        fs::write(&names[file], bytes).unwrap();
+    };
+    let cases: [(&str, &dyn Fn(), usize); 5] = [
+        ("though others follow", &|| flip(2, 100_000), 2),
+        ("its end is damaged", &|| flip(0, (8 << 20) + 100_000), 0),
+        ("does not begin as a segment", &|| flip(1, 3), 1),
+        ("the entries before 8 are missing", &|| fs::write(&names[0], &whole[0][..frame::SEGMENT_HEAD]).unwrap(), 0),
+        ("it is missing", &|| fs::remove_file(&names[1]).unwrap(), 1),
+    ];
+    for (expected, damage, named) in cases {
+        damage();
+        let left: Vec<Vec<u8>> = files(&path).iter().map(|name| fs::read(name).unwrap()).collect();
+        let error = LogStore::open(Some(path.clone()), |_| ()).err().expect(expected).to_string();
+        assert!(error.contains(expected) && error.contains(names[named].to_str().unwrap()), "{expected}: {error}");
+        assert_eq!(files(&path).iter().map(|name| fs::read(name).unwrap()).collect::<Vec<_>>(), left, "{expected}");
+        for (name, bytes) in names.iter().zip(&whole) {
+            fs::write(name, bytes).unwrap();
+        }
+    }
+    fs::write(path.join("letter.txt"), "").unwrap();
+    assert!(LogStore::open(Some(path.clone()), |_| ()).err().unwrap().to_string().contains("letter.txt"));
+    fs::remove_file(path.join("letter.txt")).unwrap();
+    assert_eq!(indexes(&mut open(Some(&path))).await.len(), 20);
 }
 
 #[tokio::test]

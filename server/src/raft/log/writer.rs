@@ -7,9 +7,8 @@
 use std::{collections::VecDeque, io, sync::PoisonError};
 
 use openraft::entry::RaftEntry;
-use redb::{Database, Table};
 
-use super::{COMMITTED, ENTRIES, Fail, Job, Log, LogId, MARKS, PURGED, Shared, VOTE, Work, encode, io_error};
+use super::{Fail, Job, Log, LogId, Shared, Work, journal::Journal};
 use crate::raft::fail_point::FailPoint;
 
 /// All that one commit makes durable.
@@ -19,10 +18,10 @@ struct Batch {
 }
 
 /// Writes until the store is closed and the queue is empty, or until a commit fails.
-pub(super) fn run(shared: &Shared, fail: &Fail) {
+pub(super) fn run(shared: &Shared, mut journal: Journal, fail: &Fail) {
     let _ended = Ended(fail);
     while let Some(batch) = next(shared) {
-        match shared.database().and_then(|database| write(&database, &batch)) {
+        match journal.commit(batch.jobs.iter().map(|job| &job.work), batch.committed) {
             Ok(()) => {
                 if batch.jobs.iter().any(|job| matches!(job.work, Work::Append(_))) {
                     FailPoint::LogAppended.pass();
@@ -59,45 +58,6 @@ fn next(shared: &Shared) -> Option<Batch> {
         }
         log = shared.wake.wait(log).unwrap_or_else(PoisonError::into_inner);
     }
-}
-
-/// One durable commit of the whole batch.
-fn write(database: &Database, batch: &Batch) -> io::Result<()> {
-    let transaction = database.begin_write().map_err(io_error)?;
-    {
-        let mut entries = transaction.open_table(ENTRIES).map_err(io_error)?;
-        let mut marks = transaction.open_table(MARKS).map_err(io_error)?;
-        for job in &batch.jobs {
-            apply(&job.work, &mut entries, &mut marks)?;
-        }
-        if let Some(committed) = batch.committed {
-            marks.insert(COMMITTED, encode(&committed)?.as_slice()).map_err(io_error)?;
-        }
-    }
-    transaction.commit().map_err(io_error)
-}
-
-fn apply(
-    work: &Work,
-    entries: &mut Table<'_, u64, &'static [u8]>,
-    marks: &mut Table<'_, &'static str, &'static [u8]>,
-) -> io::Result<()> {
-    match work {
-        Work::Append(new) => {
-            for entry in new {
-                entries.insert(entry.index(), encode(entry)?.as_slice()).map_err(io_error)?;
-            }
-        }
-        Work::Vote(vote) => {
-            marks.insert(VOTE, encode(vote)?.as_slice()).map_err(io_error)?;
-        }
-        Work::Truncate(from) => entries.retain_in(*from.., |_, _| false).map_err(io_error)?,
-        Work::Purge(upto) => {
-            entries.retain_in(..=upto.index(), |_, _| false).map_err(io_error)?;
-            marks.insert(PURGED, encode(upto)?.as_slice()).map_err(io_error)?;
-        }
-    }
-    Ok(())
 }
 
 fn written(shared: &Shared, batch: Batch) {

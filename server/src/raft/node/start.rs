@@ -1,6 +1,7 @@
 //! Starting a node: files, openraft, and the task that watches over it.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,6 +22,9 @@ use crate::raft::{
 
 /// Where the files are, in the data directory.
 const RAFT_DIR: &str = "raft";
+/// Neither the log nor the snapshot has what the commit mark speaks of.
+const END_IS_MISSING: &str = "entries that were committed are missing at its end; restore the directory as it was, or \
+                              empty this server's data directory and let it join again";
 
 impl RaftNode {
     /// Starts a node: takes up the log, restores the latest snapshot into the view and replays what is known to be
@@ -69,10 +73,15 @@ impl RaftNode {
 fn open(data_dir: Option<&Path>, tasks: Tasks) -> Result<(LogStore, Arc<SnapshotStore>), StartError> {
     let dir = data_dir.map(|dir| dir.join(RAFT_DIR));
     let snapshots = SnapshotStore::open(dir.as_ref().map(|dir| dir.join("snapshots")))?;
-    let path = dir.map(|dir| dir.join("log.redb"));
+    let path = dir.map(|dir| dir.join("log"));
     let place = path.as_ref().map_or_else(|| "in memory".to_owned(), |path| path.display().to_string());
-    let log = LogStore::open(path.as_deref(), move |reason| tasks.fail(format!("{reason} ({place})")));
-    let log =
-        log.map_err(|reason| StartError::Log { path: path.unwrap_or_else(|| PathBuf::from("in memory")), reason })?;
-    Ok((log, Arc::new(snapshots)))
+    let log = LogStore::open(path.clone(), move |reason| tasks.fail(format!("{reason} ({place})")));
+    let failed = |reason| StartError::Log { path: path.unwrap_or_else(|| PathBuf::from("in memory")), reason };
+    match log {
+        Ok(log) if log.committed() > log.last().max(snapshots.latest().and_then(|latest| latest.meta.last_log_id)) => {
+            Err(failed(io::Error::other(END_IS_MISSING)))
+        }
+        Ok(log) => Ok((log, Arc::new(snapshots))),
+        Err(reason) => Err(failed(reason)),
+    }
 }
