@@ -1,12 +1,7 @@
 //! How many answers about a service's health a sidecar gives, by mode and by the number of instances.
 
-use super::{Effort, RUN_SECONDS, asked, cluster, files};
-use crate::{
-    figure::Figure,
-    load::wrk::{self, Requests},
-    processor::{Processes, Work},
-    registry,
-};
+use super::{Effort, RUN_SECONDS, asked, cluster, files, throughput};
+use crate::{figure::Figure, load::wrk::Requests, processor::Processes, registry};
 
 /// By the number of instances, for the mode `stale`.
 const BUDGETS: [(usize, f64); 2] = [(1, 90_000.0), (100, 50_000.0)];
@@ -34,25 +29,11 @@ pub fn run(effort: Effort, give: &mut dyn FnMut(Figure)) {
             let answer = agent.http().send("GET", &path, &headers, b"");
             let length = answer.unwrap_or_else(|error| panic!("{error}")).body.len();
             let requests = Requests { path: &path, header, script: "", callers: CALLERS };
-            processes.rest();
-            let mut latency = (0.0, 0.0);
-            let runs = (0..effort.runs()).map(|_| {
-                processes.during(|| {
-                    let answers = wrk::run(agent.ports.http, requests, RUN_SECONDS, &directory);
-                    latency = (answers.p50_ms, answers.p99_ms);
-                    answers.count
-                })
-            });
-            let work = Work::median(runs.collect());
+            let (work, note) = throughput(effort, &processes, agent.ports.http, requests, RUN_SECONDS, &directory);
             let figure = Figure::new(format!("{mode}, {instances} inst."), work.per_cpu_second(), "/CPU-s");
             let budget = BUDGETS.iter().find(|(size, _)| mode == "stale" && size == instances);
             let figure = budget.map_or(figure.clone(), |(_, least)| figure.at_least(*least));
-            let (p50, p99) = latency;
-            give(figure.noted(format!(
-                "{:.0}/s; {length} bytes; p50 {p50:.2} ms, p99 {p99:.2} ms; {}",
-                work.per_second(),
-                work.shares()
-            )));
+            give(figure.noted(format!("{length} bytes; {note}")));
         }
     }
 }

@@ -6,16 +6,24 @@ mod dns;
 mod failover;
 mod fanout;
 mod health;
+mod keys;
 mod memory;
 mod propagation;
 mod streams;
 mod writes;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lictor_tests::{agent::Agent, cluster::Cluster};
 
-use crate::figure::Figure;
+use crate::{
+    figure::Figure,
+    load::wrk::{self, Requests},
+    processor::{Processes, Work},
+};
 
 /// Something that is measured.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +60,8 @@ pub const SECTIONS: &[Section] = &[
     section("streams", "one change to 1,000 sidecars at one server", &[], streams::run),
     section("memory", "memory and size", &["strip"], memory::run),
     section("churn", "100 changes a second, 1,000 services, 200 watchers at one sidecar", &[], churn::run),
-    section("writes", "registrations through a sidecar, 3 servers, durable", &["wrk"], writes::run),
+    section("writes", "writes through a sidecar, 3 servers, durable", &["wrk"], writes::run),
+    section("keys", "one key of 100 bytes is read", &["wrk"], keys::run),
     Section { is_slow: true, ..section("checks", "1,000 checks of one sidecar, each every 10 s", &[], checks::run) },
     section("failover", "the leader is killed", &[], failover::run),
 ];
@@ -102,4 +111,28 @@ fn asked(cluster: &Cluster) -> &Agent {
 /// A place for the files of load generators, gone with the section.
 fn files(cluster: &Cluster) -> PathBuf {
     asked(cluster).directory().to_owned()
+}
+
+/// The median of some runs of wrk against the agent at `port`, and what else there is to say of it.
+fn throughput(
+    effort: Effort,
+    processes: &Processes,
+    port: u16,
+    requests: Requests<'_>,
+    seconds: u64,
+    directory: &Path,
+) -> (Work, String) {
+    processes.rest();
+    let mut latency = Vec::new();
+    let runs = (0..effort.runs()).map(|_| {
+        processes.during(|| {
+            let answers = wrk::run(port, requests, seconds, directory);
+            latency.push((answers.p50_ms, answers.p99_ms));
+            answers.count
+        })
+    });
+    let work = Work::median(runs.collect());
+    let (p50, p99) = latency[latency.len() / 2];
+    let note = format!("{:.0}/s; p50 {p50:.2} ms, p99 {p99:.2} ms; {}", work.per_second(), work.shares());
+    (work, note)
 }

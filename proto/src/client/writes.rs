@@ -1,13 +1,16 @@
 //! Writes on their way to one server, sent together.
 //!
-//! A request costs far more than the command in it. So a few requests are under way at once, and commands that come
-//! while they are gather for the next one: alone, a command is sent at once; among many, it shares a request. The
-//! requests run in tasks of their own, so that a caller who gives up takes nothing from the rest.
+//! A request costs far more than the command in it, here, at the leader, and at every server that follows: a batch goes
+//! through all of them as one. So one request is under way at a time, and commands that come meanwhile gather for the
+//! next. Alone, a command is sent at once. Among many, the next request waits a moment for those whose callers have just
+//! been answered, for most of them write again: without that, the first of them would go alone, and the rest after it.
+//! Requests run in a task of their own, so that a caller who gives up takes nothing from the rest.
 
 use std::{
     collections::VecDeque,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use lictor_shared::{
@@ -15,7 +18,10 @@ use lictor_shared::{
     forward::{ANSWER_LIMIT, AskError},
 };
 use prost::Message;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
 
 use super::{not_leader, unknown};
 use crate::{
@@ -23,8 +29,8 @@ use crate::{
     internal::{Command, WriteOutcome, WriteReply, WriteRequest, write_outcome},
 };
 
-/// Requests under way to one server: as many as keep the leader, the network and the disk busy at the same time.
-const REQUESTS: usize = 4;
+/// How long a request waits, at most, for as many commands as the one before it had.
+const GATHERING: Duration = Duration::from_millis(1);
 /// The most commands of a request.
 const COMMANDS: usize = 256;
 /// The most bytes of a request with more than one command.
@@ -36,12 +42,17 @@ type Answer = Result<Written, AskError>;
 #[derive(Debug, Default)]
 pub(super) struct Writes {
     queue: Mutex<Queue>,
+    /// Woken when as many wait as are wanted.
+    gathered: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    under_way: usize,
+    /// Somebody sends.
+    sending: bool,
+    /// So many are wanted for the next request.
+    wanted: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -64,9 +75,11 @@ impl Writes {
         let first = {
             let mut queue = self.queue();
             queue.waiting.push_back(Waiting { command, caller });
-            let first = queue.under_way < REQUESTS;
-            queue.under_way += usize::from(first);
-            first
+            if queue.wanted.is_some_and(|wanted| queue.waiting.len() >= wanted) {
+                queue.wanted = None;
+                self.gathered.notify_one();
+            }
+            !std::mem::replace(&mut queue.sending, true)
         };
         if first {
             tokio::spawn(Sending { writes: self, ended: false }.run(send));
@@ -79,7 +92,20 @@ impl Writes {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next commands to be sent, of callers who still wait. None: there are none, and the place is given back.
+    /// Waits for as many commands as the last request had, or for as long as that is worth it.
+    async fn gather(&self, last: usize) {
+        {
+            let mut queue = self.queue();
+            if last < 2 || queue.waiting.len() >= last {
+                return;
+            }
+            queue.wanted = Some(last);
+        }
+        let _ = timeout(GATHERING, self.gathered.notified()).await;
+        self.queue().wanted = None;
+    }
+
+    /// The next commands to be sent, of callers who still wait. None: there are none, and nobody sends any more.
     fn next(&self) -> Option<Vec<Waiting>> {
         let mut queue = self.queue();
         let (mut next, mut bytes) = (Vec::new(), 0);
@@ -97,13 +123,13 @@ impl Writes {
             next.push(waiting);
         }
         if next.is_empty() {
-            queue.under_way -= 1;
+            queue.sending = false;
         }
         Some(next).filter(|next| !next.is_empty())
     }
 }
 
-/// A place for a request, taken as long as there is something to send.
+/// Who sends, as long as there is something to send.
 struct Sending {
     writes: Arc<Writes>,
     ended: bool,
@@ -114,7 +140,11 @@ impl Sending {
     where
         F: Future<Output = Result<WriteReply, AskError>>,
     {
-        while let Some(waiting) = self.writes.next() {
+        let mut last = 0;
+        loop {
+            self.writes.gather(last).await;
+            let Some(waiting) = self.writes.next() else { break };
+            last = waiting.len();
             let (commands, callers): (Vec<_>, Vec<_>) =
                 waiting.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
             let sent = timeout(ANSWER_LIMIT, send(WriteRequest { commands })).await;
@@ -133,7 +163,7 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if !self.ended {
-            self.writes.queue().under_way -= 1;
+            self.writes.queue().sending = false;
         }
     }
 }
@@ -159,8 +189,6 @@ fn answer(outcome: WriteOutcome) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use lictor_shared::{command::Outcome, model::Index};
     use tokio::sync::{Semaphore, mpsc};
 
@@ -222,37 +250,69 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_few_requests_are_under_way_and_the_rest_share_the_next() {
+    async fn one_request_is_under_way_and_the_rest_share_the_next() {
         let (server, mut received) = Server::new();
         let writes = Arc::new(Writes::default());
-        let mut callers = Vec::new();
-        for _ in 0..REQUESTS {
-            callers.push(server.write(&writes, 1));
-            assert_eq!(next(&mut received).await, 1);
-        }
+        let mut callers = vec![server.write(&writes, 1)];
+        assert_eq!(next(&mut received).await, 1);
         for _ in 0..10 {
             callers.push(server.write(&writes, 1));
         }
         waiting(&writes, 10).await;
         server.permits.add_permits(1);
         assert_eq!(next(&mut received).await, 10);
-        server.permits.add_permits(REQUESTS);
+        server.permits.add_permits(1);
         let mut indexes = Vec::new();
         for caller in callers {
             indexes.push(timeout(LIMIT, caller).await.unwrap().unwrap().unwrap().index.0);
         }
-        assert_eq!(indexes, [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(writes.queue().under_way, 0);
+        assert_eq!(indexes, [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_who_write_again_are_waited_for_but_not_for_long() {
+        let (server, mut received) = Server::new();
+        let writes = Arc::new(Writes::default());
+        server.permits.add_permits(100);
+        let first = server.write(&writes, 1);
+        assert_eq!(next(&mut received).await, 1);
+        first.await.unwrap().unwrap();
+        let together: Vec<_> = (0..4).map(|_| server.write(&writes, 1)).collect();
+        assert_eq!(next(&mut received).await, 4);
+        for caller in together {
+            caller.await.unwrap().unwrap();
+        }
+        // Four were answered together: those of them who come again first wait for the last ...
+        let again: Vec<_> = (0..3).map(|_| server.write(&writes, 1)).collect();
+        waiting(&writes, 3).await;
+        assert!(received.try_recv().is_err());
+        let last = server.write(&writes, 1);
+        assert_eq!(next(&mut received).await, 4);
+        for caller in again.into_iter().chain([last]) {
+            caller.await.unwrap().unwrap();
+        }
+        // ... and goes without those who do not come; nobody waits for them a second time.
+        let alone = server.write(&writes, 1);
+        assert_eq!(next(&mut received).await, 1);
+        alone.await.unwrap().unwrap();
+        let before = tokio::time::Instant::now();
+        server.write(&writes, 1).await.unwrap().unwrap();
+        assert_eq!((next(&mut received).await, before.elapsed()), (1, Duration::ZERO));
+        timeout(LIMIT, async {
+            while writes.queue().sending {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
     }
 
     #[tokio::test]
     async fn a_request_is_bounded_and_holds_nothing_of_those_who_gave_up() {
         let (server, mut received) = Server::new();
         let writes = Arc::new(Writes::default());
-        for _ in 0..REQUESTS {
-            drop(server.write(&writes, 1));
-            next(&mut received).await;
-        }
+        drop(server.write(&writes, 1));
+        next(&mut received).await;
         let gone = server.write(&writes, 1);
         waiting(&writes, 1).await;
         gone.abort();
@@ -266,7 +326,7 @@ mod tests {
         assert_eq!(next(&mut received).await, 1, "the third");
         server.permits.add_permits(1);
         assert_eq!(next(&mut received).await, 1, "one that is larger than a request may be goes alone");
-        server.permits.add_permits(REQUESTS);
+        server.permits.add_permits(1);
         for caller in large.into_iter().chain([huge]) {
             assert!(timeout(LIMIT, caller).await.unwrap().unwrap().is_ok());
         }
