@@ -140,17 +140,9 @@ fn place(state: &State, near: &str, asked: &Asked<'_>) -> Option<Key> {
 
 /// The nearest to that node first, and its own before them; those at the same distance stay as they are.
 fn sorted<'s>(state: &State, node: &Key, instances: Vec<&'s Arc<Instance>>) -> Vec<&'s Arc<Instance>> {
-    let from = state.coordinate(node.as_str());
-    let distance_s = |instance: &Instance| {
-        if instance.node.name.key() == *node {
-            return f64::NEG_INFINITY;
-        }
-        let both = from.zip(state.coordinate(&instance.node.name));
-        both.map_or(f64::INFINITY, |(from, to)| from.coordinate.distance_s(&to.coordinate))
-    };
-    let mut measured: Vec<_> = instances.into_iter().map(|instance| (distance_s(instance), instance)).collect();
-    measured.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    measured.into_iter().map(|(_, instance)| instance).collect()
+    let mut instances = state.nearest_first(node.as_str(), instances, |instance| &instance.node.name);
+    instances.sort_by_key(|instance| instance.node.name.key() != *node);
+    instances
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod coordination_tests;
 mod expiring;
 mod floor;
 mod keys;
+mod nearness;
 mod protection;
 mod queries;
 #[cfg(test)]

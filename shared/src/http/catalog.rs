@@ -44,7 +44,7 @@ pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer
     read(context, request, question, |state, rows| {
         let nodes = state.nodes().filter(|node| meta.matches(node));
         let nodes = near.sort(state, nodes, |node| &node.name);
-        rows.list(nodes.map(|node| NodeRow::new(node, context.datacenter())))
+        rows.list(nodes.into_iter().map(|node| NodeRow::new(node, context.datacenter())))
     })
     .await
 }
@@ -78,7 +78,7 @@ pub(super) async fn service(context: &Context, request: &Request) -> Result<Answ
     read(context, request, question, |state, rows| {
         let instances = state.instances(name).filter(|instance| wanted.matches(instance));
         let instances = near.sort(state, instances, |instance| &instance.node.name);
-        rows.list(instances.map(|instance| ServiceOnNodeRow::new(instance, context.datacenter())))
+        rows.list(instances.into_iter().map(|instance| ServiceOnNodeRow::new(instance, context.datacenter())))
     })
     .await
 }

@@ -37,7 +37,7 @@ pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answe
     read(context, request, question, |state, rows| {
         let instances = state.instances(name).filter(|instance| meta.matches(&instance.node));
         let instances = near.sort(state, instances, |instance| &instance.node.name);
-        let checks = instances.flat_map(|instance| {
+        let checks = instances.into_iter().flat_map(|instance| {
             let own = instance.checks.iter().filter(|check| !check.service_id.is_empty());
             own.map(|check| CheckRow::new(check, &instance.service.tags))
         });
@@ -56,7 +56,7 @@ pub(super) async fn service(context: &Context, request: &Request) -> Result<Answ
         let mut instances = state.served(name, worst, context.settings.protection);
         instances.retain(|instance| wanted.matches(instance));
         let protected = instances.iter().filter(|instance| instance.is_protected(worst)).count();
-        let instances = near.sort(state, instances.into_iter(), |instance| &instance.node.name);
+        let instances = near.sort(state, instances.into_iter(), |instance| &instance.node.name).into_iter();
         let answer =
             Answer::json(rows.list(instances.map(|instance| InstanceRow::new(instance, context.datacenter()))));
         if protected > 0 { answer.with_header(PROTECTED, protected) } else { answer }
@@ -93,7 +93,7 @@ pub(super) async fn state(context: &Context, request: &Request) -> Result<Answer
         let checks = state.checks().filter(|check| any || Some(check.status) == status);
         let checks = checks.filter(|check| on_wanted_node(state, check));
         let checks = near.sort(state, checks, |check| &check.node);
-        rows.list(checks.map(|check| CheckRow::in_state(check, state)))
+        rows.list(checks.into_iter().map(|check| CheckRow::in_state(check, state)))
     })
     .await
 }

@@ -168,24 +168,13 @@ impl Near {
         self.0.is_none()
     }
 
-    /// The rows by the round trip from that node to the one that `node` names; those without a coordinate last, and
-    /// otherwise in the order they came. Nothing is sorted where the node itself has no coordinate.
-    pub fn sort<T>(
-        &self,
-        state: &State,
-        rows: impl Iterator<Item = T>,
-        node: impl Fn(&T) -> &NodeName,
-    ) -> impl Iterator<Item = T> {
-        let from = self.0.as_ref().and_then(|name| state.coordinate(name));
-        let distance = |row: &T| {
-            let (from, to) = from.zip(state.coordinate(node(row)))?;
-            Some(from.coordinate.distance_s(&to.coordinate))
-        };
-        let mut rows: Vec<_> = rows.map(|row| (distance(&row).unwrap_or(f64::INFINITY), row)).collect();
-        if from.is_some() {
-            rows.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    /// The rows as [`State::nearest_first`] sorts them; as they came where no node was named.
+    pub fn sort<T>(&self, state: &State, rows: impl Iterator<Item = T>, node: impl Fn(&T) -> &NodeName) -> Vec<T> {
+        let rows = rows.collect();
+        match &self.0 {
+            Some(name) => state.nearest_first(name, rows, node),
+            None => rows,
         }
-        rows.into_iter().map(|(_, row)| row)
     }
 }
 
