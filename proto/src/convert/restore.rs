@@ -1,16 +1,20 @@
 //! A saved state on its way into the registry.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use lictor_shared::{catalog::Record, command::RestoreCommand, model::Index};
+use prost::{
+    Message,
+    encoding::{DecodeContext, decode_key, skip_field},
+};
 
 use super::{
     DecodeError,
     coordination::{id, id_bytes},
     decode_record, encode_record, required,
 };
-use crate::internal::{self, restore::Step};
+use crate::internal::{self, record::Record as Kind, restore::Step};
 
 /// The message of a part.
 pub(super) fn part(number: u32, records: &[Record]) -> internal::RestorePart {
@@ -29,15 +33,24 @@ pub(super) fn records(encoded: &[Bytes]) -> Result<Arc<[Record]>, DecodeError> {
     encoded.iter().map(plain).collect()
 }
 
+/// The fields of a record that are about a restore under way, by the numbers that the generated code gives them.
+static OF_RESTORES: LazyLock<[u32; 2]> = LazyLock::new(|| {
+    let kinds = [Kind::Restoring(internal::Restoring::default()), Kind::Staged(internal::RestorePart::default())];
+    kinds.map(|kind| {
+        let encoded = internal::Record { record: Some(kind) }.encode_to_vec();
+        decode_key(&mut encoded.as_slice()).map_or(0, |(number, _)| number)
+    })
+});
+
 /// Whether an encoded record is one of a restore under way, by the numbers of its fields.
 fn is_of_restore(encoded: &[u8]) -> bool {
     let mut keys = encoded;
-    while let Ok((number, wire_type)) = prost::encoding::decode_key(&mut keys) {
-        if matches!(number, 14 | 15) {
+    while let Ok((number, wire_type)) = decode_key(&mut keys) {
+        if OF_RESTORES.contains(&number) {
             return true;
         }
-        let context = prost::encoding::DecodeContext::default();
-        if prost::encoding::skip_field(wire_type, number, &mut keys, context).is_err() {
+        let context = DecodeContext::default();
+        if skip_field(wire_type, number, &mut keys, context).is_err() {
             break;
         }
     }
