@@ -1,13 +1,14 @@
 //! Asks servers over the internal Registry service, in the terms of `lictor_shared`.
 //!
-//! Writes go together (`writes`). Keeps a connection to each server it has asked and makes them again as needed; knows nothing of who leads and never
-//! tries again: that is `lictor_shared::forward`.
+//! Writes go together (`writes`). Keeps a connection to each server it has asked and makes them again as needed; knows
+//! nothing of who leads and never tries again: that is `lictor_shared::forward`. `refusal` has what servers say instead
+//! of an answer.
 
+mod refusal;
 mod writes;
 
 use std::{
     collections::HashMap,
-    error::Error,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -22,19 +23,19 @@ use lictor_shared::{
     model::Index,
 };
 use tonic::{
-    Code, ConnectError, Status, Streaming,
+    Streaming,
     transport::{Channel, Endpoint},
 };
 use uuid::Uuid;
 
-use self::writes::Writes;
-use crate::{
-    DecodeError,
-    internal::{
-        self, BarrierRequest, ChangeServersRequest, FetchRequest, RenewRequest, RestoreArchivePiece,
-        SaveArchiveRequest, ServersRequest, WatchEvent, WatchRequest, barrier_reply, change_servers_reply,
-        registry_client::RegistryClient, renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
-    },
+use self::{
+    refusal::{missing, refused, unreadable},
+    writes::Writes,
+};
+use crate::internal::{
+    self, BarrierRequest, ChangeServersRequest, FetchRequest, RenewRequest, RestoreArchivePiece, SaveArchiveRequest,
+    ServersRequest, WatchEvent, WatchRequest, barrier_reply, change_servers_reply, registry_client::RegistryClient,
+    renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
 };
 
 /// The largest message between servers and sidecars, in bytes; above the largest command and a batch of changes.
@@ -76,7 +77,7 @@ impl Client {
         let Connection { channel, writes } = self.connection(server)?;
         let send = move |request| {
             let mut registry = registry(channel.clone());
-            async move { Ok(registry.write(request).await.map_err(|status| ask_error(&status))?.into_inner()) }
+            async move { Ok(registry.write(request).await.map_err(refused)?.into_inner()) }
         };
         writes.write(command.into(), send).await
     }
@@ -87,12 +88,12 @@ impl Client {
     /// [`AskError`].
     pub async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
         let request = BarrierRequest { consistency: internal::Consistency::from(consistency).into() };
-        let reply = self.registry(server)?.barrier(request).await.map_err(|status| ask_error(&status))?;
+        let reply = self.registry(server)?.barrier(request).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(barrier_reply::Reply::Index(index)) => Ok(Index(index)),
-            Some(barrier_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
-            Some(barrier_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
-            None => Err(unknown(DecodeError::Missing { field: "BarrierReply.reply" })),
+            Some(barrier_reply::Reply::NotLeader(hint)) => Err(hint.into()),
+            Some(barrier_reply::Reply::Unknown(unknown)) => Err(unknown.into()),
+            None => Err(missing("BarrierReply.reply")),
         }
     }
 
@@ -101,11 +102,11 @@ impl Client {
     /// # Errors
     /// [`AskError`].
     pub async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
-        let reply = self.registry(server)?.servers(ServersRequest {}).await.map_err(|status| ask_error(&status))?;
+        let reply = self.registry(server)?.servers(ServersRequest {}).await.map_err(refused)?;
         match reply.into_inner().reply {
-            Some(servers_reply::Reply::Report(report)) => report.try_into().map_err(unknown),
-            Some(servers_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
-            None => Err(unknown(DecodeError::Missing { field: "ServersReply.reply" })),
+            Some(servers_reply::Reply::Report(report)) => report.try_into().map_err(unreadable),
+            Some(servers_reply::Reply::NotLeader(hint)) => Err(hint.into()),
+            None => Err(missing("ServersReply.reply")),
         }
     }
 
@@ -115,7 +116,7 @@ impl Client {
     /// [`AskError`]; `Unsent` where it is not ready to.
     pub async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
         let reply = self.registry(server)?.fetch(FetchRequest::from(fetch)).await;
-        Ok(reply.map_err(|status| ask_error(&status))?.into_inner().into())
+        Ok(reply.map_err(refused)?.into_inner().into())
     }
 
     /// Starts a session's time to live anew at `server`. Whether there is such a session.
@@ -124,11 +125,11 @@ impl Client {
     /// [`AskError`].
     pub async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
         let request = RenewRequest::from(session);
-        let reply = self.registry(server)?.renew(request).await.map_err(|status| ask_error(&status))?;
+        let reply = self.registry(server)?.renew(request).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(renew_reply::Reply::Known(known)) => Ok(known),
-            Some(renew_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
-            None => Err(unknown(DecodeError::Missing { field: "RenewReply.reply" })),
+            Some(renew_reply::Reply::NotLeader(hint)) => Err(hint.into()),
+            None => Err(missing("RenewReply.reply")),
         }
     }
 
@@ -138,14 +139,13 @@ impl Client {
     /// [`AskError`].
     pub async fn save_archive(&self, server: &str, any_server: bool) -> Result<Archive, AskError> {
         let request = SaveArchiveRequest { any_server };
-        let reply = self.registry(server)?.save_archive(request).await.map_err(|status| ask_error(&status))?;
+        let reply = self.registry(server)?.save_archive(request).await.map_err(refused)?;
         let mut pieces = reply.into_inner();
-        let missing = || unknown(DecodeError::Missing { field: "SaveArchivePiece.piece" });
-        let first = pieces.message().await.map_err(|status| ask_error(&status))?;
+        let first = pieces.message().await.map_err(refused)?;
         let head = match first.and_then(|first| first.piece) {
             Some(Piece::Head(head)) => head,
-            Some(Piece::NotLeader(hint)) => return Err(not_leader(hint)),
-            Some(Piece::Bytes(_)) | None => return Err(missing()),
+            Some(Piece::NotLeader(hint)) => return Err(hint.into()),
+            Some(Piece::Bytes(_)) | None => return Err(missing("SaveArchivePiece.piece")),
         };
         let pieces = pieces.map(|piece| match piece.map(|piece| piece.piece) {
             Ok(Some(Piece::Bytes(bytes))) => Ok(bytes),
@@ -164,16 +164,16 @@ impl Client {
     pub async fn restore_archive(&self, server: &str, pieces: Pieces) -> Result<Index, AskError> {
         let broken = Broken::default();
         let pieces = UntilBroken { pieces, broken: broken.clone() };
-        let reply = self.registry(server)?.restore_archive(pieces).await.map_err(|status| ask_error(&status))?;
+        let reply = self.registry(server)?.restore_archive(pieces).await.map_err(refused)?;
         let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
         match reply.into_inner().reply {
             Some(restore_archive_reply::Reply::Index(index)) => Ok(Index(index)),
-            Some(restore_archive_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
-            Some(restore_archive_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
+            Some(restore_archive_reply::Reply::NotLeader(hint)) => Err(hint.into()),
+            Some(restore_archive_reply::Reply::Unknown(unknown)) => Err(unknown.into()),
             Some(restore_archive_reply::Reply::Rejected(rejected)) => {
                 Err(AskError::Rejected(broken.unwrap_or(rejected.reason)))
             }
-            None => Err(unknown(DecodeError::Missing { field: "RestoreArchiveReply.reply" })),
+            None => Err(missing("RestoreArchiveReply.reply")),
         }
     }
 
@@ -183,13 +183,13 @@ impl Client {
     /// [`AskError`]; only `Unknown` leaves the outcome open.
     pub async fn change_servers(&self, server: &str, change: &ServersChange) -> Result<(), AskError> {
         let request = ChangeServersRequest::from(change);
-        let reply = self.registry(server)?.change_servers(request).await.map_err(|status| ask_error(&status))?;
+        let reply = self.registry(server)?.change_servers(request).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(change_servers_reply::Reply::Done(_)) => Ok(()),
-            Some(change_servers_reply::Reply::NotLeader(hint)) => Err(not_leader(hint)),
-            Some(change_servers_reply::Reply::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
-            Some(change_servers_reply::Reply::Rejected(rejected)) => Err(AskError::Rejected(rejected.reason)),
-            None => Err(unknown(DecodeError::Missing { field: "ChangeServersReply.reply" })),
+            Some(change_servers_reply::Reply::NotLeader(hint)) => Err(hint.into()),
+            Some(change_servers_reply::Reply::Unknown(unknown)) => Err(unknown.into()),
+            Some(change_servers_reply::Reply::Rejected(rejected)) => Err(rejected.into()),
+            None => Err(missing("ChangeServersReply.reply")),
         }
     }
 
@@ -198,7 +198,7 @@ impl Client {
     /// # Errors
     /// [`AskError`]; `Rejected` where the server refuses this watcher for what it is.
     pub async fn watch(&self, server: &str, request: WatchRequest) -> Result<Streaming<WatchEvent>, AskError> {
-        let stream = self.registry(server)?.watch(request).await.map_err(|status| ask_error(&status))?;
+        let stream = self.registry(server)?.watch(request).await.map_err(refused)?;
         Ok(stream.into_inner())
     }
 
@@ -253,30 +253,5 @@ impl Stream for UntilBroken {
             }
             None => None,
         })
-    }
-}
-
-fn not_leader(hint: internal::NotLeader) -> AskError {
-    AskError::NotLeader { leader: Some(hint.leader).filter(|leader| !leader.is_empty()) }
-}
-
-fn unknown(error: DecodeError) -> AskError {
-    AskError::Unknown(format!("the answer cannot be read: {error}"))
-}
-
-fn ask_error(status: &Status) -> AskError {
-    let reason = status.message().to_owned();
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.is::<ConnectError>() {
-            return AskError::Unsent(reason);
-        }
-        source = error.source();
-    }
-    match status.code() {
-        // What this crate's server side says before it does anything.
-        Code::ResourceExhausted | Code::Unimplemented => AskError::Unsent(reason),
-        Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied => AskError::Rejected(reason),
-        code => AskError::Unknown(format!("{code:?}: {reason}")),
     }
 }

@@ -23,11 +23,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{not_leader, unknown};
-use crate::{
-    DecodeError,
-    internal::{Command, WriteOutcome, WriteReply, WriteRequest, write_outcome},
-};
+use super::refusal::{missing, unreadable};
+use crate::internal::{Command, WriteOutcome, WriteReply, WriteRequest, write_outcome};
 
 /// How long a request waits, at most, for as many commands as the one before it had.
 const GATHERING: Duration = Duration::from_millis(1);
@@ -151,9 +148,8 @@ impl Sending {
             let sent = sent.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into())));
             let mut answers = answers(sent, callers.len()).into_iter();
             for caller in callers {
-                let missing = || Err(unknown(DecodeError::Missing { field: "WriteReply.outcomes" }));
                 // A caller that gave up has dropped its receiver.
-                let _ = caller.send(answers.next().unwrap_or_else(missing));
+                let _ = caller.send(answers.next().unwrap_or_else(|| Err(missing("WriteReply.outcomes"))));
             }
         }
         self.ended = true;
@@ -178,12 +174,12 @@ fn answers(sent: Result<WriteReply, AskError>, commands: usize) -> Vec<Answer> {
 
 fn answer(outcome: WriteOutcome) -> Answer {
     match outcome.outcome {
-        Some(write_outcome::Outcome::Written(written)) => written.try_into().map_err(unknown),
-        Some(write_outcome::Outcome::NotLeader(hint)) => Err(not_leader(hint)),
-        Some(write_outcome::Outcome::Unsent(unsent)) => Err(AskError::Unsent(unsent.reason)),
-        Some(write_outcome::Outcome::Unknown(unknown)) => Err(AskError::Unknown(unknown.reason)),
-        Some(write_outcome::Outcome::Rejected(rejected)) => Err(AskError::Rejected(rejected.reason)),
-        None => Err(unknown(DecodeError::Missing { field: "WriteOutcome.outcome" })),
+        Some(write_outcome::Outcome::Written(written)) => written.try_into().map_err(unreadable),
+        Some(write_outcome::Outcome::NotLeader(hint)) => Err(hint.into()),
+        Some(write_outcome::Outcome::Unsent(unsent)) => Err(unsent.into()),
+        Some(write_outcome::Outcome::Unknown(unknown)) => Err(unknown.into()),
+        Some(write_outcome::Outcome::Rejected(rejected)) => Err(rejected.into()),
+        None => Err(missing("WriteOutcome.outcome")),
     }
 }
 
