@@ -32,6 +32,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
     Error,
+    freshness::Verdict,
     handler::{QUESTION_BYTES, Transport},
     ready::{MAX_MESSAGE_BYTES, Ready, Taken},
     server::{Later, Outcome, Responder},
@@ -132,6 +133,7 @@ struct Datagrams {
     /// Whether this is the one that is always there.
     is_first: bool,
     ready: Ready,
+    verdict: Verdict,
     batch: Batch,
     tally: DnsTally,
 }
@@ -144,6 +146,7 @@ impl Datagrams {
             next,
             is_first,
             ready: Ready::default(),
+            verdict: Verdict::default(),
             batch: Batch::new(usize::from(QUESTION_BYTES), MAX_MESSAGE_BYTES),
             tally: DnsTally::default(),
         }
@@ -162,7 +165,7 @@ impl Datagrams {
                 next.unpark();
             }
             let began = Instant::now();
-            self.answer();
+            self.answer(began);
             while let Err(error) = self.batch.send(self.socket.socket.as_fd()) {
                 tracing::debug!(%error, "DNS: an answer could not be sent");
             }
@@ -196,12 +199,18 @@ impl Datagrams {
         Ok(0)
     }
 
-    fn answer(&mut self) {
-        let Self { socket, responder, ready, batch, tally, .. } = self;
+    fn answer(&mut self, now: Instant) {
+        let Self { socket, responder, ready, verdict, batch, tally, .. } = self;
+        let is_too_old = verdict.is_too_old(&responder.freshness, now);
         let state = responder.reader.load();
         ready.see(&state);
         for exchange in batch.exchanges() {
-            match ready.consider(exchange.question, &state, &responder.settings, exchange.answer) {
+            let taken = if is_too_old {
+                Taken::Left(responder.without_view(exchange.question, Transport::Udp))
+            } else {
+                ready.consider(exchange.question, &state, &responder.settings, exchange.answer)
+            };
+            match taken {
                 Taken::Answered => tally.count(Some(exchange.answer)),
                 Taken::Left(step) => match responder.go_on(step, Transport::Udp) {
                     Outcome::Now(None) => tally.count(None),

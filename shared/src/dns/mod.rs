@@ -12,12 +12,14 @@
 //! A prepared query that says `_ip` measures from the address that a resolver tells of its client (RFC 7871); the address
 //! that a packet came from is not looked at, as on a host it is always that of the host.
 //!
-//! Names outside our domain are asked of the configured `recursor`s, or refused where there are none.
+//! Names outside our domain are asked of the configured `recursor`s, or refused where there are none. A view that is too
+//! old (`freshness`) is answered from no more: our names get SERVFAIL.
 //!
 //! Not here yet: other datacenters (NXDOMAIN).
 
 mod answer;
 mod datagrams;
+mod freshness;
 mod handler;
 mod limit;
 mod question;
@@ -35,6 +37,7 @@ use smol_str::SmolStr;
 
 pub use self::{
     answer::{Answer, answer},
+    freshness::Freshness,
     handler::{Transport, respond},
     question::{Question, Subject},
     ready::Ready,

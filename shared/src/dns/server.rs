@@ -25,10 +25,12 @@ use super::{
     Error, Settings,
     answer::Order,
     datagrams,
+    freshness::Freshness,
     handler::{QUESTION_BYTES, Step, Transport, Wait, consider},
     recursor::Recursors,
 };
 use crate::{
+    catalog::State,
     metrics::{DNS_SECONDS, Timer, count_dns},
     tasks::Tasks,
     view::Reader,
@@ -85,9 +87,10 @@ async fn bind_both(address: SocketAddr) -> Result<Bound, Error> {
 }
 
 /// Starts answering; returns at once. A socket that fails ends its task, and so the process (see [`Tasks::spawn`]).
-pub fn serve(sockets: Vec<Bound>, settings: Settings, reader: Reader, tasks: &Tasks) {
+pub fn serve(sockets: Vec<Bound>, settings: Settings, reader: Reader, freshness: Freshness, tasks: &Tasks) {
     let recursors = Recursors::new(&settings, tasks);
-    let responder = Responder { settings: Arc::new(settings), reader, recursors, tasks: tasks.clone() };
+    let (settings, nothing) = (Arc::new(settings), Arc::default());
+    let responder = Responder { settings, reader, freshness, nothing, recursors, tasks: tasks.clone() };
     for bound in sockets {
         responder.serve(bound, tasks);
     }
@@ -98,6 +101,9 @@ pub fn serve(sockets: Vec<Bound>, settings: Settings, reader: Reader, tasks: &Ta
 pub(super) struct Responder {
     pub settings: Arc<Settings>,
     pub reader: Reader,
+    pub freshness: Freshness,
+    /// What is answered from when the view is too old.
+    nothing: Arc<State>,
     recursors: Option<Arc<Recursors>>,
     pub tasks: Tasks,
 }
@@ -160,14 +166,27 @@ impl Responder {
     }
 
     fn respond(&self, packet: &[u8], transport: Transport) -> Outcome {
-        let (began, mut order) = (Instant::now(), Order::new(rand::rng(), None));
-        let step = consider(packet, transport, &self.reader.load(), &self.settings, &mut order);
+        let began = Instant::now();
+        let step = if self.freshness.is_too_old() {
+            self.without_view(packet, transport)
+        } else {
+            self.consider(packet, transport, &self.reader.load())
+        };
         let outcome = self.go_on(step, transport);
         if let Outcome::Now(answer) = &outcome {
             DNS_SECONDS.observe(began.elapsed());
             count_dns(answer.as_deref());
         }
         outcome
+    }
+
+    /// The first step where the view is too old: as if there had never been one.
+    pub fn without_view(&self, packet: &[u8], transport: Transport) -> Option<Step> {
+        self.consider(packet, transport, &self.nothing)
+    }
+
+    fn consider(&self, packet: &[u8], transport: Transport, state: &State) -> Option<Step> {
+        consider(packet, transport, state, &self.settings, &mut Order::new(rand::rng(), None))
     }
 
     /// What a client gets after the first step; what it gets later is counted then.

@@ -230,7 +230,8 @@ impl Sockets {
         for listener in self.http {
             tasks.spawn("HTTP", http::serve(context.clone(), listener, tasks.clone()));
         }
-        dns::serve(self.dns, config.dns.clone(), reader.clone(), tasks);
+        let freshness = dns::Freshness::new(context.backend.clone(), config.discovery_max_stale);
+        dns::serve(self.dns, config.dns.clone(), reader.clone(), freshness, tasks);
     }
 }
 

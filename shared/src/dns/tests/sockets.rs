@@ -1,5 +1,6 @@
 //! Real sockets on loopback.
 
+use hickory_proto::op::ResponseCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -7,16 +8,21 @@ use tokio::{
 };
 
 use super::*;
-use crate::{tasks::Tasks, view};
+use crate::{backend::fake::Fake, tasks::Tasks, view};
 
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Of a view that a leader vouches for.
+fn fresh() -> Freshness {
+    Freshness::new(Fake::new(), Duration::ZERO)
+}
 
 async fn started(state: State) -> (SocketAddr, Tasks) {
     let (mut writer, reader) = view::new();
     writer.replace(state);
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, tasks) = (bound.address(), Tasks::new());
-    serve(vec![bound], Settings::default(), reader, &tasks);
+    serve(vec![bound], Settings::default(), reader, fresh(), &tasks);
     (address, tasks)
 }
 
@@ -74,7 +80,7 @@ async fn a_burst_is_answered_number_by_number_and_a_change_is_seen_at_once() {
     writer.replace(catalog.state.clone());
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, tasks) = (bound.address(), Tasks::new());
-    serve(vec![bound], Settings::default(), reader, &tasks);
+    serve(vec![bound], Settings::default(), reader, fresh(), &tasks);
     for client in 0..8_u16 {
         let client_socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         client_socket.connect(address).await.unwrap();
@@ -107,7 +113,7 @@ async fn at_a_wildcard_each_is_answered_from_the_address_asked() {
     let (port, tasks) = (bound.address().port(), Tasks::new());
     let (mut writer, reader) = view::new();
     writer.replace(many(1));
-    serve(vec![bound], Settings::default(), reader, &tasks);
+    serve(vec![bound], Settings::default(), reader, fresh(), &tasks);
     for asked in ["127.0.0.1", "127.0.0.2"] {
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         client.connect((asked, port)).await.unwrap();
@@ -151,4 +157,61 @@ fn a_domain_that_is_none_is_named() {
         assert!(error.contains(&format!("{bad:?}")), "{error}");
     }
     assert_eq!(domain("Consul").unwrap(), domain("consul.").unwrap());
+}
+
+#[tokio::test]
+async fn a_view_that_is_too_old_is_not_answered_from() {
+    let recursor = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings { recursors: vec![recursor.local_addr().unwrap()], ..Settings::default() };
+    let (fake, tasks) = (Fake::new(), Tasks::new());
+    let (mut writer, reader) = view::new();
+    writer.replace(many(2));
+    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address();
+    serve(vec![bound], settings, reader, Freshness::new(fake.clone(), Duration::from_secs(60)), &tasks);
+    let recursing = tokio::spawn(async move {
+        let mut buffer = [0; 512];
+        let (length, from) = recursor.recv_from(&mut buffer).await.unwrap();
+        let mut reply = Message::from_vec(&buffer[..length]).unwrap();
+        reply.metadata.message_type = MessageType::Response;
+        recursor.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
+    });
+
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(address).await.unwrap();
+    // Asked so often that the answers are ready, those that say that there is none too.
+    let names = ["web.service.consul.", "none.service.consul.", "host-1.node.consul."];
+    let questions: Vec<Message> = names.iter().map(|name| question(name, RecordType::A)).collect();
+    let mut expected = vec![ResponseCode::NoError, ResponseCode::NXDomain, ResponseCode::NoError];
+    let last_s = async |last_s, expected: &[ResponseCode]| {
+        if let Some(last_s) = last_s {
+            fake.lose_leader(Duration::from_secs(last_s));
+        }
+        // A verdict is good for a moment.
+        let found = async {
+            loop {
+                let mut codes = Vec::new();
+                for question in &questions {
+                    codes.push(by_udp(&client, &[question.clone(), question.clone(), question.clone()]).await);
+                }
+                let codes: Vec<_> = codes.iter().flatten().map(|answer| answer.metadata.response_code).collect();
+                if codes.chunks(3).zip(expected).all(|(codes, code)| codes.iter().all(|given| given == code)) {
+                    return;
+                }
+            }
+        };
+        timeout(DEADLINE, found).await.unwrap_or_else(|_| panic!("{last_s:?}: not {expected:?}"));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for (question, code) in questions.iter().zip(expected) {
+            assert_eq!(by_tcp(&mut stream, question).await.metadata.response_code, *code, "{last_s:?}");
+        }
+    };
+    last_s(None, &expected).await;
+    last_s(Some(59), &expected).await;
+    expected.fill(ResponseCode::ServFail);
+    last_s(Some(60), &expected).await;
+    let outside = by_udp(&client, &[question("example.com.", RecordType::A)]).await;
+    assert_eq!(outside[0].metadata.response_code, ResponseCode::NoError, "recursion goes on");
+    recursing.await.unwrap();
+    assert!(tasks.shutdown(DEADLINE).await);
 }
