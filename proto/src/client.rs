@@ -2,8 +2,9 @@
 //!
 //! Writes go together (`writes`). Keeps a connection to each server it has asked and makes them again as needed; knows
 //! nothing of who leads and never tries again: that is `lictor_shared::forward`. `refusal` has what servers say instead
-//! of an answer.
+//! of an answer, `fetch` an answer that may be long.
 
+mod fetch;
 mod refusal;
 mod writes;
 
@@ -110,13 +111,13 @@ impl Client {
         }
     }
 
-    /// Has `server` answer a request with its HTTP interface. The server stops when this is dropped.
+    /// Has `server` answer a request with its HTTP interface. The server stops when this is dropped, or the answer.
     ///
     /// # Errors
     /// [`AskError`]; `Unsent` where it is not ready to.
     pub async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
-        let reply = self.registry(server)?.fetch(FetchRequest::from(fetch)).await;
-        Ok(reply.map_err(refused)?.into_inner().into())
+        let reply = self.registry(server)?.fetch(FetchRequest::from(fetch)).await.map_err(refused)?;
+        fetch::answer(reply.into_inner()).await
     }
 
     /// Starts a session's time to live anew at `server`. Whether there is such a session.

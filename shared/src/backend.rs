@@ -82,6 +82,8 @@ pub struct Fetch {
     pub path_and_query: String,
     /// The whole body.
     pub body: Bytes,
+    /// What its caller showed in a header to say who it is; empty: nothing.
+    pub token: String,
     /// Whether its caller takes what any server has, however old.
     pub any_server: bool,
     /// How long the answer may take.
@@ -89,14 +91,16 @@ pub struct Fetch {
 }
 
 /// Its answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Fetched {
     /// The status.
     pub status: u16,
     /// The headers, by name.
     pub headers: Vec<(String, Bytes)>,
-    /// The whole body.
+    /// The whole body, or its beginning.
     pub body: Bytes,
+    /// What comes after that, where it is long.
+    pub rest: Option<Pieces>,
 }
 
 /// Bytes as they come. They are whole only if the stream ends without an error.
@@ -107,6 +111,12 @@ impl Pieces {
     #[must_use]
     pub fn new(pieces: impl Stream<Item = Result<Bytes, BackendError>> + Send + 'static) -> Self {
         Self(pieces.boxed())
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("pieces")
     }
 }
 

@@ -14,7 +14,12 @@ use crate::internal::{FetchReply, FetchRequest, Header, RenewRequest};
 
 impl From<&Fetch> for FetchRequest {
     fn from(fetch: &Fetch) -> Self {
-        Self { method: fetch.method.clone(), path_and_query: fetch.path_and_query.clone(), body: fetch.body.clone() }
+        Self {
+            method: fetch.method.clone(),
+            path_and_query: fetch.path_and_query.clone(),
+            body: fetch.body.clone(),
+            token: fetch.token.clone(),
+        }
     }
 }
 
@@ -25,6 +30,7 @@ impl From<FetchRequest> for Fetch {
             method: request.method,
             path_and_query: request.path_and_query,
             body: request.body,
+            token: request.token,
             any_server: false,
             limit: Duration::MAX,
         }
@@ -32,23 +38,27 @@ impl From<FetchRequest> for Fetch {
 }
 
 impl From<Fetched> for FetchReply {
+    /// All in one message: a long body is for him to divide who sends it.
     fn from(fetched: Fetched) -> Self {
         let header = |(name, value): (String, Bytes)| Header { name, value };
         Self {
             status: fetched.status.into(),
             headers: fetched.headers.into_iter().map(header).collect(),
+            body_bytes: fetched.body.len() as u64,
             body: fetched.body,
         }
     }
 }
 
 impl From<FetchReply> for Fetched {
+    /// What is missing of the body is for him to add who has the stream.
     fn from(reply: FetchReply) -> Self {
         Self {
             // What is no status is none that the interface knows.
             status: u16::try_from(reply.status).unwrap_or_default(),
             headers: reply.headers.into_iter().map(|header| (header.name, header.value)).collect(),
             body: reply.body,
+            rest: None,
         }
     }
 }

@@ -1213,8 +1213,11 @@ pub struct FetchRequest {
     pub path_and_query: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "3")]
     pub body: ::prost::bytes::Bytes,
+    /// What its caller showed in `X-Consul-Token` or as a bearer; empty where that was nothing.
+    #[prost(string, tag = "4")]
+    pub token: ::prost::alloc::string::String,
 }
-/// Its answer.
+/// Its answer. The first has all fields, the others only what comes next of the body.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FetchReply {
     #[prost(uint32, tag = "1")]
@@ -1223,6 +1226,9 @@ pub struct FetchReply {
     pub headers: ::prost::alloc::vec::Vec<Header>,
     #[prost(bytes = "bytes", tag = "3")]
     pub body: ::prost::bytes::Bytes,
+    /// Of the whole body; one that says nothing of it has the whole.
+    #[prost(uint64, tag = "4")]
+    pub body_bytes: u64,
 }
 /// A header of an answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1653,7 +1659,10 @@ pub mod registry_client {
         pub async fn fetch(
             &mut self,
             request: impl tonic::IntoRequest<super::FetchRequest>,
-        ) -> std::result::Result<tonic::Response<super::FetchReply>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FetchReply>>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
@@ -1669,7 +1678,7 @@ pub mod registry_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Fetch"));
-            self.inner.unary(req, path, codec).await
+            self.inner.server_streaming(req, path, codec).await
         }
         /// Starts a session's time to live anew.
         pub async fn renew(
@@ -1827,11 +1836,17 @@ pub mod registry_server {
             &self,
             request: tonic::Request<super::ServersRequest>,
         ) -> std::result::Result<tonic::Response<super::ServersReply>, tonic::Status>;
+        /// Server streaming response type for the Fetch method.
+        type FetchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FetchReply, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
         /// What the server's HTTP interface answers: for what a sidecar does not hold.
         async fn fetch(
             &self,
             request: tonic::Request<super::FetchRequest>,
-        ) -> std::result::Result<tonic::Response<super::FetchReply>, tonic::Status>;
+        ) -> std::result::Result<tonic::Response<Self::FetchStream>, tonic::Status>;
         /// Starts a session's time to live anew.
         async fn renew(
             &self,
@@ -2088,11 +2103,14 @@ pub mod registry_server {
                 "/lictor.internal.v1.Registry/Fetch" => {
                     #[allow(non_camel_case_types)]
                     struct FetchSvc<T: Registry>(pub Arc<T>);
-                    impl<T: Registry> tonic::server::UnaryService<super::FetchRequest>
+                    impl<
+                        T: Registry,
+                    > tonic::server::ServerStreamingService<super::FetchRequest>
                     for FetchSvc<T> {
                         type Response = super::FetchReply;
+                        type ResponseStream = T::FetchStream;
                         type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
+                            tonic::Response<Self::ResponseStream>,
                             tonic::Status,
                         >;
                         fn call(
@@ -2123,7 +2141,7 @@ pub mod registry_server {
                                 max_decoding_message_size,
                                 max_encoding_message_size,
                             );
-                        let res = grpc.unary(method, req).await;
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -3,10 +3,12 @@
 //!
 //! Writes and barriers are answered by the leader only; a watch stream by any server, from its own view and the
 //! changes in the [`Fanout`]. A server that does not lead says who does and forwards nothing: whoever asks goes there
-//! himself. `operate` has what operators ask, `watch` a stream's life, `whole` the state it begins with, `watchers` who holds one.
+//! himself. `operate` has what operators ask, `fetch` answers in pieces, `watch` a stream's life, `whole` the state it begins
+//! with, `watchers` who holds one.
 //!
 //! Never opens a port: [`serve`] takes the one that carries this service and Raft's.
 
+mod fetch;
 mod operate;
 mod watch;
 mod watchers;
@@ -18,10 +20,9 @@ use futures_util::future::join_all;
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
-        self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, FetchReply, FetchRequest,
-        NotLeader, Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest,
-        ServersReply, ServersRequest, Unknown, Unsent, WatchRequest, WriteOutcome, WriteReply, WriteRequest,
-        barrier_reply,
+        self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, FetchRequest, NotLeader,
+        Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest, ServersReply,
+        ServersRequest, Unknown, Unsent, WatchRequest, WriteOutcome, WriteReply, WriteRequest, barrier_reply,
         registry_server::{Registry, RegistryServer},
         renew_reply, servers_reply,
         write_outcome::Outcome,
@@ -41,7 +42,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
-pub use self::{operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
+pub use self::{fetch::FetchStream, operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
 use crate::{archive::Archives, consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
 
 /// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
@@ -53,8 +54,6 @@ pub const MAX_STREAMS: usize = 10_000;
 /// The most streams that are sent a whole state at the same time; the rest wait for their turn.
 pub const MAX_INITS: usize = 32;
 
-/// The longest body of an answer to a sidecar, in bytes: the rest of the message is its headers.
-const MAX_ANSWER_BYTES: usize = MAX_MESSAGE_BYTES - (64 << 10);
 /// The most requests of one connection; a fellow server has all its clients' on one.
 const MAX_REQUESTS_OF_CONNECTION: u32 = 2048;
 /// A connection whose other end went away without a word is closed after the sum of these.
@@ -88,7 +87,7 @@ struct Inner {
     datacenter: String,
     desk: Desk,
     requests: Semaphore,
-    fetches: Semaphore,
+    fetches: Arc<Semaphore>,
     inits: Semaphore,
     whole: whole::Shared,
     tasks: Tasks,
@@ -113,7 +112,7 @@ impl RegistryService {
             datacenter: datacenter.to_owned(),
             desk,
             requests: Semaphore::new(MAX_REQUESTS),
-            fetches: Semaphore::new(MAX_FETCHES),
+            fetches: Arc::new(Semaphore::new(MAX_FETCHES)),
             inits: Semaphore::new(MAX_INITS),
             whole: whole::Shared::default(),
             tasks: tasks.clone(),
@@ -166,6 +165,7 @@ pub async fn serve(
 
 #[tonic::async_trait]
 impl Registry for RegistryService {
+    type FetchStream = FetchStream;
     type SaveArchiveStream = ArchiveStream;
     type WatchStream = WatchStream;
 
@@ -202,15 +202,12 @@ impl Registry for RegistryService {
         Ok(Response::new(ServersReply { reply: Some(reply) }))
     }
 
-    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchReply>, Status> {
-        let _place = self.inner.fetches.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
+    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchStream>, Status> {
+        let place = self.inner.fetches.clone().try_acquire_owned();
+        let place = place.map_err(|_| Status::resource_exhausted("too many requests"))?;
         let fetched = self.inner.desk.interface.answer(request.into_inner().into()).await;
         let fetched = fetched.ok_or_else(|| Status::resource_exhausted("this server is not ready to answer"))?;
-        if fetched.body.len() > MAX_ANSWER_BYTES {
-            let reason = format!("the answer has more than {MAX_ANSWER_BYTES} bytes: ask for less, or a server itself");
-            return Err(Status::failed_precondition(reason));
-        }
-        Ok(Response::new(fetched.into()))
+        Ok(Response::new(FetchStream::new(fetched, place)))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {

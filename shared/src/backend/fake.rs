@@ -6,10 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::stream;
 
 use uuid::Uuid;
 
-use super::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, ServerReport, ServersReport};
+use super::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServerReport, ServersReport};
 use crate::{
     catalog::State,
     command::{Command, Written},
@@ -20,12 +21,15 @@ use crate::{
 
 /// The index of the first write, so that indexes are told apart from the 1 of an empty table.
 const FIRST_INDEX: u64 = 10;
+/// What comes at once of the body of a fetched answer, in bytes.
+const BEGINNING_BYTES: usize = 64;
 
 /// Applies commands straight to a view.
 pub struct Fake {
     reader: Reader,
     /// The server that is asked what this node does not hold.
     server: Interface,
+    fetches: Mutex<Vec<Fetch>>,
     inner: Mutex<Inner>,
 }
 
@@ -42,7 +46,7 @@ impl Fake {
         let (writer, reader) = view::new();
         let contact = Contact { known_leader: true, last: Duration::ZERO };
         let inner = Inner { writer, next: FIRST_INDEX, contact, barriers: 0 };
-        Arc::new(Self { reader, server: Interface::default(), inner: Mutex::new(inner) })
+        Arc::new(Self { reader, server: Interface::default(), fetches: Mutex::default(), inner: Mutex::new(inner) })
     }
 
     /// Sees what was written.
@@ -53,6 +57,11 @@ impl Fake {
     /// The server that is asked what this node does not hold: none until it is opened.
     pub fn server(&self) -> &Interface {
         &self.server
+    }
+
+    /// What that server was asked.
+    pub fn fetches(&self) -> Vec<Fetch> {
+        self.fetches.lock().unwrap().clone()
     }
 
     /// Writes without asking whether there is a leader.
@@ -112,7 +121,13 @@ impl Backend for Fake {
     }
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
-        self.server.answer(fetch).await.ok_or(BackendError::NoServers)
+        self.fetches.lock().unwrap().push(fetch.clone());
+        let mut fetched = self.server.answer(fetch).await.ok_or(BackendError::NoServers)?;
+        if fetched.body.len() > BEGINNING_BYTES {
+            let rest = fetched.body.split_off(BEGINNING_BYTES);
+            fetched.rest = Some(Pieces::new(stream::iter([Ok(rest)])));
+        }
+        Ok(fetched)
     }
 
     async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {

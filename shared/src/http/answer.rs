@@ -8,13 +8,17 @@ use std::{
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use futures_util::{Stream, StreamExt, stream::BoxStream};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::Frame;
 use serde::Serialize;
 
 use super::kept::Repeat;
+use crate::backend::Pieces;
 
 /// Bodies smaller than this many bytes are not worth compressing.
 const SMALLEST_COMPRESSED: usize = 1024;
@@ -87,9 +91,16 @@ impl Answer {
         Self::with_body(Content::whole(bytes), TEXT)
     }
 
-    /// An answer that another node has given.
-    pub(super) fn of_parts(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
-        Self { status, headers, body: Content::whole(body), repeat: None }
+    /// An answer that another node has given; what is still to come of its body goes through as it comes.
+    pub(super) fn of_parts(status: StatusCode, headers: HeaderMap, body: Bytes, rest: Option<Pieces>) -> Self {
+        let body = match rest {
+            None => Content::whole(body),
+            Some(rest) => {
+                let rest = rest.map(|piece| piece.map_err(io::Error::other));
+                Content::Stream(stream::iter([Ok(body)]).chain(rest).boxed())
+            }
+        };
+        Self { status, headers, body, repeat: None }
     }
 
     /// The answer for another node to give; `None` where it is not there as a whole.

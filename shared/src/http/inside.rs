@@ -41,8 +41,8 @@ impl Inside {
         self.context.holds_keys()
     }
 
-    /// Answers a request.
-    pub(super) async fn answer(&self, method: Method, target: &str, body: Bytes) -> Answer {
+    /// Answers a request of one who showed that token; empty: none.
+    pub(super) async fn answer(&self, method: Method, target: &str, body: Bytes, token: String) -> Answer {
         let answer = async {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let found = self.router.find(&method, path)?;
@@ -54,6 +54,7 @@ impl Inside {
                 parameter: found.parameter,
                 body,
                 client: None,
+                token,
                 pieces: Mutex::default(),
                 stopping: self.stopping.clone(),
                 answers: self.context.answers.clone(),
@@ -68,7 +69,7 @@ impl Source for Inside {
     async fn get(&self, path: &str) -> Result<Seen, String> {
         // A node that has just started knows nothing yet, which is no failure.
         self.context.reader.reach(Index(1)).await;
-        let answer = self.answer(Method::GET, path, Bytes::new()).await;
+        let answer = self.answer(Method::GET, path, Bytes::new(), String::new()).await;
         let (head, body) = answer.into_response(false).into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let found = head.status != StatusCode::NOT_FOUND;

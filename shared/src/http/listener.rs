@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, Method, Response, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, Method, Response, header, request::Parts, uri::PathAndQuery};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -64,6 +64,7 @@ const REFUSAL_LIMIT: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\nContent-Length: 72\r\n\r\n\
@@ -278,11 +279,11 @@ impl Server {
         };
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let target: Arc<str> = head.uri.path_and_query().map_or("", PathAndQuery::as_str).into();
-        let (method, client) = (head.method.clone(), client(&head.headers, peer));
+        let (method, caller) = (head.method.clone(), Caller::new(&head.headers, peer));
         // It keeps the connection's buffer of 8 kB from being used again, and a request may wait for minutes.
         drop(head);
         let place = found.place;
-        let answer = self.handle(found, method, target.clone(), query, body, client).await.unwrap_or_else(Answer::from);
+        let answer = self.handle(found, method, target.clone(), query, body, caller).await.unwrap_or_else(Answer::from);
         route::count(place, answer.status());
         if let Some(repeat) = answer.repeat() {
             self.context.answers.remember(&target, place, repeat);
@@ -297,7 +298,7 @@ impl Server {
         target: Arc<str>,
         query: Query,
         body: Incoming,
-        client: Option<IpAddr>,
+        caller: Caller,
     ) -> Result<Answer, Failure> {
         let (body, pieces) = if route::takes_pieces(found.place) {
             (Bytes::new(), Some(as_it_comes(body)))
@@ -306,17 +307,32 @@ impl Server {
         };
         let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
         let (endpoint, parameter) = (found.place, found.parameter);
-        let pieces = Mutex::new(pieces);
-        let request = Request { method, target, endpoint, parameter, query, body, pieces, client, stopping, answers };
+        let (pieces, Caller { client, token }) = (Mutex::new(pieces), caller);
+        let request =
+            Request { method, target, endpoint, parameter, query, body, pieces, client, token, stopping, answers };
         route::handle(endpoint, &self.context, &request).await
     }
 }
 
-/// Who asks: what a proxy says that passes the request on, or else the peer.
-fn client(headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
-    let forwarded = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
-    let first = forwarded.and_then(|value| value.split(',').next()?.trim().parse().ok());
-    first.or(peer)
+/// Who asks.
+struct Caller {
+    /// What a proxy says that passes the request on, or else the peer.
+    client: Option<IpAddr>,
+    /// What is shown in a header to say who it is; empty: nothing.
+    token: String,
+}
+
+impl Caller {
+    fn new(headers: &HeaderMap, peer: Option<IpAddr>) -> Self {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let first = text(FORWARDED_FOR).and_then(|value| value.split(',').next()?.trim().parse().ok());
+        let bearer = || {
+            let (scheme, token) = text(header::AUTHORIZATION)?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        };
+        let token = text(TOKEN).filter(|token| !token.is_empty()).or_else(bearer).unwrap_or_default();
+        Self { client: first.or(peer), token: token.to_owned() }
+    }
 }
 
 /// A body of any length, each piece of which comes in time.

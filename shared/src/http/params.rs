@@ -1,7 +1,7 @@
 //! What the common query parameters mean: consistency, blocking, node metadata, filter.
 //!
-//! Parameters that only name things (`token`, `pretty`) are accepted everywhere. A token comes in `X-Consul-Token`, `Authorization: Bearer` or `?token=`
-//! and is accepted whatever it says, as with Consul's ACLs switched off.
+//! Parameters that only name things (`token`, `pretty`) are accepted everywhere. A token comes in `X-Consul-Token`,
+//! `Authorization: Bearer` or `?token=` and is accepted whatever it says, as with Consul's ACLs switched off.
 
 use std::time::Duration;
 

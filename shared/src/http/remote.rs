@@ -40,6 +40,7 @@ pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer
         method: request.method.to_string(),
         path_and_query: request.target.to_string(),
         body: request.body.clone(),
+        token: request.token.clone(),
         any_server: matches!(options.mode, Mode::Stale(_) | Mode::Cached),
         limit: wait + ANSWER_LIMIT,
     };
@@ -58,7 +59,7 @@ impl From<Fetched> for Answer {
         };
         let headers: HeaderMap = fetched.headers.into_iter().filter_map(header).collect();
         let status = StatusCode::from_u16(fetched.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        Self::of_parts(status, headers, fetched.body)
+        Self::of_parts(status, headers, fetched.body, fetched.rest)
     }
 }
 
@@ -80,12 +81,12 @@ impl Interface {
         let method = Method::try_from(fetch.method.as_str()).ok();
         let method = method.filter(|method| inside.holds_keys() && is_answered(method, &fetch.path_and_query));
         let answer = match method {
-            Some(method) => inside.answer(method, &fetch.path_and_query, fetch.body).await,
+            Some(method) => inside.answer(method, &fetch.path_and_query, fetch.body, fetch.token).await,
             None => Failure::NoEndpoint.into(),
         };
         let (status, headers, body) = answer.into_parts()?;
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec().into()));
-        Some(Fetched { status: status.as_u16(), headers: headers.collect(), body })
+        Some(Fetched { status: status.as_u16(), headers: headers.collect(), body, rest: None })
     }
 }
 

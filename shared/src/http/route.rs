@@ -44,6 +44,8 @@ pub(super) struct Request {
     /// The address of whoever asks, as the nearest proxy has it or else as the connection has; `None` on a unix socket
     /// and from within this process.
     pub client: Option<IpAddr>,
+    /// What was shown in a header to say who asks; empty: nothing. Goes along with what a server is asked.
+    pub token: String,
     /// The body as it comes, of those that may be of any length ([`takes_pieces`]); for one to take.
     pub pieces: Mutex<Option<Pieces>>,
     /// Cancelled when this node stops: whoever waits returns.

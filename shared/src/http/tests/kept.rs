@@ -93,6 +93,7 @@ impl Desk {
             query: query::Query::parse(query),
             body: Bytes::new(),
             client: None,
+            token: String::new(),
             pieces: std::sync::Mutex::default(),
             stopping: CancellationToken::new(),
             answers: self.answers.clone(),

@@ -125,6 +125,31 @@ async fn a_node_without_keys_has_a_server_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_in_pieces_is_passed_on_whole() {
+    let server = server().await;
+    let sidecar = sidecar(&server).await;
+    let value = "0123456789".repeat(20_000);
+    put(&server, "/v1/kv/long", &value).await;
+    assert_eq!(sidecar.get("/v1/kv/long?raw").await.body, value);
+}
+
+#[tokio::test]
+async fn the_token_goes_along_to_the_server() {
+    let server = server().await;
+    let sidecar = sidecar(&server).await;
+    for (headers, token) in [
+        (&[][..], ""),
+        (&[("x-consul-token", "t1")], "t1"),
+        (&[("authorization", "Bearer t2")], "t2"),
+        (&[("authorization", "bearer t3"), ("x-consul-token", "t4")], "t4"),
+        (&[("authorization", "Basic eA==")], ""),
+    ] {
+        sidecar.send_with(Method::GET, "/v1/kv/a", "", headers).await;
+        assert_eq!(sidecar.backend.fetches().pop().unwrap().token, token, "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_server_a_node_that_holds_no_keys_says_so() {
     let sidecar = TestServer::with(|settings| settings.identity.server_address = None).await;
     let reply = sidecar.get("/v1/kv/a").await;
