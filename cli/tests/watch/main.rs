@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test, also where it is not in a test function")]
 
+mod interleavings;
 mod registry;
 
 use std::{

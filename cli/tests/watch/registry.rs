@@ -20,7 +20,7 @@ use lictor_server::{
 };
 use lictor_shared::{
     backend::{Consistency, ServersReport},
-    catalog::{Record, State},
+    catalog::{Change, Record, State},
     command::{Command, Outcome, Written},
     forward::AskError,
     http::Interface,
@@ -76,6 +76,8 @@ pub struct Store {
 struct Applied {
     state: State,
     writer: Writer,
+    /// What the view shows and the fan-out was not told yet.
+    untold: Vec<Change>,
 }
 
 impl Store {
@@ -87,23 +89,57 @@ impl Store {
         self.applied.lock().unwrap()
     }
 
+    /// Of a server that has applied nothing; with a ring of at most `ring` changes.
+    pub fn new(log: &Arc<Log>, ring: usize, address: SocketAddr) -> Arc<Self> {
+        let (writer, reader) = view::new();
+        Arc::new(Self {
+            log: log.clone(),
+            applied: Mutex::new(Applied { state: State::default(), writer, untold: Vec::new() }),
+            reader,
+            fanout: Arc::new(Fanout::with_limits(ring, usize::MAX)),
+            address,
+        })
+    }
+
+    /// The service as a server has it.
+    pub fn service(self: &Arc<Self>, tasks: &Tasks) -> RegistryService {
+        let desk = Desk {
+            sessions: SessionTimers::new(self.reader.clone()),
+            interface: Interface::default(),
+            archives: Archives::new(self.clone(), self.reader.clone(), "dc1", None),
+        };
+        RegistryService::new(self.clone(), self.reader.clone(), self.fanout.clone(), desk, "dc1", tasks)
+    }
+
     /// Applies what the log has, at most up to `index`, one view swap and one push for all.
     pub fn apply_to(&self, index: Index) -> Option<Outcome> {
+        let outcome = self.show_to(index);
+        self.tell();
+        outcome
+    }
+
+    /// The first half of that: the view has it, the fan-out does not.
+    pub fn show_to(&self, index: Index) -> Option<Outcome> {
         let mut applied = self.applied();
         let commands = self.log.commands.lock().unwrap();
-        let (mut changes, mut touched, mut outcome) = (Vec::new(), std::collections::HashSet::new(), None);
+        let (mut touched, mut outcome) = (std::collections::HashSet::new(), None);
         while applied.state.index() < index {
             let at = applied.state.index().0;
             let Some(command) = commands.get(usize::try_from(at).unwrap()) else { break };
             let done = applied.state.apply(Index(at + 1), Time(at * 1000), command);
-            changes.push(done.change);
+            applied.untold.push(done.change);
             touched.extend(done.touched);
             outcome = Some(done.outcome);
         }
         let state = applied.state.clone();
         applied.writer.publish(state, &touched);
-        self.fanout.push(&changes);
         outcome
+    }
+
+    /// The other half.
+    pub fn tell(&self) {
+        let untold = std::mem::take(&mut self.applied().untold);
+        self.fanout.push(&untold);
     }
 
     /// As after the server was sent a snapshot of all that the log has.
@@ -117,6 +153,7 @@ impl Store {
         }
         applied.state = state.clone();
         applied.writer.replace(state);
+        applied.untold.clear();
         self.fanout.restart(applied.state.index());
     }
 }
@@ -176,15 +213,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         log.addresses.lock().unwrap().push(address);
-        let (writer, reader) = view::new();
-        let store = Store {
-            log: log.clone(),
-            applied: Mutex::new(Applied { state: State::default(), writer }),
-            reader,
-            fanout: Arc::new(Fanout::with_limits(ring, usize::MAX)),
-            address,
-        };
-        Self::serve(Arc::new(store), listener)
+        Self::serve(Store::new(log, ring, address), listener)
     }
 
     /// The same server with all it had, on the same port.
@@ -196,13 +225,7 @@ impl Server {
     fn serve(store: Arc<Store>, listener: TcpListener) -> Self {
         let tasks = Tasks::new();
         let address = store.address;
-        let desk = Desk {
-            sessions: SessionTimers::new(store.reader.clone()),
-            interface: Interface::default(),
-            archives: Archives::new(store.clone(), store.reader.clone(), "dc1", None),
-        };
-        let (reader, fanout) = (store.reader.clone(), store.fanout.clone());
-        let service = RegistryService::new(store.clone(), reader, fanout, desk, "dc1", &tasks);
+        let service = store.service(&tasks);
         let watchers = service.watchers();
         let router = grpc::server().add_service(service.into_server());
         tasks.spawn("rpc", grpc::serve(router, listener, tasks.stopping()));
