@@ -1,9 +1,13 @@
 //! The life of one watch stream: a heartbeat, the whole state where the watcher's cannot be resumed, then changes.
 //!
-//! A task writes into a short queue that the connection empties; a watcher that does not read stops its own task and
-//! nothing else. While it does, changes wait in the fan-out's ring, and whoever has fallen off it when he reads again
-//! is sent the whole state. A stream that takes nothing for [`STALL_LIMIT`] ends. Heartbeats come every [`HEARTBEAT`],
-//! between messages of every kind, so that silence means death.
+//! **Two parts.** The connection takes changes out of the fan-out's ring itself ([`WatchStream`]): one wake-up for a
+//! change, of the task that sends it. All that needs time or turns, heartbeats and whole states, a task beside it
+//! ([`Beside`]) writes into a short queue that the connection empties first. The connection asks the task for a whole
+//! state, and takes no changes until that has come.
+//!
+//! A watcher that does not read stops its own stream and nothing else. While it does, changes wait in the ring, and
+//! whoever has fallen off it when he reads again is sent the whole state. A stream that takes nothing for
+//! [`STALL_LIMIT`] ends. Heartbeats come every [`HEARTBEAT`], between messages of every kind, so that silence means death.
 //!
 //! A watcher that is ahead of this server (which was away, or lags) waits for it; nothing older is ever sent to him. One
 //! whose state is from another cluster (this one was wiped and formed anew) is sent the whole state: his index means
@@ -16,13 +20,14 @@ use std::{
     time::Duration,
 };
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use lictor_proto::internal::{Changes, InitBegin, InitDone, Records, WatchEvent, WatchRequest, watch_event::Event};
 use lictor_shared::{metrics::WATCH_STREAMS, model::Index};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
 };
+use tokio_stream::wrappers::WatchStream as News;
 use tonic::Status;
 use tracing::{Instrument, debug, debug_span};
 
@@ -41,34 +46,113 @@ const INIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// What the connection reads.
 pub struct WatchStream {
-    messages: mpsc::Receiver<WatchEvent>,
+    inner: Arc<Inner>,
+    /// What the task beside it has written; its end is that of the stream.
+    messages: mpsc::Receiver<Event>,
+    /// Has the task send the whole state, at that index or later.
+    wants: mpsc::Sender<Index>,
+    /// What the index of the newest change was, at each change of it.
+    news: News<Index>,
+    newest: Index,
+    /// The index the watcher has, once it has been sent what it sent up to there; `None`: a whole state is on its way.
+    cursor: Option<Index>,
+    /// The Raft IDs of the servers that its state is from.
+    cluster: Vec<u64>,
+    /// Whether the cursor is known to be one of this cluster's indexes.
+    resumed: bool,
+    /// Whether the watcher was sent a heartbeat, which says what cluster this is.
+    has_begun: bool,
 }
 
 impl Stream for WatchStream {
     type Item = Result<WatchEvent, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.messages.poll_recv(context).map(|message| message.map(Ok))
+        let event = match self.messages.poll_recv(context) {
+            Poll::Ready(event) => event,
+            Poll::Pending => match self.poll_changes(context) {
+                Poll::Ready(event) => Some(event),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        self.has_begun = true;
+        if let Some(Event::InitDone(done)) = &event {
+            self.cursor = Some(Index(done.index));
+            self.resumed = true;
+        }
+        Poll::Ready(event.map(|event| Ok(WatchEvent { event: Some(event) })))
+    }
+}
+
+impl WatchStream {
+    fn poll_changes(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if !self.has_begun {
+            return Poll::Pending;
+        }
+        loop {
+            let Some(cursor) = self.cursor else { return Poll::Pending };
+            // Before the look, so that what comes after it is news.
+            while let Poll::Ready(Some(newest)) = self.news.poll_next_unpin(context) {
+                self.newest = newest;
+            }
+            let after = match self.resume(cursor) {
+                Some(true) => self.inner.fanout.after(cursor),
+                Some(false) => After::TooOld { floor: Index(0) },
+                None => After::Nothing,
+            };
+            match after {
+                After::Changes { encoded, last } => {
+                    self.cursor = Some(last);
+                    return Poll::Ready(Event::Changes(Changes { changes: encoded }));
+                }
+                After::TooOld { floor } => {
+                    self.cursor = None;
+                    // There is room: the last one was answered. The end of a task is seen as that of its messages.
+                    let _ = self.wants.try_send(floor);
+                }
+                After::Nothing => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Whether the watcher's state can be gone on from; `None` while that cannot be known, as this server is behind.
+    fn resume(&mut self, cursor: Index) -> Option<bool> {
+        if !self.resumed {
+            let servers = self.inner.consensus.server_ids();
+            let same = servers.iter().any(|id| self.cluster.contains(id));
+            if self.newest < cursor && (same || servers.is_empty()) {
+                return None;
+            }
+            self.resumed = same;
+        }
+        Some(self.resumed)
     }
 }
 
 /// Starts the task of a stream.
 pub(super) fn start(inner: Arc<Inner>, request: WatchRequest, held: Held) -> WatchStream {
     let (sender, messages) = mpsc::channel(QUEUED_MESSAGES);
+    let (wants, wanted) = mpsc::channel(1);
     let (stopping, tasks) = (inner.tasks.stopping(), inner.tasks.clone());
     let span = debug_span!("watch", node = request.node, resume = request.resume_index);
-    let resume = Some(Index(request.resume_index)).filter(|index| *index > Index(0));
-    let task =
-        Watch { inner, sender, cursor: resume, cluster: request.server_ids, resumed: false, beat: Instant::now() };
+    let cursor = Some(Index(request.resume_index)).filter(|index| *index > Index(0));
+    if cursor.is_none() {
+        // There is room for one.
+        let _ = wants.try_send(Index(0));
+    }
+    let beside = Beside { inner: inner.clone(), sender, wanted, beat: Instant::now() };
     let life = async move {
         let _counted = WATCH_STREAMS.hold();
-        if let Some(Err(ended)) = stopping.run_until_cancelled(task.run()).await {
+        if let Some(Err(ended)) = stopping.run_until_cancelled(beside.run()).await {
             debug!(%ended, "a watch stream ended");
         }
         drop(held);
     };
     tasks.spawn_short(life.instrument(span));
-    WatchStream { messages }
+    let news = News::new(inner.fanout.newest());
+    let cluster = request.server_ids;
+    let (newest, resumed, has_begun) = (Index(0), false, false);
+    WatchStream { inner, messages, wants, news, newest, cursor, cluster, resumed, has_begun }
 }
 
 /// Why a stream ended.
@@ -82,63 +166,26 @@ enum Ended {
     NoRecords,
 }
 
-struct Watch {
+/// What is beside the changes of a stream.
+struct Beside {
     inner: Arc<Inner>,
-    sender: mpsc::Sender<WatchEvent>,
-    /// The index the watcher has, once it has been sent what it sent up to there; `None`: it has nothing.
-    cursor: Option<Index>,
-    /// The Raft IDs of the servers that its state is from.
-    cluster: Vec<u64>,
-    /// Whether the cursor is known to be one of this cluster's indexes.
-    resumed: bool,
+    sender: mpsc::Sender<Event>,
+    /// The whole state is wanted, at that index or later.
+    wanted: mpsc::Receiver<Index>,
     /// When the next heartbeat is due.
     beat: Instant,
 }
 
-impl Watch {
+impl Beside {
     async fn run(mut self) -> Result<std::convert::Infallible, Ended> {
-        let mut news = self.inner.fanout.newest();
         loop {
             self.beat_if_due().await?;
-            let Some(cursor) = self.cursor else {
-                self.init(Index(0)).await?;
-                continue;
-            };
-            // Seen before the look, so that what comes after the look is news.
-            let newest = *news.borrow_and_update();
-            let after = match self.resume(cursor, newest) {
-                Some(true) => self.inner.fanout.after(cursor),
-                Some(false) => After::TooOld { floor: Index(0) },
-                None => After::Nothing,
-            };
-            match after {
-                After::Changes { encoded, last } => {
-                    self.send(Event::Changes(Changes { changes: encoded })).await?;
-                    self.cursor = Some(last);
-                }
-                After::TooOld { floor } => self.init(floor).await?,
-                After::Nothing => {
-                    let wait = timeout_at(self.beat, news.changed());
-                    tokio::select! {
-                        () = self.sender.closed() => return Err(Ended::Gone),
-                        _ = wait => {}
-                    }
-                }
+            match timeout_at(self.beat, self.wanted.recv()).await {
+                Err(_) => {}
+                Ok(Some(floor)) => self.init(floor).await?,
+                Ok(None) => return Err(Ended::Gone),
             }
         }
-    }
-
-    /// Whether the watcher's state can be gone on from; `None` while that cannot be known, as this server is behind.
-    fn resume(&mut self, cursor: Index, newest: Index) -> Option<bool> {
-        if !self.resumed {
-            let servers = self.inner.consensus.server_ids();
-            let same = servers.iter().any(|id| self.cluster.contains(id));
-            if newest < cursor && (same || servers.is_empty()) {
-                return None;
-            }
-            self.resumed = same;
-        }
-        Some(self.resumed)
     }
 
     /// Sends the whole state, at `floor` or later.
@@ -170,8 +217,6 @@ impl Watch {
             self.beat_if_due().await?;
         }
         self.send(Event::InitDone(InitDone { index: whole.index.0 })).await?;
-        self.cursor = Some(whole.index);
-        self.resumed = true;
         Ok(())
     }
 
@@ -185,7 +230,7 @@ impl Watch {
     }
 
     async fn send(&self, event: Event) -> Result<(), Ended> {
-        let sent = timeout(STALL_LIMIT, self.sender.send(WatchEvent { event: Some(event) })).await;
+        let sent = timeout(STALL_LIMIT, self.sender.send(event)).await;
         sent.map_err(|_| Ended::Stalled)?.map_err(|_| Ended::Gone)
     }
 }
