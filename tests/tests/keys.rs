@@ -74,6 +74,21 @@ fn a_key_written_at_one_sidecar_wakes_a_reader_at_another() {
 }
 
 #[test]
+fn keys_of_more_than_a_message_are_read_at_a_sidecar() {
+    let cluster = Cluster::start(1, 1);
+    let sidecar = &cluster.sidecars[0];
+    let value = "0123456789abcdef".repeat(30_000);
+    for number in 10..50 {
+        assert_eq!(put(sidecar, &format!("/v1/kv/long/{number}"), &format!("{number}{value}")).unwrap(), true);
+    }
+    let http = sidecar.http().with_time_out(Duration::from_secs(60));
+    let answer = http.get("/v1/kv/long/?recurse").unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.len() > 24 << 20, "{} bytes", answer.body.len());
+    assert_eq!(answer.body, cluster.servers[0].http().get("/v1/kv/long/?recurse").unwrap().body);
+}
+
+#[test]
 fn a_session_outlives_its_leader_while_it_is_renewed_and_ends_when_it_is_not() {
     let mut cluster = Cluster::start(3, 1);
     let session = create_session(&cluster.sidecars[0], &json!({"TTL": "10s", "LockDelay": "0s"}));
