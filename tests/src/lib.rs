@@ -6,7 +6,7 @@
 //! - [`upstream`] is the DNS server that an agent asks for names of the world, [`web`] a service, [`installed`] finds
 //!   programs of the operating system;
 //! - [`namespaces`] gives every agent a host of its own whose network can be cut, where the kernel lets it;
-//! - [`linear`] and [`crash`] let all of it fail, again and again, and check what was promised;
+//! - [`linear`] and [`crash`] let all of it fail, again and again, and check what was promised; [`large`] fills it;
 //! - [`http`] and [`dns`] ask them, [`wait`] waits for a condition with a deadline;
 //! - [`conformance`] replays recorded conversations and compares the answers.
 //!
@@ -18,6 +18,7 @@
 #![allow(clippy::print_stderr, reason = "the test runner's terminal is where its findings go")]
 
 pub mod agent;
+pub mod base64;
 pub mod binary;
 pub mod cluster;
 pub mod conformance;
@@ -25,6 +26,7 @@ pub mod crash;
 pub mod dns;
 pub mod http;
 pub mod installed;
+pub mod large;
 pub mod linear;
 pub mod namespaces;
 pub mod ports;
