@@ -1,4 +1,5 @@
-//! The client's side of Raft's RPCs: one connection for each peer, shared by votes, heartbeats and replication.
+//! The client's side of Raft's RPCs: one connection for each peer, shared by votes, heartbeats and replication; a snapshot
+//! has one of its own.
 //!
 //! A connection is made when it is first needed and again when it broke; while it cannot be made, calls fail within
 //! the connect time-out and openraft backs off. Replication has a longer time-out than openraft's own, because a
@@ -86,19 +87,24 @@ impl Peers {
         if let Some(channel) = channels.get(address) {
             return Ok(channel.clone());
         }
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
+        let channel = connection(address)?;
         if channels.len() >= MAX_CHANNELS {
             channels.clear();
         }
-        let channel = endpoint.connect_lazy();
         channels.insert(address.to_owned(), channel.clone());
         Ok(channel)
     }
+}
+
+/// A connection of its own, made when it is first used.
+fn connection(address: &str) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true);
+    Ok(endpoint.connect_lazy())
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -141,9 +147,16 @@ impl Peer {
     }
 
     fn grpc(&self) -> Result<Grpc<Channel>, CallError> {
+        self.grpc_by(|address| self.peers.channel(address))
+    }
+
+    fn grpc_by(
+        &self,
+        connect: impl Fn(&str) -> Result<Channel, tonic::transport::Error>,
+    ) -> Result<Grpc<Channel>, CallError> {
         let address = self.peers.address(self.target);
         let address = address.as_deref().unwrap_or(&self.member);
-        let channel = self.peers.channel(address);
+        let channel = connect(address);
         let channel = channel.map_err(|error| CallError::Failed(Status::unavailable(format!("{address}: {error}"))))?;
         Ok(Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
     }
@@ -152,7 +165,8 @@ impl Peer {
         let body = SnapshotOpening { vote, meta: snapshot.meta };
         let opening = encode(&Addressed { target: self.target, body }).map_err(internal)?;
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
-        let mut grpc = self.grpc()?;
+        // A heartbeat shall not stand behind megabytes of it.
+        let mut grpc = self.grpc_by(connection)?;
         let reading = tokio::task::spawn_blocking(move || read_pieces(opening, &snapshot.snapshot, &sender));
         let answer = async move {
             grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
