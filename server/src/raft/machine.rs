@@ -2,7 +2,7 @@
 //!
 //! Applies a whole committed batch, then swaps the view **once**, then tells the change sink, then answers the
 //! callers: whoever has an answer can read its write. Reads no clock and does no I/O while applying; snapshots are
-//! built from a clone of the state (a few reference counts) on a blocking thread.
+//! built from a clone of the state (a few reference counts) on a blocking thread, and a former state goes on one.
 
 use std::{io, sync::Arc};
 
@@ -102,8 +102,7 @@ impl Machine {
             return;
         }
         if batch.replaced {
-            self.view.replace(self.state.clone());
-            self.sink.replaced(self.state.index());
+            self.replace_view();
         } else {
             self.view.publish(self.state.clone(), &batch.touched);
             self.sink.applied(batch.changes);
@@ -111,6 +110,15 @@ impl Machine {
         for (responder, written) in batch.answers {
             responder.send(written);
         }
+    }
+
+    /// Shows a state that has nothing in common with the one before.
+    fn replace_view(&mut self) {
+        let former = self.view.state();
+        self.view.replace(self.state.clone());
+        self.sink.replaced(self.state.index());
+        // Millions of rows take their time to go, and here they would hold up what is to be applied.
+        tokio::task::spawn_blocking(move || drop(former));
     }
 }
 
@@ -159,8 +167,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         self.state = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
-        self.view.replace(self.state.clone());
-        self.sink.replaced(self.state.index());
+        self.replace_view();
         Ok(())
     }
 

@@ -22,10 +22,12 @@
 
 pub mod data_dir;
 mod fail_point;
+mod incoming;
 mod log;
 mod machine;
 mod network;
 mod node;
+mod paced_file;
 mod proposal;
 mod recovery;
 mod snapshot;

@@ -22,11 +22,17 @@ use lictor_proto::frames::{self, Format, FrameError, Frames};
 use lictor_shared::catalog::{Loader, State};
 use openraft::Snapshot as RaftSnapshot;
 
-use super::{SnapshotMeta, TypeConfig, data_dir::sync_dir, fail_point::FailPoint};
+use super::{
+    SnapshotMeta, TypeConfig,
+    data_dir::sync_dir,
+    fail_point::FailPoint,
+    incoming::{MAX_SNAPSHOT_BYTES, Place, Received, Receiving},
+    paced_file::PacedFile,
+};
 
 const FORMAT: Format = Format { magic: *b"LICTSNAP", version: 1 };
-/// The largest snapshot that is taken from a leader, in bytes.
-const MAX_SNAPSHOT_BYTES: u64 = 8 << 30;
+/// Bytes that are encoded before they are written.
+const BUFFER_BYTES: usize = 64 << 10;
 /// Files kept.
 const KEPT: usize = 2;
 const EXTENSION: &str = "snapshot";
@@ -70,24 +76,10 @@ impl From<SnapshotError> for io::Error {
 pub(super) enum SnapshotData {
     /// A file that the store keeps.
     Kept(PathBuf),
-    /// A file that came from the leader and is not the store's yet.
-    Received(Arc<Unfinished>),
+    /// What came from the leader and is not the store's yet.
+    Received(Arc<Received>),
     /// In memory.
     Memory(Bytes),
-}
-
-/// A file on its way in: removed when the last handle goes, unless the store has kept (renamed) it.
-#[derive(Debug)]
-pub(super) struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.0.display(), %error, "an unfinished snapshot cannot be removed");
-        }
-    }
 }
 
 impl SnapshotData {
@@ -95,20 +87,25 @@ impl SnapshotData {
     pub fn open(&self) -> Result<Box<dyn Read + Send>, SnapshotError> {
         match self {
             Self::Memory(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
-            Self::Kept(_) | Self::Received(_) => {
-                let path = self.path();
-                Ok(Box::new(File::open(path).map_err(|reason| io_error(path, reason))?))
-            }
+            Self::Received(received) => match &received.place {
+                Place::Memory(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
+                Place::File(_) => open_file(received.place.path()),
+            },
+            Self::Kept(path) => open_file(path),
         }
     }
 
     fn path(&self) -> &Path {
         match self {
             Self::Kept(path) => path,
-            Self::Received(file) => &file.0,
+            Self::Received(received) => received.place.path(),
             Self::Memory(_) => Path::new("in memory"),
         }
     }
+}
+
+fn open_file(path: &Path) -> Result<Box<dyn Read + Send>, SnapshotError> {
+    Ok(Box::new(File::open(path).map_err(|reason| io_error(path, reason))?))
 }
 
 /// The snapshots of this server. Every method blocks: never called on an async thread.
@@ -133,7 +130,7 @@ impl SnapshotStore {
             }
             if let Some(path) = files(dir, EXTENSION)?.pop() {
                 let snapshot = SnapshotData::Kept(path);
-                let (meta, _) = open(snapshot.open()?).map_err(|error| damaged(&snapshot, error))?;
+                let (meta, _) = open(snapshot.open()?).map_err(|error| damaged(snapshot.path(), error))?;
                 latest = Some(RaftSnapshot { meta, snapshot });
             }
         }
@@ -162,32 +159,34 @@ impl SnapshotStore {
         self.publish(RaftSnapshot { meta, snapshot })
     }
 
-    /// The state that a snapshot holds.
+    /// The state that a snapshot holds; of one that was received, without reading it again.
     pub fn load(snapshot: &SnapshotData) -> Result<(SnapshotMeta, State), SnapshotError> {
-        read(snapshot.open()?).map_err(|error| damaged(snapshot, error))
+        match snapshot {
+            SnapshotData::Received(received) => Ok((received.meta.clone(), received.state.clone())),
+            kept => read(kept.open()?).map_err(|error| damaged(kept.path(), error)),
+        }
     }
 
     /// Makes a loaded snapshot the latest; durable on return.
     pub fn adopt(&self, meta: SnapshotMeta, snapshot: SnapshotData) -> Result<(), SnapshotError> {
         let snapshot = match (&self.dir, snapshot) {
-            (Some(dir), SnapshotData::Received(file)) => SnapshotData::Kept(keep(dir, &file.0, &meta)?),
-            (_, snapshot) => snapshot,
+            (_, snapshot @ (SnapshotData::Kept(_) | SnapshotData::Memory(_))) => snapshot,
+            (dir, SnapshotData::Received(received)) => match (dir, &received.place) {
+                (_, Place::Memory(bytes)) => SnapshotData::Memory(bytes.clone()),
+                (Some(dir), Place::File(_)) => SnapshotData::Kept(keep(dir, received.place.path(), &meta)?),
+                (None, Place::File(_)) => SnapshotData::Received(received),
+            },
         };
         self.publish(RaftSnapshot { meta, snapshot }).map(drop)
     }
 
     /// Starts to take one from a leader.
     pub fn receive(&self) -> Result<Receiving, SnapshotError> {
-        let into = match &self.dir {
-            None => Target::Memory(Vec::new()),
-            Some(dir) => {
-                let number = self.received.fetch_add(1, Ordering::Relaxed);
-                let path = dir.join(format!("received-{number}.{UNFINISHED}"));
-                let file = File::create(&path).map_err(|reason| io_error(&path, reason))?;
-                Target::File(Unfinished(path), file)
-            }
-        };
-        Ok(Receiving { into, bytes: 0 })
+        let path = self.dir.as_ref().map(|dir| {
+            let number = self.received.fetch_add(1, Ordering::Relaxed);
+            dir.join(format!("received-{number}.{UNFINISHED}"))
+        });
+        Receiving::new(path)
     }
 
     fn publish(&self, snapshot: Snapshot) -> Result<Snapshot, SnapshotError> {
@@ -204,47 +203,6 @@ impl SnapshotStore {
             }
         }
         Ok(snapshot)
-    }
-}
-
-/// A snapshot on its way in.
-#[derive(Debug)]
-pub(super) struct Receiving {
-    into: Target,
-    bytes: u64,
-}
-
-#[derive(Debug)]
-enum Target {
-    File(Unfinished, File),
-    Memory(Vec<u8>),
-}
-
-impl Receiving {
-    /// Takes the next piece.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
-        self.bytes += piece.len() as u64;
-        if self.bytes > MAX_SNAPSHOT_BYTES {
-            return Err(SnapshotError::TooLarge);
-        }
-        match &mut self.into {
-            Target::File(path, file) => file.write_all(piece).map_err(|reason| io_error(&path.0, reason)),
-            Target::Memory(bytes) => {
-                bytes.extend_from_slice(piece);
-                Ok(())
-            }
-        }
-    }
-
-    /// All of it is there, and durable.
-    pub fn finish(self) -> Result<SnapshotData, SnapshotError> {
-        match self.into {
-            Target::File(path, file) => {
-                file.sync_all().map_err(|reason| io_error(&path.0, reason))?;
-                Ok(SnapshotData::Received(Arc::new(path)))
-            }
-            Target::Memory(bytes) => Ok(SnapshotData::Memory(bytes.into())),
-        }
     }
 }
 
@@ -273,9 +231,9 @@ fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, SnapshotError> {
 }
 
 fn write_file(path: &Path, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
-    let mut output = BufWriter::new(File::create(path)?);
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, PacedFile::new(File::create(path)?));
     write(&mut output, meta, state)?;
-    output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    output.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
 }
 
 fn write(output: impl Write, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
@@ -289,7 +247,7 @@ fn open<R: Read>(input: R) -> Result<(SnapshotMeta, Frames<R>), FrameError> {
     Ok((meta.map_err(|error| FrameError::Damaged(format!("its header: {error}")))?, frames))
 }
 
-fn read(input: impl Read) -> Result<(SnapshotMeta, State), FrameError> {
+pub(super) fn read(input: impl Read) -> Result<(SnapshotMeta, State), FrameError> {
     let (meta, mut frames) = open(input)?;
     let mut loader = Loader::default();
     while let Some(record) = frames.next_record()? {
@@ -299,12 +257,11 @@ fn read(input: impl Read) -> Result<(SnapshotMeta, State), FrameError> {
     Ok((meta, state))
 }
 
-fn io_error(path: &Path, reason: io::Error) -> SnapshotError {
+pub(super) fn io_error(path: &Path, reason: io::Error) -> SnapshotError {
     SnapshotError::Io { path: path.into(), reason }
 }
 
-fn damaged(snapshot: &SnapshotData, error: FrameError) -> SnapshotError {
-    let path = snapshot.path();
+pub(super) fn damaged(path: &Path, error: FrameError) -> SnapshotError {
     match error {
         FrameError::Io(reason) => io_error(path, reason),
         error => SnapshotError::Damaged { path: path.into(), reason: error.to_string() },

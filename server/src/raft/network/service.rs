@@ -30,8 +30,9 @@ use super::{
 };
 use crate::raft::{
     SnapshotMeta, TypeConfig,
+    incoming::Receiving,
     machine::Machine,
-    snapshot::{Receiving, Snapshot, SnapshotData, SnapshotStore},
+    snapshot::{Snapshot, SnapshotData, SnapshotError, SnapshotStore},
 };
 
 /// When the leader was last heard of.
@@ -153,9 +154,14 @@ fn consecutive(request: &AppendEntriesRequest<TypeConfig>) -> bool {
 }
 
 fn checked(receiving: Receiving, expected: &SnapshotMeta) -> Result<SnapshotData, Status> {
-    let snapshot = receiving.finish().map_err(internal)?;
-    let (found, _) = SnapshotStore::load(&snapshot).map_err(|error| Status::data_loss(error.to_string()))?;
-    if found == *expected { Ok(snapshot) } else { Err(Status::data_loss("the snapshot is another than announced")) }
+    let received = receiving.finish().map_err(|error| match error {
+        SnapshotError::Damaged { .. } => Status::data_loss(error.to_string()),
+        other => internal(other),
+    })?;
+    if received.meta != *expected {
+        return Err(Status::data_loss("the snapshot is another than announced"));
+    }
+    Ok(SnapshotData::Received(Arc::new(received)))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + Send + 'static) -> Result<T, Status> {

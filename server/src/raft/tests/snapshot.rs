@@ -1,16 +1,27 @@
 //! Snapshots: a roundtrip keeps every row and index; a damaged file is refused by name.
 
-use std::{collections::BTreeSet, fs, path::Path};
-
-use lictor_shared::{
-    catalog::{Record, State},
-    model::{Index, Time},
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::{Arc, mpsc},
+    thread::{self, ThreadId},
+    time::Duration,
 };
-use openraft::{Membership, vote::RaftLeaderIdExt};
 
-use super::registration;
+use bytes::Bytes;
+use lictor_shared::{
+    catalog::{Loader, Record, State},
+    model::{Index, KeyValue, Time},
+    view,
+};
+use openraft::{Membership, storage::RaftStateMachine, vote::RaftLeaderIdExt};
+
+use super::{Ignored, registration};
 use crate::raft::{
     LogId, ServerAddress, SnapshotMeta, StoredMembership, TypeConfig,
+    incoming::{Place, Received},
+    machine::Machine,
     snapshot::{SnapshotData, SnapshotStore},
 };
 
@@ -123,7 +134,7 @@ fn what_a_leader_sends_replaces_what_is_there() {
     for keep in [false, true] {
         let mut receiving = store.receive().unwrap();
         bytes.chunks(100).for_each(|piece| receiving.push(piece).unwrap());
-        let received = receiving.finish().unwrap();
+        let received = SnapshotData::Received(Arc::new(receiving.finish().unwrap()));
         assert_eq!(SnapshotStore::load(&received).unwrap().0, meta(70));
         if keep {
             store.adopt(meta(70), received).unwrap();
@@ -131,4 +142,42 @@ fn what_a_leader_sends_replaces_what_is_there() {
     }
     assert_eq!(store.latest().unwrap().meta, meta(70));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "what was not adopted is gone");
+}
+
+/// Says on which thread it goes.
+struct Probe(mpsc::Sender<ThreadId>);
+
+impl AsRef<[u8]> for Probe {
+    fn as_ref(&self) -> &[u8] {
+        b"value"
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.send(thread::current().id()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_is_replaced_goes_on_another_thread_than_the_one_that_applies() {
+    let (sender, gone) = mpsc::channel();
+    let value = Bytes::from_owner(Probe(sender));
+    let key = "k".into();
+    let (create_index, modify_index) = (Index(1), Index(1));
+    let row = KeyValue { key, value, flags: 0, session: None, lock_index: 0, create_index, modify_index };
+    let mut loader = Loader::default();
+    loader.push(Record::Key(Arc::new(row)));
+    let store = Arc::new(SnapshotStore::open(None).unwrap());
+    let (writer, reader) = view::new();
+    let mut machine = Machine::new(writer, Arc::new(Ignored), store);
+    for (index, state) in [(5, loader.finish_at(5)), (70, state(70))] {
+        let received = Received { place: Place::Memory(Bytes::new()), meta: meta(index), state };
+        machine.install_snapshot(&meta(index), SnapshotData::Received(Arc::new(received))).await.unwrap();
+        assert_eq!(reader.load().index(), Index(index));
+        assert_eq!(reader.load().key("k").is_some(), index == 5);
+    }
+    let thread = gone.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_ne!(thread, thread::current().id());
+    assert!(gone.recv().is_err(), "it went once");
 }
