@@ -243,21 +243,20 @@ impl Journal {
         locked(&self.places).take_all(self.newest.number, base, effects)
     }
 
-    /// Removes the oldest segments, as far as all entries in them are purged: that is durable by now.
+    /// Removes the oldest segment if all entries in it are purged: that is durable by now. One with each commit: after a
+    /// snapshot there may be many, and whoever waits for this commit shall not wait for all of them.
     fn remove_dead(&mut self) -> io::Result<()> {
         let upto = self.marks.purged.map(|id| id.index());
-        loop {
-            let dead = {
-                let mut places = locked(&self.places);
-                let oldest = places.segments.front();
-                let dead = oldest.is_some_and(|kept| kept.number != self.newest.number && kept.highest <= upto);
-                if dead { places.segments.pop_front() } else { None }
-            };
-            match dead {
-                // One by one: they must not come back with a hole between them.
-                Some(dead) => self.disk.remove(dead.number).and_then(|()| self.disk.sync_names())?,
-                None => return Ok(()),
-            }
+        let dead = {
+            let mut places = locked(&self.places);
+            let oldest = places.segments.front();
+            let dead = oldest.is_some_and(|kept| kept.number != self.newest.number && kept.highest <= upto);
+            if dead { places.segments.pop_front() } else { None }
+        };
+        match dead {
+            // In their order: they must not come back with a hole between them.
+            Some(dead) => self.disk.remove(dead.number).and_then(|()| self.disk.sync_names()),
+            None => Ok(()),
         }
     }
 }

@@ -183,7 +183,10 @@ impl LogStore {
         self.shared.queue(Work::Purge(upto), Done::Nobody, |log| {
             log.tail.purge(upto.index());
             log.purged = log.purged.max(Some(upto));
-            log.last = log.last.max(Some(upto));
+            // By the index: what is purged may be of an earlier term than an entry before it that was never committed.
+            if log.last.is_none_or(|last| last.index() < upto.index()) {
+                log.last = Some(upto);
+            }
         })
     }
 
