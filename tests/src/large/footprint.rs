@@ -24,7 +24,7 @@ pub struct Footprint {
     pub resident: u64,
     /// The most that ever was.
     pub peak: u64,
-    /// The Raft log's file.
+    /// The Raft log's files.
     pub log: u64,
     /// All snapshots that are kept, and one that is being written.
     pub snapshots: u64,
@@ -44,14 +44,14 @@ impl Footprint {
         };
         let raft = server.data_directory().join("raft");
         let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-        let mut files = files(&raft.join("snapshots"));
-        files.sort();
+        let mut snapshots = files(&raft.join("snapshots"));
+        snapshots.sort();
         Self {
             resident: field("VmRSS:"),
             peak: field("VmHWM:"),
-            log: size(&raft.join("log.redb")),
-            snapshots: files.iter().map(|path| size(path)).sum(),
-            snapshot: files.iter().rfind(|path| has_extension(path, "snapshot")).map_or(0, |path| size(path)),
+            log: files(&raft.join("log")).iter().map(|path| size(path)).sum(),
+            snapshots: snapshots.iter().map(|path| size(path)).sum(),
+            snapshot: snapshots.iter().rfind(|path| has_extension(path, "snapshot")).map_or(0, |path| size(path)),
         }
     }
 }
