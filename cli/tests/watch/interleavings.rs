@@ -111,7 +111,7 @@ fn command(number: u64) -> Command {
     match number % 6 {
         5 => Command::Deregister(Deregistration::Node(node.as_str().into())),
         4 => Command::Deregister(Deregistration::Service(node.as_str().into(), "web".into())),
-        _ => register(&node, if number % 2 == 0 { "web" } else { "db" }, status),
+        _ => register(&node, if number.is_multiple_of(2) { "web" } else { "db" }, status),
     }
 }
 

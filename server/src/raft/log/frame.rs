@@ -126,10 +126,13 @@ pub(super) struct Frames<'a> {
     at: usize,
 }
 
-/// What comes at a place of a segment.
-enum Found<'a> {
-    Frame { sequence: u64, body: &'a [u8] },
-    Nothing,
+/// A whole frame.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    pub sequence: u64,
+    /// Where its body begins in the segment.
+    pub base: usize,
+    pub body: &'a [u8],
 }
 
 impl<'a> Frames<'a> {
@@ -145,47 +148,47 @@ impl<'a> Frames<'a> {
         self.at
     }
 
-    /// The next frame, as its sequence, where its body begins, and its body. None: the rest was never acknowledged.
-    pub fn next(&mut self, expected: Option<u64>) -> Result<Option<(u64, usize, &'a [u8])>, Damage> {
-        match self.look(self.at) {
-            Found::Frame { sequence, body } => {
-                let at = self.at;
-                if let Some(expected) = expected.filter(|expected| *expected != sequence) {
-                    return Err(Damage::Sequence { at, expected, found: sequence });
-                }
-                self.at += (FRAME_HEAD + body.len()).next_multiple_of(ALIGNMENT);
-                Ok(Some((sequence, at + FRAME_HEAD, body)))
+    /// The next frame. None: the rest was never acknowledged.
+    pub fn next(&mut self, expected: Option<u64>) -> Result<Option<Frame<'a>>, Damage> {
+        let at = self.at;
+        match self.look(at) {
+            Some(Frame { sequence, .. }) if expected.is_some_and(|expected| expected != sequence) => {
+                Err(Damage::Sequence { at, expected: expected.unwrap_or_default(), found: sequence })
             }
-            Found::Nothing => match self.follows() {
-                true => Err(Damage::Frame { at: self.at }),
-                false => Ok(None),
-            },
+            Some(frame) => {
+                self.at += (FRAME_HEAD + frame.body.len()).next_multiple_of(ALIGNMENT);
+                Ok(Some(frame))
+            }
+            None if self.follows() => Err(Damage::Frame { at }),
+            None => Ok(None),
         }
     }
 
     /// Whether a whole frame begins anywhere behind the place.
     fn follows(&self) -> bool {
-        let places = (self.at..self.segment.len()).step_by(ALIGNMENT).skip(1);
-        places.into_iter().any(|at| matches!(self.look(at), Found::Frame { .. }))
+        let mut places = (self.at..self.segment.len()).step_by(ALIGNMENT).skip(1);
+        places.any(|at| self.look(at).is_some())
     }
 
-    fn look(&self, at: usize) -> Found<'a> {
-        let rest = self.segment.get(at..).unwrap_or_default();
-        let (Some(head), true) = (rest.first_chunk::<FRAME_HEAD>(), rest.starts_with(&mark(self.salt))) else {
-            return Found::Nothing;
-        };
-        let length = u32_at(head, 4) as usize;
-        let Some(body) = rest.get(FRAME_HEAD..).and_then(|rest| rest.get(..length)) else { return Found::Nothing };
-        if checksum(self.salt, &head[4..16], body) != u32_at(head, 16) {
-            return Found::Nothing;
-        }
+    /// The whole frame that begins there.
+    fn look(&self, at: usize) -> Option<Frame<'a>> {
+        let rest = self.segment.get(at..)?;
+        let head = rest.first_chunk::<FRAME_HEAD>().filter(|head| head.starts_with(&mark(self.salt)))?;
+        let body = rest.get(FRAME_HEAD..)?.get(..u32_at(head, 4) as usize)?;
         let sequence = (u64::from(u32_at(head, 12)) << 32) | u64::from(u32_at(head, 8));
-        Found::Frame { sequence, body }
+        let is_whole = checksum(self.salt, &head[4..16], body) == u32_at(head, 16);
+        is_whole.then_some(Frame { sequence, base: at + FRAME_HEAD, body })
     }
 }
 
-/// The records of a body that begins at byte `base` of its segment: kind, where the content begins, content.
-pub(super) fn records(base: usize, body: &[u8]) -> impl Iterator<Item = Result<(Kind, usize, &[u8]), Damage>> {
+impl<'a> Frame<'a> {
+    /// Its records: kind, where the content begins in the segment, content.
+    pub fn records(&self) -> impl Iterator<Item = Result<(Kind, usize, &'a [u8]), Damage>> + use<'a> {
+        records(self.base, self.body)
+    }
+}
+
+fn records(base: usize, body: &[u8]) -> impl Iterator<Item = Result<(Kind, usize, &[u8]), Damage>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = body.get(at..).filter(|rest| !rest.is_empty())?;
@@ -235,9 +238,9 @@ mod tests {
     /// The contents of the records, and where the frames end; or the damage.
     fn read(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize), Damage> {
         let (mut frames, mut expected, mut found) = (Frames::new(bytes)?, None, Vec::new());
-        while let Some((sequence, base, body)) = frames.next(expected)? {
-            expected = Some(sequence + 1);
-            for record in records(base, body) {
+        while let Some(frame) = frames.next(expected)? {
+            expected = Some(frame.sequence + 1);
+            for record in frame.records() {
                 let (_, place, content) = record?;
                 assert_eq!(&bytes[place..place + content.len()], content);
                 found.push(content.to_vec());

@@ -284,12 +284,10 @@ impl Recovery {
         };
         self.places.segments.push_back(Kept { number, segment: segment.clone(), highest: None });
         let expected = |sequence: Option<u64>| sequence.map(|last| last + 1);
-        while let Some((sequence, base, body)) =
-            frames.next(expected(self.sequence)).map_err(|error| damaged(disk, number, error))?
-        {
-            self.sequence = Some(sequence);
+        while let Some(frame) = frames.next(expected(self.sequence)).map_err(|error| damaged(disk, number, error))? {
+            self.sequence = Some(frame.sequence);
             let mut effects = Vec::new();
-            for record in frame::records(base, body) {
+            for record in frame.records() {
                 let (kind, offset, content) = record.map_err(|error| damaged(disk, number, error))?;
                 self.take(kind, offset, content, &mut effects).map_err(|error| damaged(disk, number, error))?;
             }
