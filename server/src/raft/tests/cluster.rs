@@ -308,7 +308,8 @@ async fn damaged_files_stop_the_start_by_name() {
         if file == "raft/log" {
             let written = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count();
             damaged = whole;
-            damaged[written / 2] ^= 1;
+            // More than can lie between two frames.
+            damaged[written / 2..written / 2 + 8].iter_mut().for_each(|byte| *byte ^= 1);
         }
         fs::write(&path, damaged).unwrap();
         let settings = RaftSettings {
