@@ -21,6 +21,7 @@ use openraft::{
 use super::{
     Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig,
     snapshot::{Snapshot, SnapshotData, SnapshotStore},
+    surroundings,
 };
 
 /// Entries applied between two view swaps, at most: bounds the delay of the first while a long log is replayed.
@@ -118,7 +119,7 @@ impl Machine {
         self.view.replace(self.state.clone());
         self.sink.replaced(self.state.index());
         // Millions of rows take their time to go, and here they would hold up what is to be applied.
-        tokio::task::spawn_blocking(move || drop(former));
+        surroundings::aside(move || drop(former));
     }
 }
 
@@ -164,7 +165,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             snapshots.adopt(found, snapshot)?;
             Ok(state)
         };
-        self.state = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
+        self.state = surroundings::blocking(install).await??;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.replace_view();
@@ -189,6 +190,6 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let (meta, state, snapshots) = (self.meta.clone(), self.state.clone(), self.snapshots.clone());
         let build = move || snapshots.build(meta, &state);
-        Ok(tokio::task::spawn_blocking(build).await.map_err(io::Error::other)??)
+        Ok(surroundings::blocking(build).await??)
     }
 }

@@ -14,6 +14,7 @@
 //! | `network` | the client's and the server's side of Raft's RPCs, over the one gRPC port |
 //! | `data_dir` | whose data directory it is |
 //! | `fail_point` | where a test of a debug build ends the process |
+//! | `surroundings` | what a node takes from outside, so that a simulation can stand in for it |
 //! | `recovery` | goes on without servers that are lost for ever, as the operator says |
 //!
 //! What holds everywhere here: a storage error ends the process (`Tasks::fail`), it is never logged and swallowed; a
@@ -31,6 +32,7 @@ mod paced_file;
 mod proposal;
 mod recovery;
 mod snapshot;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,7 @@ openraft::declare_raft_types!(
         D = proposal::Proposal,
         R = Written,
         Node = ServerAddress,
+        AsyncRuntime = surroundings::Runtime,
 );
 
 type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;

@@ -1,6 +1,7 @@
 //! What the tests of this module share, and the cluster tests.
 
 mod cluster;
+pub(crate) mod simulation;
 mod snapshot;
 
 use lictor_shared::{

@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use lictor_linear::{
     checker::{Verdict, check},
-    client::{Client, Shared},
     history::{self, Operation, Outcome},
+};
+
+use super::{
+    client::{Client, Shared},
     nemesis::Nemesis,
 };
 use crate::{cluster::Cluster, namespaces::Network, wait};

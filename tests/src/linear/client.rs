@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lictor_linear::history::{Action, Operation, Outcome, State, Value};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::history::{Action, Operation, Outcome, State, Value};
 use crate::http;
 
 /// Longest wait for an answer. Short, so that a paused agent does not hold a client for long.

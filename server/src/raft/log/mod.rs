@@ -13,9 +13,13 @@
 //! A write that fails closes the store for good and ends the process: see `writer`. What is on the disk: `journal`, and
 //! `frame` below it; the disk itself is behind `disk`.
 
-mod disk;
+pub(super) mod disk;
+#[cfg(test)]
+pub(super) mod fragile;
 mod frame;
 mod journal;
+#[cfg(test)]
+pub(super) mod simulated;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -44,7 +48,7 @@ use self::{
     journal::{Journal, Lookup},
     tail::Tail,
 };
-use super::{Entry, LogId, ServerAddress, TypeConfig, Vote};
+use super::{Entry, LogId, ServerAddress, TypeConfig, Vote, surroundings};
 
 /// The most bytes of entries that one replication request carries (one entry may be larger).
 const REQUEST_BYTES: usize = 1 << 20;
@@ -70,6 +74,9 @@ struct Shared {
     log: Mutex<Log>,
     /// Woken when the queue has something or the store is closed.
     wake: Condvar,
+    /// The same for a simulated writer.
+    #[cfg(test)]
+    queued: tokio::sync::Notify,
 }
 
 /// The log as it is once everything in the queue is done.
@@ -206,6 +213,10 @@ impl LogStore {
     /// # Errors
     /// When its files cannot be read or written, or are damaged.
     pub fn open(directory: Option<PathBuf>, fail: impl Fn(String) + Send + 'static) -> io::Result<Self> {
+        #[cfg(test)]
+        if let Some(disk) = directory.as_deref().and_then(simulated::disk) {
+            return Self::simulate(&disk, Box::new(fail));
+        }
         let disk: Arc<dyn Disk> = match directory {
             Some(directory) => Arc::new(Directory::open(directory)?),
             None => Arc::new(Memory::default()),
@@ -214,21 +225,7 @@ impl LogStore {
     }
 
     fn start(disk: Arc<dyn Disk>, fail: Fail) -> io::Result<Self> {
-        let journal = Journal::open(disk)?;
-        let marks = journal.marks().clone();
-        let log = Log {
-            vote: marks.vote,
-            committed: marks.committed,
-            committed_moved: false,
-            purged: marks.purged,
-            last: marks.last,
-            tail: Tail::new(marks.last.map_or(0, |id| id.index() + 1)),
-            queue: VecDeque::new(),
-            closed: false,
-            failure: None,
-            commits: 0,
-        };
-        let shared = Arc::new(Shared { lookup: journal.lookup(), log: Mutex::new(log), wake: Condvar::new() });
+        let (shared, journal) = Shared::open(disk)?;
         let for_writer = shared.clone();
         let writer = std::thread::Builder::new().name("raft-log".into());
         let writer = writer.spawn(move || writer::run(&for_writer, journal, &fail))?;
@@ -249,6 +246,31 @@ impl Drop for LogStore {
 }
 
 impl Shared {
+    fn open(disk: Arc<dyn Disk>) -> io::Result<(Arc<Self>, Journal)> {
+        let journal = Journal::open(disk)?;
+        let marks = journal.marks().clone();
+        let log = Log {
+            vote: marks.vote,
+            committed: marks.committed,
+            committed_moved: false,
+            purged: marks.purged,
+            last: marks.last,
+            tail: Tail::new(marks.last.map_or(0, |id| id.index() + 1)),
+            queue: VecDeque::new(),
+            closed: false,
+            failure: None,
+            commits: 0,
+        };
+        let shared = Self {
+            lookup: journal.lookup(),
+            log: Mutex::new(log),
+            wake: Condvar::new(),
+            #[cfg(test)]
+            queued: tokio::sync::Notify::new(),
+        };
+        Ok((Arc::new(shared), journal))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Log> {
         // No code that holds this lock can leave the log half changed.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
@@ -264,6 +286,8 @@ impl Shared {
         log.queue.push_back(Job { work, done });
         drop(log);
         self.wake.notify_one();
+        #[cfg(test)]
+        self.queued.notify_one();
         Ok(())
     }
 
@@ -281,7 +305,7 @@ impl Shared {
         }
         let (lookup, range) = (self.lookup.clone(), on_disk.clone());
         let read = move || read_entries(&lookup, range, limit);
-        let (mut entries, mut left) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        let (mut entries, mut left) = surroundings::blocking(read).await??;
         if self.lock().purged.is_some_and(|purged| purged.index() >= on_disk.start) {
             // Purged since the lock was released. A list with a hole would be worse than none.
             return Ok(Vec::new());

@@ -1,10 +1,9 @@
 //! The log against openraft's own suite, and what the suite does not ask: group commit, restarts, crashes.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
 };
 
 use lictor_shared::{
@@ -21,7 +20,7 @@ use openraft::{
 };
 use tempfile::TempDir;
 
-use super::{disk::Segment, *};
+use super::{fragile::Fragile, *};
 use crate::raft::{machine::Machine, proposal::Proposal, snapshot::SnapshotStore, tests::Ignored};
 
 fn open(path: Option<&Path>) -> LogStore {
@@ -154,134 +153,6 @@ async fn reads_join_the_file_and_the_tail() {
     }
 }
 
-/// A disk that remembers what a power cut would leave: what was synced, and any part of what was not.
-#[derive(Clone, Debug, Default)]
-struct Fragile(Arc<Mutex<Medium>>);
-
-#[derive(Debug, Default)]
-struct Medium {
-    segments: BTreeMap<u64, Sectors>,
-    /// Those whose names are durable.
-    named: Vec<u64>,
-    /// Fails every sync from now on.
-    broken: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Sectors {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    /// Writes since the last sync, by the sector.
-    loose: Vec<(usize, Vec<u8>)>,
-}
-
-const SECTOR_BYTES: usize = 512;
-
-impl Fragile {
-    /// The disk after a power cut: of the loose sectors and new names, those that `survives` says.
-    fn cut(&self, mut survives: impl FnMut() -> bool) -> Self {
-        let medium = self.0.lock().unwrap();
-        let mut left = Medium::default();
-        for (number, sectors) in &medium.segments {
-            if !medium.named.contains(number) && !survives() {
-                continue;
-            }
-            let mut now = sectors.synced.clone();
-            for (offset, data) in sectors.loose.iter().filter(|_| survives()) {
-                put(&mut now, *offset, data);
-            }
-            left.named.push(*number);
-            left.segments.insert(*number, Sectors { synced: now.clone(), now, loose: Vec::new() });
-        }
-        Self(Arc::new(Mutex::new(left)))
-    }
-}
-
-fn put(bytes: &mut Vec<u8>, start: usize, data: &[u8]) {
-    let end = start + data.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[start..end].copy_from_slice(data);
-}
-
-impl Disk for Fragile {
-    fn numbers(&self) -> io::Result<Vec<u64>> {
-        Ok(self.0.lock().unwrap().segments.keys().copied().collect())
-    }
-
-    fn create(&self, number: u64) -> io::Result<Arc<dyn Segment>> {
-        assert!(self.0.lock().unwrap().segments.insert(number, Sectors::default()).is_none());
-        Ok(Arc::new((self.clone(), number)))
-    }
-
-    fn open(&self, number: u64) -> io::Result<Arc<dyn Segment>> {
-        assert!(self.0.lock().unwrap().segments.contains_key(&number));
-        Ok(Arc::new((self.clone(), number)))
-    }
-
-    fn remove(&self, number: u64) -> io::Result<()> {
-        let mut medium = self.0.lock().unwrap();
-        medium.segments.remove(&number).unwrap();
-        medium.named.retain(|named| *named != number);
-        Ok(())
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        let medium = &mut *self.0.lock().unwrap();
-        medium.named = medium.segments.keys().copied().collect();
-        Ok(())
-    }
-
-    fn name(&self, number: u64) -> String {
-        format!("segment {number}")
-    }
-}
-
-impl Segment for (Fragile, u64) {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.0.lock().unwrap().segments[&self.1].now.len() as u64)
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        let start = offset as usize;
-        into.copy_from_slice(&self.0.0.lock().unwrap().segments[&self.1].now[start..start + into.len()]);
-        Ok(())
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut medium = self.0.0.lock().unwrap();
-        let sectors = medium.segments.get_mut(&self.1).unwrap();
-        let (mut at, mut rest) = (offset as usize, bytes);
-        while !rest.is_empty() {
-            let (sector, others) = rest.split_at(rest.len().min(SECTOR_BYTES - at % SECTOR_BYTES));
-            put(&mut sectors.now, at, sector);
-            sectors.loose.push((at, sector.to_vec()));
-            (at, rest) = (at + sector.len(), others);
-        }
-        Ok(())
-    }
-
-    fn truncate(&self, size: u64) -> io::Result<()> {
-        let mut medium = self.0.0.lock().unwrap();
-        let sectors = medium.segments.get_mut(&self.1).unwrap();
-        sectors.now.truncate(size as usize);
-        sectors.synced.truncate(size as usize);
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut medium = self.0.0.lock().unwrap();
-        if medium.broken {
-            return Err(io::Error::other("the disk is gone"));
-        }
-        let sectors = medium.segments.get_mut(&self.1).unwrap();
-        sectors.synced = sectors.now.clone();
-        sectors.loose.clear();
-        Ok(())
-    }
-}
-
 fn open_disk(disk: &Fragile, fail: Fail) -> LogStore {
     LogStore::start(Arc::new(disk.clone()), fail).unwrap()
 }
@@ -339,10 +210,10 @@ async fn a_failed_commit_is_told_to_everyone_and_is_final() {
     let (sender, failures) = mpsc::channel();
     let mut log = open_disk(&disk, Box::new(move |reason| sender.send(reason).unwrap()));
     log.blocking_append([entry(1, 0)]).await.unwrap();
-    disk.0.lock().unwrap().broken = true;
+    disk.set_broken(true);
     assert!(log.blocking_append([entry(1, 1)]).await.unwrap_err().to_string().contains("the disk is gone"));
     assert!(failures.recv().unwrap().starts_with("the Raft log cannot be written"));
-    disk.0.lock().unwrap().broken = false;
+    disk.set_broken(false);
     assert!(log.save_vote(&Vote::new(9, 1)).await.is_err());
     assert!(log.blocking_append([entry(1, 2)]).await.is_err());
 }

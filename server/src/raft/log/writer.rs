@@ -12,7 +12,7 @@ use super::{Fail, Job, Log, LogId, Shared, Work, journal::Journal};
 use crate::raft::fail_point::FailPoint;
 
 /// All that one commit makes durable.
-struct Batch {
+pub(super) struct Batch {
     jobs: VecDeque<Job>,
     committed: Option<LogId>,
 }
@@ -21,16 +21,20 @@ struct Batch {
 pub(super) fn run(shared: &Shared, mut journal: Journal, fail: &Fail) {
     let _ended = Ended(fail);
     while let Some(batch) = next(shared) {
-        match journal.commit(batch.jobs.iter().map(|job| &job.work), batch.committed) {
-            Ok(()) => {
-                if batch.jobs.iter().any(|job| matches!(job.work, Work::Append(_))) {
-                    FailPoint::LogAppended.pass();
-                }
-                written(shared, batch);
-            }
+        match store(&mut journal, &batch) {
+            Ok(()) => written(shared, batch),
             Err(error) => return failed(shared, batch, &error, fail),
         }
     }
+}
+
+/// Makes a batch durable; nobody is told yet.
+pub(super) fn store(journal: &mut Journal, batch: &Batch) -> io::Result<()> {
+    journal.commit(batch.jobs.iter().map(|job| &job.work), batch.committed)?;
+    if batch.jobs.iter().any(|job| matches!(job.work, Work::Append(_))) {
+        FailPoint::LogAppended.pass();
+    }
+    Ok(())
 }
 
 /// Reports a panic of the writer, which would leave everyone waiting.
@@ -49,9 +53,7 @@ fn next(shared: &Shared) -> Option<Batch> {
     let mut log = shared.lock();
     loop {
         if !log.queue.is_empty() || (log.closed && log.committed_moved) {
-            let moved = std::mem::take(&mut log.committed_moved);
-            let committed = log.committed.filter(|_| moved);
-            return Some(Batch { jobs: std::mem::take(&mut log.queue), committed });
+            return Some(take(&mut log));
         }
         if log.closed {
             return None;
@@ -60,7 +62,15 @@ fn next(shared: &Shared) -> Option<Batch> {
     }
 }
 
-fn written(shared: &Shared, batch: Batch) {
+/// All that waits, and the commit mark if it has moved.
+pub(super) fn take(log: &mut Log) -> Batch {
+    let moved = std::mem::take(&mut log.committed_moved);
+    let committed = log.committed.filter(|_| moved);
+    Batch { jobs: std::mem::take(&mut log.queue), committed }
+}
+
+/// Tells all who wait for a batch that it is durable.
+pub(super) fn written(shared: &Shared, batch: Batch) {
     let mut log = shared.lock();
     log.commits += 1;
     for job in &batch.jobs {
@@ -90,7 +100,8 @@ fn durable(log: &Log, batch: &Batch) -> u64 {
     written.max().unwrap_or(0).min(queued.min().unwrap_or(u64::MAX))
 }
 
-fn failed(shared: &Shared, batch: Batch, error: &io::Error, fail: &Fail) {
+/// Tells all who wait that it never will be.
+pub(super) fn failed(shared: &Shared, batch: Batch, error: &io::Error, fail: &Fail) {
     let reason = format!("the Raft log cannot be written: {error}");
     let mut log = shared.lock();
     log.failure = Some(reason.clone());

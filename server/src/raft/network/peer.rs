@@ -43,6 +43,7 @@ use super::{
 use crate::raft::{
     ServerAddress, TypeConfig, Vote,
     snapshot::{Snapshot, SnapshotData},
+    surroundings,
 };
 
 /// The longest that making a connection may take.
@@ -104,7 +105,7 @@ fn connection(address: &str) -> Result<Channel, tonic::transport::Error> {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_lazy())
+    Ok(surroundings::channel(&endpoint))
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -167,16 +168,15 @@ impl Peer {
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
         // A heartbeat shall not stand behind megabytes of it.
         let mut grpc = self.grpc_by(connection)?;
-        let reading = tokio::task::spawn_blocking(move || read_pieces(opening, &snapshot.snapshot, &sender));
         let answer = async move {
             grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
             let pieces = Request::new(ReceiverStream::new(pieces));
             grpc.client_streaming(pieces, PathAndQuery::from_static(SNAPSHOT), Frames).await
         };
-        let answer = answer.await.map_err(CallError::Failed);
+        let (answer, sent) = tokio::join!(answer, send_pieces(opening, snapshot.snapshot, sender));
         // A reader that stopped early has sent half a file, which the peer has refused: this says why.
-        reading.await.map_err(internal)?.map_err(internal)?;
-        decode(answer?.get_ref()).map_err(internal)
+        sent.map_err(internal)?;
+        decode(answer.map_err(CallError::Failed)?.get_ref()).map_err(internal)
     }
 
     fn rpc_error(&self, action: RPCTypes, error: CallError) -> RPCError<TypeConfig> {
@@ -190,13 +190,16 @@ impl Peer {
 }
 
 /// Sends the opening and then the file. Returns early and without an error when nobody takes it any more.
-fn read_pieces(opening: Bytes, snapshot: &SnapshotData, sender: &mpsc::Sender<Bytes>) -> std::io::Result<()> {
-    let mut file = snapshot.open()?;
+async fn send_pieces(opening: Bytes, snapshot: SnapshotData, sender: mpsc::Sender<Bytes>) -> std::io::Result<()> {
+    let mut file = surroundings::blocking(move || snapshot.open()).await??;
     let mut piece = opening;
-    while !piece.is_empty() && sender.blocking_send(piece).is_ok() {
-        let mut bytes = Vec::with_capacity(PIECE_BYTES);
-        file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes)?;
-        piece = bytes.into();
+    while !piece.is_empty() && sender.send(piece).await.is_ok() {
+        let read = move || {
+            let mut bytes = Vec::with_capacity(PIECE_BYTES);
+            file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes).map(|_| (file, bytes))
+        };
+        let (rest, bytes) = surroundings::blocking(read).await??;
+        (file, piece) = (rest, bytes.into());
     }
     Ok(())
 }

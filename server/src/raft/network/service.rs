@@ -8,7 +8,7 @@ use std::{
     fmt::{self, Display},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use openraft::{
     raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tonic::{
     Request, Response, Status, Streaming,
     codegen::{Body, BoxFuture, Service, StdError, http},
@@ -33,6 +33,7 @@ use crate::raft::{
     incoming::Receiving,
     machine::Machine,
     snapshot::{Snapshot, SnapshotData, SnapshotError, SnapshotStore},
+    surroundings,
 };
 
 /// When the leader was last heard of.
@@ -165,7 +166,7 @@ fn checked(receiving: Receiving, expected: &SnapshotMeta) -> Result<SnapshotData
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Status> + Send + 'static) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.map_err(internal)?
+    surroundings::blocking(work).await.map_err(internal)?
 }
 
 fn reply<T: Serialize>(answer: &T) -> Result<Bytes, Status> {

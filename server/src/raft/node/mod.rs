@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use lictor_shared::{
     backend::Consistency,
     command::{Command, Written},
-    model::{Index, Time},
+    model::Index,
     view::Reader,
 };
 use openraft::{Raft, ReadPolicy, async_runtime::WatchReceiver};
@@ -41,6 +41,7 @@ use super::{
     network::{Contact, Peers},
     proposal::Proposal,
     snapshot::SnapshotStore,
+    surroundings,
 };
 
 /// What may be on its way at once, in KiB of commands; who comes later waits within its time limit.
@@ -93,7 +94,7 @@ impl RaftNode {
     /// # Errors
     /// [`ProposeError`], which says whether it may have happened all the same.
     pub async fn propose(&self, command: Command) -> Result<Written, ProposeError> {
-        let proposal = Proposal::new(Time::now(), command);
+        let proposal = Proposal::new(surroundings::now(), command);
         let bytes = proposal.encoded().len();
         if bytes > MAX_PROPOSAL_BYTES {
             return Err(ProposeError::TooLarge(bytes));

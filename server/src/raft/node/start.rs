@@ -18,6 +18,7 @@ use crate::raft::{
     network::{Contact, Peers},
     recovery,
     snapshot::SnapshotStore,
+    surroundings,
 };
 
 /// Where the files are, in the data directory.
@@ -41,7 +42,7 @@ impl RaftNode {
         let config = settings.config().map_err(|error| StartError::Settings(error.to_string()))?;
         let (data_dir, for_failures) = (settings.data_dir.clone(), tasks.clone());
         let open = move || open(data_dir.as_deref(), for_failures);
-        let opened = tokio::task::spawn_blocking(open).await.map_err(|error| StartError::Storage(error.to_string()))?;
+        let opened = surroundings::blocking(open).await.map_err(|error| StartError::Storage(error.to_string()))?;
         let (log, snapshots) = opened?;
         if let Some(dir) = &settings.data_dir {
             recovery::recover(&dir.join(RAFT_DIR), settings.raft_id, &log, &snapshots).await?;

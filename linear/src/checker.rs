@@ -14,7 +14,7 @@
 
 use std::collections::HashSet;
 
-use super::history::{Action, Operation, Outcome, State};
+use crate::history::{Action, Operation, Outcome, State};
 
 /// The most situations that are looked at for one key.
 const MAX_SITUATIONS: usize = 2_000_000;
@@ -228,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::linear::history::Value;
+    use crate::history::Value;
 
     fn operation(action: Action, outcome: Outcome, invoked: u64, returned: u64) -> Operation {
         Operation { client: 0, agent: 0, key: 0, action, outcome, invoked, returned, index: None }
