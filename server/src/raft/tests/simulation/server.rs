@@ -42,7 +42,7 @@ const PROPOSE: Duration = Duration::from_secs(3);
 /// How long a read waits for an index.
 const REACH: Duration = Duration::from_secs(1);
 /// A snapshot is made after so many entries: often, so that servers fall behind one.
-const SNAPSHOT_ENTRIES: u64 = 120;
+const SNAPSHOT_ENTRIES: u64 = 24;
 /// The largest frame, in bytes.
 const MAX_FRAME: usize = 64 << 10;
 
