@@ -26,13 +26,15 @@
 //! | mistake | seeds that found it | by the oracle |
 //! |---|---|---|
 //! | a consistent read that no quorum confirms | 3 of 8 | `linear` |
-//! | an append acknowledged before it is synced | 4 of 8 | `applied`, `lost` |
+//! | an append acknowledged before it is synced | 4 of 8 | `applied` |
 //! | a vote that is never written | 8 of 8 | `leaders` |
 //! | a vote that is written, but not waited for | 6 of 8 | `leaders` |
 //! | the last two entries of a snapshot applied again after a restart | 8 of 8 | `applied`; once the server did not start |
 //!
-//! Such counts differ a little with every change of what is simulated. Not simulated: snapshot files lie in a real directory, and a crash loses none of them that was finished; of one that
-//! was not, some debris is left. A frozen server's clock goes on.
+//! Such counts differ a little with every change of what is simulated.
+//!
+//! Not simulated: snapshot files lie in a real directory, and a crash loses none of them that was finished; of one that was
+//! not, some debris is left. A frozen server's clock goes on.
 
 pub(crate) mod disk;
 pub(crate) mod runtime;
