@@ -66,7 +66,7 @@ const SEEDS: &str = "LICTOR_SEEDS";
 /// The variable that has everything printed that happened.
 const TRACE: &str = "LICTOR_TRACE";
 /// Seeds that always run.
-const FIXED: u64 = 8;
+const FIXED: u64 = 6;
 /// Seeds of the clock that run besides.
 const NEW: u64 = 2;
 /// Simulations at once.
