@@ -21,6 +21,7 @@ use crate::{
     event::EventFlags,
     help,
     info::InfoFlags,
+    keyring::KeyringFlags,
     kv::KvCommand,
     lock::LockFlags,
     maint::MaintFlags,
@@ -67,6 +68,10 @@ pub enum Command {
     Info(InfoFlags),
     /// Tell an agent to join a cluster
     Join(JoinFlags),
+    /// Make a key to encrypt gossip with
+    Keygen,
+    /// List and change the keys that gossip is encrypted with
+    Keyring(KeyringFlags),
     /// Read and write keys
     #[command(subcommand)]
     Kv(KvCommand),

@@ -146,6 +146,14 @@ impl Agent {
         if answer.found && !status.is_success() { Err(refusal(status, &answer.body)) } else { Ok(answer) }
     }
 
+    /// Sends a body by any method, and gives the answer's body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Bytes, ClientError> {
+        Ok(self.request(method, path, body.into()).await?.body)
+    }
+
     /// Deletes, and gives the answer's body.
     ///
     /// # Errors

@@ -7,7 +7,10 @@ use crate::table;
 /// The commands by what they are for, in the order of the help. One that is named nowhere is shown last.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Run an agent", &["agent", "validate", "reload", "leave", "maint", "info", "monitor"]),
-    ("Look after the cluster", &["members", "join", "force-leave", "operator", "snapshot", "event", "rtt"]),
+    (
+        "Look after the cluster",
+        &["members", "join", "force-leave", "operator", "keygen", "keyring", "snapshot", "event", "rtt"],
+    ),
     ("Register and find services", &["services", "catalog", "watch"]),
     ("Configuration and locks", &["kv", "lock"]),
     ("Learn", &["demo", "completion", "version"]),

@@ -15,6 +15,7 @@ mod event;
 mod format;
 mod help;
 mod info;
+mod keyring;
 mod kv;
 mod lock;
 mod maint;
@@ -67,6 +68,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::ForceLeave(flags) => membership::force_leave(flags).await,
         Command::Info(flags) => info::run(flags, out).await,
         Command::Join(flags) => membership::join(flags, out).await,
+        Command::Keygen => keyring::generate(out),
+        Command::Keyring(flags) => keyring::run(flags, out).await,
         Command::Kv(command) => kv::run(command, out).await,
         Command::Leave(flags) => membership::leave(flags, out).await,
         Command::Lock(flags) => lock::run(*flags).await,

@@ -34,6 +34,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     addresses(fields, &mut partial)?;
     ports(fields, &mut partial)?;
     joining(fields, &mut partial)?;
+    gossip(fields, &mut partial)?;
     dns(fields, &mut partial)?;
     http(fields, &mut partial)?;
     agent(fields, &mut partial)?;
@@ -119,6 +120,17 @@ fn joining(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definit
     partial.retry_join_wan = texts(fields.texts("retryjoinwan")?);
     partial.retry_interval_wan = fields.optional_duration("retryintervalwan")?;
     partial.retry_max_wan = fields.number("retrymaxwan")?;
+    Ok(())
+}
+
+fn gossip(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    partial.encrypt = some_text(fields, "encrypt")?;
+    partial.encrypt_verify_incoming = fields.optional_flag("encryptverifyincoming")?;
+    partial.encrypt_verify_outgoing = fields.optional_flag("encryptverifyoutgoing")?;
+    partial.disable_keyring_file = fields.optional_flag("disablekeyringfile")?;
+    partial.reconnect_timeout = fields.optional_duration("reconnecttimeout")?;
+    partial.reconnect_timeout_wan = fields.optional_duration("reconnecttimeoutwan")?;
+    partial.left_timeout = fields.optional_duration("lefttimeout")?;
     Ok(())
 }
 

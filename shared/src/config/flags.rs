@@ -156,8 +156,8 @@ pub struct AgentFlags {
     /// Accepted for Consul's sake
     #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     disable_host_node_id: Option<bool>,
-    /// Accepted for Consul's sake
-    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    /// Keep the gossip keys in memory alone
+    #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     disable_keyring_file: Option<bool>,
     /// Accepted for Consul's sake
     #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
@@ -201,8 +201,8 @@ pub struct AgentFlags {
     /// Accepted for Consul's sake
     #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
     primary_gateway: Vec<String>,
-    /// Refused where it is set: see `keys`
-    #[arg(long, value_name = "KEY", hide = true)]
+    /// The key that gossip is encrypted with, from `lictor keygen`; better in a file that others cannot read
+    #[arg(long, value_name = "KEY")]
     encrypt: Option<SmolStr>,
     /// Refused where it is set: see `keys`
     #[arg(long, value_name = "CIDR", hide = true, action = ArgAction::Append)]
@@ -298,6 +298,8 @@ impl AgentFlags {
             recursors: self.recursor.clone(),
             enable_script_checks: self.enable_script_checks,
             enable_local_script_checks: self.enable_local_script_checks,
+            encrypt: self.encrypt.clone(),
+            disable_keyring_file: self.disable_keyring_file,
             log_level: self.log_level.clone(),
             log_json: self.log_json,
             log_file: self.log_file.clone(),
@@ -316,7 +318,6 @@ impl AgentFlags {
             (self.ui.is_some(), "-ui"),
             (self.check_output_max_size.is_some(), "-check_output_max_size"),
             (self.rejoin.is_some(), "-rejoin"),
-            (self.disable_keyring_file.is_some(), "-disable-keyring-file"),
             (self.syslog.is_some(), "-syslog"),
             (self.read_replica.is_some(), "-read-replica"),
             (self.non_voting_server.is_some(), "-non-voting-server"),
@@ -339,7 +340,6 @@ impl AgentFlags {
     fn refuse(&self) -> Result<(), ConfigError> {
         let any = |list: &[String]| list.iter().any(|text| !text.is_empty());
         let asked = [
-            (self.encrypt.as_ref().is_some_and(|key| !key.is_empty()), "-encrypt", keys::GOSSIP_ENCRYPTION),
             (any(&self.serf_lan_allowed_cidrs), "-serf-lan-allowed-cidrs", keys::ALLOWED_NETWORKS),
             (any(&self.serf_wan_allowed_cidrs), "-serf-wan-allowed-cidrs", keys::ALLOWED_NETWORKS),
         ];

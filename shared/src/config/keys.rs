@@ -26,7 +26,6 @@ pub const IGNORED: &[&str] = &[
     "disablecoordinates",
     "disablehostnodeid",
     "disablehttpunprintablecharfilter",
-    "disablekeyringfile",
     "disableremoteexec",
     "disableupdatecheck",
     "discardcheckoutput",
@@ -35,8 +34,6 @@ pub const IGNORED: &[&str] = &[
     "enablecentralserviceconfig",
     "enabledebug",
     "enablesyslog",
-    "encryptverifyincoming",
-    "encryptverifyoutgoing",
     "experiments",
     "gossiplan",
     "gossipwan",
@@ -57,8 +54,6 @@ pub const IGNORED: &[&str] = &[
     "raftprotocol",
     "raftsnapshotinterval",
     "readreplica",
-    "reconnecttimeout",
-    "reconnecttimeoutwan",
     "rejoinafterleave",
     "reporting",
     "rpc",
@@ -85,7 +80,6 @@ pub const IGNORED: &[&str] = &[
 
 pub const ACL: &str = "access control is not available in this version";
 pub const TLS: &str = "TLS is not available in this version";
-pub const GOSSIP_ENCRYPTION: &str = "gossip encryption is not available in this version";
 pub const ALLOWED_NETWORKS: &str = "keeping members out by their network is not available in this version";
 
 /// Keys that an operator relies on: to run without what they promise would be worse than not to run.
@@ -112,7 +106,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("verifyincomingrpc", TLS),
     ("verifyoutgoing", TLS),
     ("verifyserverhostname", TLS),
-    ("encrypt", GOSSIP_ENCRYPTION),
     ("serflanallowedcidrs", ALLOWED_NETWORKS),
     ("serfwanallowedcidrs", ALLOWED_NETWORKS),
 ];

@@ -13,6 +13,7 @@ mod definitions;
 mod error;
 mod file;
 mod flags;
+mod gossip;
 pub mod hcl;
 mod host;
 mod http_config;
@@ -37,6 +38,7 @@ pub use self::{
     arguments::{go_bool, go_style_args},
     error::ConfigError,
     flags::AgentFlags,
+    gossip::Gossip,
 };
 use self::{host::Host, partial::Partial};
 use crate::{
@@ -75,6 +77,8 @@ pub struct Config {
     pub join: Join,
     /// Whom it joins in other datacenters; nobody on a sidecar.
     pub join_wan: Join,
+    /// What is set about the pools.
+    pub gossip: Gossip,
     /// How DNS questions are answered.
     pub dns: dns::Settings,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.

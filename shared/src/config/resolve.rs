@@ -11,7 +11,8 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{
-    Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, host::Host, http_config, partial::Partial,
+    Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, gossip, host::Host, http_config,
+    partial::Partial,
 };
 use crate::{
     agent::{ScriptChecks, WithoutServers},
@@ -76,6 +77,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         without_servers: without_servers(&said)?,
         protection: protection(&said)?,
         dns: dns_settings(&said, &datacenter, &node_name, &listen, host)?,
+        gossip: gossip::gossip(&said)?,
         listen,
         http_access: http_config::access(&said)?,
         log: log(&said)?,

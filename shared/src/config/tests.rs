@@ -205,7 +205,11 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"ports": {"http": "x"}}"#, "http: expected a whole number, found a string"),
         (r#"{"dns_config": {"node_ttl": "10"}}"#, "10"),
         (r#"{"dns_config": {"service_ttl": {"web": "1"}}}"#, "service_ttl: web:"),
-        (r#"{"encrypt": "abc"}"#, "encrypt: gossip encryption is not available in this version"),
+        (r#"{"encrypt": "abc"}"#, "encrypt: it is not base64"),
+        (r#"{"encrypt": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, "encrypt: it has 24 bytes, not 16 or 32"),
+        (r#"{"encrypt_verify_outgoing": false}"#, "encrypt_verify_incoming: without"),
+        (r#"{"reconnect_timeout": "7h"}"#, "reconnect_timeout: is too short (give 8h or more)"),
+        (r#"{"left_timeout": "1m"}"#, "left_timeout: is too short (give 1h or more)"),
         (r#"{"acl": {"enabled": true}}"#, "acl: access control is not available in this version"),
         (r#"{"tls": {"defaults": {"verify_incoming": true}}}"#, "tls: TLS is not available"),
         (r#"{"http_config": {"block_endpoint": []}}"#, "http_config: unknown key \"block_endpoint\""),
@@ -479,8 +483,24 @@ fn translated_addresses_are_announced() {
 }
 
 #[test]
+fn gossip_is_encrypted_as_it_is_said() {
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let usual = load(&["-dev"]).unwrap().gossip;
+    assert!(usual.key.is_none() && usual.verify_incoming && usual.verify_outgoing && usual.keeps_keyring);
+    assert_eq!(usual.reconnect_timeout, Duration::from_secs(72 * 3600));
+    let flags = ["-dev", "-encrypt", key, "-disable-keyring-file", "-hcl=encrypt_verify_incoming = false"];
+    let gossip = load(&flags).unwrap().gossip;
+    assert_eq!(gossip.key.unwrap().reveal(), key);
+    assert!(!gossip.verify_incoming && gossip.verify_outgoing && !gossip.keeps_keyring);
+    let times = r#"-hcl=reconnect_timeout = "9h" reconnect_timeout_wan = "10h" left_timeout = "2h""#;
+    let gossip = load(&["-dev", times]).unwrap().gossip;
+    let hours = [gossip.reconnect_timeout, gossip.reconnect_timeout_wan, gossip.left_timeout];
+    assert_eq!(hours.map(|time| time.as_secs() / 3600), [9, 10, 2]);
+}
+
+#[test]
 fn flags_that_protect_are_refused() {
-    for flag in ["-encrypt=a", "-serf-lan-allowed-cidrs=10.0.0.0/8"] {
+    for flag in ["-serf-lan-allowed-cidrs=10.0.0.0/8", "-serf-wan-allowed-cidrs=10.0.0.0/8"] {
         let error = load(&["-dev", flag]).unwrap_err();
         let (name, _) = flag.split_once('=').unwrap();
         assert!(error.starts_with(name) && error.contains("not available in this version"), "{error}");

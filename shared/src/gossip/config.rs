@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{limits::MAX_PACKET_BYTES, wire::SEAL_BYTES};
+use super::{envelope::SEAL_BYTES, keyring::Keyring, limits::MAX_PACKET_BYTES};
 
 /// No interval of a pool is shorter.
 const SHORTEST: Duration = Duration::from_millis(5);
@@ -31,6 +31,8 @@ pub struct PoolConfig {
     /// Addresses of members known from an earlier life. While no other member is alive they are tried in turn,
     /// about one each [`Timing::probe_period`]. Empty: wait to be joined.
     pub rejoin: Vec<SocketAddr>,
+    /// The keys that everything is sealed with; empty: nothing is.
+    pub keyring: Keyring,
 }
 
 impl PoolConfig {
@@ -45,6 +47,7 @@ impl PoolConfig {
             tags: BTreeMap::new(),
             timing: Timing::lan(),
             rejoin: Vec::new(),
+            keyring: Keyring::default(),
         }
     }
 }

@@ -42,3 +42,11 @@ pub(super) const MAX_EVENT_TIME: u64 = 1 << 48;
 pub(super) const MAX_BACKLOG: usize = 512;
 /// Events that wait for this node's agent; when it falls behind, the oldest are lost to it.
 pub(super) const MAX_WAITING_EVENTS: usize = 256;
+/// Keys of a keyring: a packet that does not open is tried with each of them.
+pub(super) const MAX_KEYS: usize = 8;
+/// Members that are asked about their keyrings at once.
+pub(super) const MAX_KEY_QUESTIONS: usize = 32;
+/// How long one member may take to answer about its keyring.
+pub(super) const KEY_QUESTION_LIMIT: Duration = Duration::from_secs(5);
+/// Bytes of a frame about keys.
+pub(super) const MAX_KEY_FRAME_BYTES: usize = 4096;

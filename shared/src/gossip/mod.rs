@@ -13,7 +13,7 @@
 //! later generation (the wall clock) and wins its address at once; a process wrongly declared down takes the next renewal.
 //! *Leaving is not failing*: a leaver's intent is spread before it stops, and who heard it shows `left`, not `failed`.
 //!
-//! **Limits** are in `limits`; nothing a peer sends grows a pool beyond them. Without encryption a pool trusts its
+//! **Limits** are in `limits`; nothing a peer sends grows a pool beyond them. Without keys a pool trusts its
 //! network: whoever can send packets can take part.
 //!
 //! | file | what |
@@ -23,19 +23,25 @@
 //! | `protocol`, `push_pull`, `dissemination`, `broadcast` | one node's behaviour, without sockets or clock |
 //! | `user_event` | messages to every node: which are kept, pure |
 //! | `coordinate`, `round_trip` | where this node is in the network, pure; how that is measured |
-//! | `wire` | the frames, and the one door (`Envelope`) all bytes pass, where encryption belongs |
+//! | `envelope`, `replay` | the one door all bytes pass, where they are sealed and opened; what has come before |
+//! | `keyring`, `key_rounds` | the keys of a pool, and how they are changed at all members |
+//! | `wire` | the frames on streams |
 //! | `transport`, `runtime` | sockets and tasks |
 
 mod broadcast;
 mod config;
 mod coordinate;
 mod dissemination;
+mod envelope;
 mod error;
 mod identity;
+mod key_rounds;
+mod keyring;
 mod limits;
 mod member;
 mod protocol;
 mod push_pull;
+mod replay;
 mod round_trip;
 mod runtime;
 mod table;
@@ -45,6 +51,10 @@ mod wire;
 
 #[cfg(test)]
 mod pool_tests;
+#[cfg(test)]
+mod scale;
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod simulation;
 
@@ -65,6 +75,8 @@ use tokio::{
 pub use self::{
     config::{PoolConfig, Timing},
     error::{ExchangeError, JoinError, PoolError, UnknownMember},
+    key_rounds::{KeyringChange, KeyringReport},
+    keyring::{GossipKey, KeyError, Keyring, KeyringError},
     member::{Member, MemberStatus, RecordError},
     user_event::{EventError, UserEvent},
 };

@@ -177,3 +177,152 @@ async fn garbage_is_dropped_and_silent_streams_hold_nobody_up() {
     until_status(&one, "two", MemberStatus::Alive).await;
     assert_eq!(one.members().len(), 2);
 }
+
+fn key() -> GossipKey {
+    GossipKey::generate().unwrap()
+}
+
+async fn start_with(name: &str, keys: &[&GossipKey]) -> (Pool, Tasks) {
+    let tasks = Tasks::new();
+    let keyring = Keyring::in_memory(keys.iter().map(|key| GossipKey::clone(key)).collect());
+    (Pool::start(PoolConfig { keyring, ..config(name, anywhere()) }, &tasks).await.unwrap(), tasks)
+}
+
+fn all_alive(members: &[Member]) -> bool {
+    members.iter().all(|member| member.status == MemberStatus::Alive)
+}
+
+#[tokio::test]
+async fn a_node_with_another_key_or_none_does_not_get_in() {
+    let (inside, outside) = (key(), key());
+    let (one, _tasks) = start_with("one", &[&inside]).await;
+    let (two, _tasks) = start_with("two", &[&inside]).await;
+    two.join(&[one.local_address()]).await.unwrap();
+    until(&one, "two members", |members| members.len() == 2).await;
+    for (keys, problem) in [(&[&outside][..], "no key of this node opens it"), (&[], "this node has no key")] {
+        let (stranger, _tasks) = start_with("stranger", keys).await;
+        let error = stranger.join(&[one.local_address()]).await.unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+        let error = one.join(&[stranger.local_address()]).await.unwrap_err().to_string();
+        assert!(error.contains("not understood"), "{error}");
+        assert_eq!(stranger.members().len(), 1);
+        let report = stranger.keys(false).await;
+        assert_eq!(report.members, 1);
+    }
+    assert_eq!((one.members().len(), two.members().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn keys_are_rotated_without_a_gap() {
+    let (old, new) = (key(), key());
+    let mut pools = Vec::new();
+    for name in ["one", "two", "three"] {
+        let (pool, tasks) = start_with(name, &[&old]).await;
+        if let Some((first, _)) = pools.first() {
+            let first: &Pool = first;
+            pool.join(&[first.local_address()]).await.unwrap();
+        }
+        pools.push((pool, tasks));
+    }
+    let one = &pools[0].0;
+    for (pool, _) in &pools {
+        until(pool, "three members", |members| members.len() == 3).await;
+    }
+    let counted = |key: &GossipKey| BTreeMap::from([(key.reveal(), 3)]);
+    assert_eq!(one.keys(false).await.keys, counted(&old));
+    let early = one.change_keys(KeyringChange::Use(new.clone())).await;
+    assert_eq!((early.members, early.errors.len()), (3, 3), "{early:?}");
+    assert_eq!(early.errors["two"], "requested key is not in the keyring");
+    for change in [KeyringChange::Install, KeyringChange::Use, |_| KeyringChange::Remove(key())] {
+        assert_eq!(one.change_keys(change(new.clone())).await.errors, BTreeMap::new());
+        assert!(pools.iter().all(|(pool, _)| all_alive(&pool.members())));
+    }
+    let both = pools[2].0.keys(false).await;
+    assert_eq!((both.keys.len(), both.primary), (2, counted(&new)));
+    assert_eq!(one.change_keys(KeyringChange::Remove(old.clone())).await.errors, BTreeMap::new());
+    assert_eq!(one.keys(false).await.keys, counted(&new));
+    let refused = one.change_keys(KeyringChange::Remove(new.clone())).await;
+    assert_eq!(refused.errors["three"], "removing the primary key is not allowed");
+    // And they still hear each other.
+    pools[1].0.set_tags([("role".to_owned(), "rotated".to_owned())].into()).unwrap();
+    until(&pools[2].0, "changed tags", |members| members[2].tags["role"] == "rotated").await;
+    let (late, _tasks) = start_with("late", &[&old]).await;
+    assert!(late.join(&[one.local_address()]).await.is_err(), "the old key opens nothing any more");
+}
+
+#[tokio::test]
+async fn one_member_that_is_not_ready_keeps_all_as_they_are() {
+    let (old, new) = (key(), key());
+    let (one, _tasks) = start_with("one", &[&old, &new]).await;
+    let (two, _tasks) = start_with("two", &[&old]).await;
+    two.join(&[one.local_address()]).await.unwrap();
+    until(&one, "two members", |members| members.len() == 2).await;
+    let report = one.change_keys(KeyringChange::Use(new.clone())).await;
+    assert_eq!(report.errors.keys().collect::<Vec<_>>(), ["two"]);
+    assert_eq!(one.keys(true).await.primary, BTreeMap::from([(old.reveal(), 1)]), "it seals as before");
+    one.shared.envelope.keyring.use_key(&new).unwrap();
+    let report = one.change_keys(KeyringChange::Remove(old.clone())).await;
+    assert_eq!(report.errors.len(), 1, "two does not hear one any more: {report:?}");
+    assert_eq!(one.keys(true).await.keys.len(), 2);
+}
+
+#[tokio::test]
+async fn a_recorded_exchange_about_keys_is_worthless() {
+    let (old, new) = (key(), key());
+    let (one, _tasks) = start_with("one", &[&old]).await;
+    // What was said to another member under the same key, word for word.
+    let listener = TcpListener::bind(anywhere()).await.unwrap();
+    let envelope = &one.shared.envelope;
+    let recorded = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let hello = transport::read_frame(&mut stream, 4096).await.unwrap();
+        let challenge = envelope.seal_as(envelope::Kind::KeysReply, envelope::Envelope::nonce_of(&hello), &[]);
+        transport::write_frame(&mut stream, challenge).await.unwrap();
+        (hello, transport::read_frame(&mut stream, 4096).await.unwrap())
+    };
+    let request = key_rounds::KeyRequest::Install(new.reveal());
+    let address = listener.local_addr().unwrap();
+    let (said, (hello, install)) = tokio::join!(key_rounds::ask(address, envelope, &request), recorded);
+    assert!(said.is_err());
+    let mut stream = TcpStream::connect(one.local_address()).await.unwrap();
+    transport::write_frame(&mut stream, hello).await.unwrap();
+    transport::read_frame(&mut stream, 4096).await.unwrap();
+    transport::write_frame(&mut stream, install).await.unwrap();
+    assert!(transport::read_frame(&mut stream, 4096).await.is_err(), "no answer");
+    assert_eq!(one.keys(true).await.keys.len(), 1);
+}
+
+#[tokio::test]
+async fn replayed_and_garbled_packets_are_dropped_and_counted() {
+    let inside = key();
+    let (one, _tasks) = start_with("one", &[&inside]).await;
+    let count = |reason: crate::metrics::GossipDrop| {
+        let read = crate::metrics::GOSSIP_DROPPED.read();
+        let crate::metrics::Reading::Counter(count) = read[reason as usize].reading else { return 0.0 };
+        count
+    };
+    let sender = envelope::Envelope::new("", Keyring::in_memory(vec![inside]));
+    let good = sender.seal(envelope::Kind::Trip, b"nothing");
+    let mut garbled = good.clone();
+    garbled[30] ^= 1;
+    let udp = UdpSocket::bind(anywhere()).await.unwrap();
+    for (packet, reason) in [
+        (&garbled, crate::metrics::GossipDrop::Unopened),
+        (&good, crate::metrics::GossipDrop::Replayed),
+        (
+            &envelope::Envelope::new("", Keyring::default()).seal(envelope::Kind::Trip, b""),
+            crate::metrics::GossipDrop::Plain,
+        ),
+    ] {
+        let before = count(reason);
+        for _ in 0..2 {
+            udp.send_to(packet, one.local_address()).await.unwrap();
+        }
+        let counted = tokio::time::timeout(DEADLINE, async {
+            while count(reason) <= before {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(counted.await.is_ok(), "{reason:?}");
+    }
+}

@@ -20,16 +20,20 @@ use foca_rand::{RngExt, SeedableRng, rngs::SmallRng};
 use super::{
     broadcast::{Broadcast, Relay},
     config::{PoolConfig, Timing},
+    envelope::{Envelope, Kind, OpenError},
     identity::{CheckedCodec, Identity},
     limits::{MAX_EXCHANGES, MAX_MEMBERS, MAX_PACKET_BYTES},
     member::{Facts, Member, MemberStatus, Record},
+    replay::ReplayGuard,
     round_trip::RoundTrips,
     table::Table,
     user_event::{EventBuffer, UserEvent},
-    wire::{Envelope, Kind, Knowledge, Request},
+    wire::{Knowledge, Request},
 };
-
-use crate::model::Coordinate;
+use crate::{
+    metrics::{GOSSIP_DROPPED, GossipDrop},
+    model::Coordinate,
+};
 
 /// A description that foca's news came without is fetched after this many gossip turns.
 const FETCH_TURNS: u32 = 5;
@@ -37,9 +41,6 @@ const FETCH_TURNS: u32 = 5;
 const MAX_FETCHES: usize = 4;
 /// How often the table is searched for members to forget, as a part of the time to reap.
 const REAPS_PER_PERIOD: u32 = 100;
-
-/// How many forgotten names the log keeps in mind before it lets go of them.
-const MAX_LOGGED_SLACK: usize = 64;
 
 /// Whether this node takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ pub(super) struct Protocol {
     pub(super) table: Table,
     pub(super) presence: Presence,
     pub(super) envelope: Envelope,
+    replay: ReplayGuard,
     received: mpsc::Receiver<Broadcast>,
     timers: BinaryHeap<Reverse<Due>>,
     timer_count: u64,
@@ -87,7 +89,9 @@ pub(super) struct Protocol {
     pub(super) conflict_logged_at: Option<Duration>,
     sized_for: usize,
     logged: HashMap<String, (SocketAddr, MemberStatus)>,
-    logged_version: u64,
+    /// What was logged, for the simulation.
+    #[cfg(test)]
+    pub(super) history: Vec<(String, MemberStatus)>,
     pub(super) user_events: EventBuffer,
     pub(super) round_trips: RoundTrips,
     pub(super) random: SmallRng,
@@ -129,7 +133,8 @@ impl Protocol {
             events: AccumulatingRuntime::new(),
             table: Table::new(timing.reap),
             presence: Presence::Present,
-            envelope: Envelope::new(&config.label),
+            envelope: Envelope::new(&config.label, config.keyring.clone()),
+            replay: ReplayGuard::default(),
             received,
             timers: BinaryHeap::new(),
             timer_count: 0,
@@ -145,7 +150,8 @@ impl Protocol {
             conflict_logged_at: None,
             sized_for: 1,
             logged: HashMap::new(),
-            logged_version: 0,
+            #[cfg(test)]
+            history: Vec::new(),
             user_events: EventBuffer::default(),
             round_trips: RoundTrips::default(),
             random,
@@ -186,22 +192,37 @@ impl Protocol {
     /// Takes a UDP packet. Whatever is in it, it changes nothing unless it is a good one.
     pub fn packet(&mut self, now: Duration, sealed: &[u8]) {
         // Foca would answer news of its own end by coming back; a node that has left must not.
-        if self.presence == Presence::Left || sealed.len() > MAX_PACKET_BYTES {
+        if self.presence == Presence::Left {
             return;
         }
-        let Ok(payload) = self.envelope.open(Kind::Swim, sealed) else {
-            if let Ok(payload) = self.envelope.open(Kind::Trip, sealed) {
-                self.take_trip(now, payload);
-            }
-            return;
-        };
-        if !self.has_room_for(payload) {
-            return;
+        if let Err(reason) = self.take_packet(now, sealed) {
+            GOSSIP_DROPPED.count(reason as usize);
         }
-        if let Err(error) = self.foca.handle_data(payload, &mut self.events) {
-            tracing::debug!(%error, "a gossip packet was dropped");
+    }
+
+    fn take_packet(&mut self, now: Duration, sealed: &[u8]) -> Result<(), GossipDrop> {
+        if sealed.len() > MAX_PACKET_BYTES {
+            return Err(GossipDrop::TooLarge);
         }
+        let kind =
+            Kind::of(sealed).filter(|kind| matches!(kind, Kind::Swim | Kind::Trip)).ok_or(GossipDrop::Foreign)?;
+        let opened = self.envelope.open(kind, sealed).map_err(OpenError::reason)?;
+        if opened.nonce.is_some_and(|nonce| !self.replay.is_new(nonce)) {
+            return Err(GossipDrop::Replayed);
+        }
+        if kind == Kind::Trip {
+            self.take_trip(now, &opened.payload);
+            return Ok(());
+        }
+        if !self.has_room_for(&opened.payload) {
+            return Err(GossipDrop::NoRoom);
+        }
+        let taken = self.foca.handle_data(&opened.payload, &mut self.events);
         self.settle(now);
+        taken.map_err(|error| {
+            tracing::debug!(%error, "a gossip packet was dropped");
+            GossipDrop::Malformed
+        })
     }
 
     /// Does what is due at `now`.
@@ -441,17 +462,16 @@ impl Protocol {
     }
 
     fn log_changes(&mut self) {
-        if std::mem::replace(&mut self.logged_version, self.table.version()) == self.table.version() {
-            return;
-        }
-        let Self { table, logged, .. } = self;
-        if logged.len() > MAX_LOGGED_SLACK + table.statuses().count() {
-            logged.retain(|name, _| table.record(name).is_some());
-        }
-        for (name, address, status) in table.statuses() {
-            if logged.get(name) != Some(&(address, status)) {
-                logged.insert(name.to_owned(), (address, status));
+        for name in self.table.take_touched() {
+            let Some(record) = self.table.record(&name).filter(|record| !record.facts.pruned) else {
+                self.logged.remove(&name);
+                continue;
+            };
+            let (address, status) = (record.identity.address, record.facts.status());
+            if self.logged.insert(name.clone(), (address, status)) != Some((address, status)) {
                 tracing::info!(member = name, %address, %status, "a gossip member changed");
+                #[cfg(test)]
+                self.history.push((name, status));
             }
         }
     }

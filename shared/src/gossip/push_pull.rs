@@ -8,13 +8,14 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use foca::{Member as Update, State};
 
 use super::{
+    envelope::SEAL_BYTES,
     identity::{Identity, MAX_GENERATION},
     limits::{MAX_EVENTS, MAX_FRAME_BYTES, MAX_SEALED_EVENT_BYTES},
     member::{Facts, Record},
     protocol::{Presence, Protocol},
     table::Merge,
     user_event::UserEvent,
-    wire::{Knowledge, Reply, Request, SEAL_BYTES},
+    wire::{Knowledge, Reply, Request},
 };
 
 /// A name conflict is logged at most this often.

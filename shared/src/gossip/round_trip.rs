@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     coordinate::{LATENCY_WINDOW, Vivaldi},
+    envelope::Kind,
     identity::Identity,
     member::MemberStatus,
     protocol::{Presence, Protocol},
-    wire::Kind,
 };
 use crate::model::Coordinate;
 

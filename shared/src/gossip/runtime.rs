@@ -19,11 +19,12 @@ use tokio::{
 };
 
 use super::{
+    envelope::Envelope,
     limits::{MAX_INCOMING_STREAMS, MAX_PACKETS_PER_TURN, MAX_WAITING_EVENTS},
     protocol::{Output, Protocol},
     transport,
     user_event::UserEvent,
-    wire::{Envelope, Request},
+    wire::Request,
 };
 use crate::tasks::Tasks;
 

@@ -1,241 +1,20 @@
-//! A pool of [`Protocol`]s in virtual time on a network that delays, loses and cuts. One seed decides everything.
+//! How a pool behaves, in virtual time: joins, failures, partitions, restarts, damage. See `simulated`.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use foca_rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use super::{
-    config::{PoolConfig, Timing},
-    identity::Identity,
+    config::Timing,
     member::{Member, MemberStatus},
     protocol::Protocol,
+    simulated::{Network, Node, SECOND, statuses},
     user_event::UserEvent,
-    wire::{Knowledge, Reply, Request},
+    wire::Reply,
 };
-
-const SECOND: Duration = Duration::from_secs(1);
-
-#[derive(Debug)]
-enum Event {
-    Packet(Vec<u8>),
-    Request(usize, Request),
-    Answer(SocketAddr, Option<Knowledge>),
-}
-
-struct Node {
-    protocol: Protocol,
-    started: Duration,
-    running: bool,
-    /// Nodes on different sides do not reach each other.
-    side: usize,
-    /// The names of the events it was told of, in their order.
-    events: Vec<String>,
-}
-
-struct Network {
-    now: Duration,
-    nodes: Vec<Node>,
-    events: BinaryHeap<Reverse<(Duration, u64)>>,
-    /// The receiver of each event (an address may have changed hands) and the event.
-    payloads: HashMap<u64, (usize, Event)>,
-    sent: u64,
-    random: SmallRng,
-    loss: f64,
-    /// The share of packets that arrive with a few bytes changed.
-    damage: f64,
-    timing: Timing,
-}
-
-impl Network {
-    fn new(seed: u64, timing: Timing) -> Self {
-        Self {
-            now: Duration::ZERO,
-            nodes: Vec::new(),
-            events: BinaryHeap::new(),
-            payloads: HashMap::new(),
-            sent: 0,
-            random: SmallRng::seed_from_u64(seed),
-            loss: 0.0,
-            damage: 0.0,
-            timing,
-        }
-    }
-
-    /// Starts a node; its generation is its start, as with the wall clock.
-    fn start(&mut self, name: &str, port: u16) -> usize {
-        self.start_at(name, port, u64::try_from(self.now.as_millis()).unwrap() + 1_000_000)
-    }
-
-    fn start_at(&mut self, name: &str, port: u16, generation: u64) -> usize {
-        let address = SocketAddr::from(([10, 0, 0, 1], port));
-        let config = PoolConfig { timing: self.timing, tags: tags("role", name), ..PoolConfig::new(name, address) };
-        let identity = Identity { address, generation, renewal: 0 };
-        let protocol = Protocol::new(&config, identity, self.random.random());
-        self.nodes.push(Node { protocol, started: self.now, running: true, side: 0, events: Vec::new() });
-        self.nodes.len() - 1
-    }
-
-    fn started(seed: u64, size: u16) -> Self {
-        let mut network = Self::new(seed, Timing::lan());
-        for index in 0..size {
-            let node = network.start(&format!("node-{index:03}"), 1000 + index);
-            if node > 0 {
-                network.join(node, 0);
-            }
-        }
-        network
-    }
-
-    fn call<R>(&mut self, node: usize, call: impl FnOnce(&mut Protocol, Duration) -> R) -> R {
-        let now = self.now - self.nodes[node].started;
-        let result = call(&mut self.nodes[node].protocol, now);
-        let output = self.nodes[node].protocol.take_output();
-        self.nodes[node].events.extend(output.events.iter().map(|event| event.name.clone()));
-        for (address, mut packet) in output.packets {
-            assert!(packet.len() <= super::limits::MAX_PACKET_BYTES, "a packet of {} bytes", packet.len());
-            if self.random.random_bool(self.damage) {
-                for _ in 0..self.random.random_range(1..4) {
-                    let at = self.random.random_range(0..packet.len());
-                    packet[at] = self.random.random();
-                }
-            }
-            let lost = self.random.random_bool(self.loss);
-            if let Some(to) = self.holder(address).filter(|to| !lost && self.reaches(node, *to)) {
-                self.send(to, Event::Packet(packet));
-            }
-        }
-        for (address, request) in output.exchanges {
-            match self.holder(address).filter(|to| self.reaches(node, *to)) {
-                Some(to) => self.send(to, Event::Request(node, request)),
-                None => self.send(node, Event::Answer(address, None)),
-            }
-        }
-        result
-    }
-
-    fn send(&mut self, to: usize, event: Event) {
-        self.sent += 1;
-        let delay = Duration::from_micros(self.random.random_range(100..3000));
-        self.events.push(Reverse((self.now + delay, self.sent)));
-        self.payloads.insert(self.sent, (to, event));
-    }
-
-    fn holder(&self, address: SocketAddr) -> Option<usize> {
-        self.nodes.iter().rposition(|node| node.running && node.protocol.own().identity.address == address)
-    }
-
-    fn reaches(&self, from: usize, to: usize) -> bool {
-        self.nodes[to].running && self.nodes[from].side == self.nodes[to].side
-    }
-
-    fn deliver(&mut self, number: u64) {
-        let Some((to, event)) = self.payloads.remove(&number) else { return };
-        if !self.nodes[to].running {
-            return;
-        }
-        match event {
-            Event::Packet(packet) => self.call(to, |protocol, now| protocol.packet(now, &packet)),
-            Event::Answer(address, answer) => {
-                self.call(to, |protocol, now| protocol.finish_exchange(now, address, answer));
-            }
-            Event::Request(from, request) => {
-                let address = self.nodes[to].protocol.own().identity.address;
-                let answer = match self.call(to, |protocol, now| protocol.answer(now, request)) {
-                    Reply::Known(knowledge) => Some(knowledge),
-                    Reply::Refused(_) => None,
-                };
-                self.send(from, Event::Answer(address, answer));
-            }
-        }
-    }
-
-    fn join(&mut self, node: usize, other: usize) {
-        let request = self.call(node, |protocol, now| protocol.push_pull_request(now));
-        if let Reply::Known(theirs) = self.call(other, |protocol, now| protocol.answer(now, request)) {
-            self.call(node, |protocol, now| protocol.finish_join(now, theirs));
-        }
-    }
-
-    /// Lets the time pass to the next thing that happens, at most to `limit`.
-    fn step(&mut self, limit: Duration) {
-        let event = self.events.peek().map(|Reverse((at, _))| *at);
-        let running = self.nodes.iter().enumerate().filter(|(_, node)| node.running);
-        let timer = running.map(|(index, node)| (node.started + node.protocol.next_deadline(), index)).min();
-        let (timer, node) = timer.unwrap_or((Duration::MAX, 0));
-        let next = event.unwrap_or(Duration::MAX).min(timer).max(self.now);
-        if next > limit {
-            self.now = limit;
-        } else if event.is_some_and(|at| at <= timer) {
-            self.now = next;
-            if let Some(Reverse((_, number))) = self.events.pop() {
-                self.deliver(number);
-            }
-        } else {
-            self.now = next;
-            self.call(node, |protocol, now| protocol.advance(now));
-        }
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let limit = self.now + time;
-        while self.now < limit {
-            self.step(limit);
-        }
-    }
-
-    /// Lets the time pass until `holds`; a panic after `limit`.
-    fn until(&mut self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) {
-        let from = self.now;
-        while !holds(self) {
-            assert!(self.now < from + limit, "{what}: not within {limit:?}\n{}", self.report());
-            self.pass(Duration::from_millis(2));
-        }
-    }
-
-    /// What each running node shows, without the alive ones.
-    fn report(&self) -> String {
-        let running = self.nodes.iter().filter(|node| node.running).map(|node| &node.protocol);
-        let lines = running.map(|protocol| {
-            let all = statuses(protocol);
-            let others: Vec<_> = all.iter().filter(|(_, status)| *status != MemberStatus::Alive).collect();
-            format!("{}: {} alive, {others:?}\n", protocol.name, all.len() - others.len())
-        });
-        lines.collect()
-    }
-
-    fn status(&self, at: usize, name: &str) -> Option<MemberStatus> {
-        self.nodes[at].protocol.members().into_iter().find(|member| member.name == name).map(|member| member.status)
-    }
-
-    /// True when every running node shows `name` with this status.
-    fn all_show(&self, name: &str, status: MemberStatus) -> bool {
-        (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].running)
-            .all(|node| self.status(node, name) == Some(status))
-    }
-
-    /// True when all running nodes show all running nodes, and nobody else, as alive.
-    fn is_whole(&self) -> bool {
-        let running: Vec<_> = self.nodes.iter().filter(|node| node.running).collect();
-        running.iter().all(|node| {
-            let members = node.protocol.members();
-            let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
-            alive.count() == running.len()
-        })
-    }
-}
 
 fn tags(key: &str, value: &str) -> BTreeMap<String, String> {
     [(key.to_owned(), value.to_owned())].into()
-}
-
-fn statuses(protocol: &Protocol) -> Vec<(String, MemberStatus)> {
-    protocol.members().into_iter().map(|Member { name, status, .. }| (name, status)).collect()
 }
 
 #[test]
@@ -486,7 +265,7 @@ fn garbage_and_cut_packets_change_nothing() {
     let before = statuses(&network.nodes[0].protocol);
     let mut random = SmallRng::seed_from_u64(1);
     network.call(1, |protocol, now| protocol.set_tags(now, tags("more", "news"))).unwrap();
-    let good = network.nodes[1].protocol.envelope.seal(super::wire::Kind::Swim, &[7; 300]);
+    let good = network.nodes[1].protocol.envelope.seal(super::envelope::Kind::Swim, &[7; 300]);
     for length in 0..1500 {
         let mut packet: Vec<u8> = (0..length).map(|_| random.random()).collect();
         network.call(0, |protocol, now| protocol.packet(now, &packet));

@@ -51,16 +51,28 @@ pub(super) struct Table {
     by_address: HashMap<SocketAddr, String>,
     reap_after: Duration,
     version: u64,
+    /// The names of the members that have changed since this was last taken; some may be gone.
+    touched: Vec<String>,
 }
 
 impl Table {
     pub fn new(reap_after: Duration) -> Self {
-        Self { by_name: BTreeMap::new(), by_address: HashMap::new(), reap_after, version: 0 }
+        Self { by_name: BTreeMap::new(), by_address: HashMap::new(), reap_after, version: 0, touched: Vec::new() }
     }
 
     /// Grows with every change that [`Table::members`] may show.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The names of the members that have changed since the last call; some may be gone.
+    pub fn take_touched(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.touched)
+    }
+
+    fn touch(&mut self, name: String) {
+        self.version += 1;
+        self.touched.push(name);
     }
 
     /// Takes a record. The caller has checked it ([`Record::check`]).
@@ -107,7 +119,7 @@ impl Table {
             }
         }
         self.take_address(&incoming.name, incoming.identity, now);
-        self.version += 1;
+        self.touch(incoming.name);
         Merge::Changed
     }
 
@@ -136,6 +148,7 @@ impl Table {
             held.record.facts.down = true;
             held.since_s = seconds(now);
         }
+        self.touched.push(over);
     }
 
     /// Takes what the failure detector says of an identity. True when it is the described life and something changed.
@@ -157,7 +170,8 @@ impl Table {
         if before != held.record.facts {
             held.since_s = seconds(now);
         }
-        self.version += 1;
+        let name = held.record.name.clone();
+        self.touch(name);
         true
     }
 
@@ -186,14 +200,20 @@ impl Table {
         let (name, identity) = (record.name.clone(), record.identity);
         self.by_name.insert(name.clone(), Held { noticed: record.revision, record, since_s: seconds(now) });
         self.take_address(&name, identity, now);
-        self.version += 1;
+        self.touch(name);
     }
 
     /// Forgets members other than `own` that have been down for longer than the time to reap.
     pub fn reap(&mut self, own: &str, now: Duration) {
         let (reap_after, before) = (seconds(self.reap_after), self.by_name.len());
-        self.by_name
-            .retain(|name, held| name == own || !held.record.facts.down || seconds(now) - held.since_s < reap_after);
+        let Self { by_name, touched, .. } = self;
+        by_name.retain(|name, held| {
+            let stays = name == own || !held.record.facts.down || seconds(now) - held.since_s < reap_after;
+            if !stays {
+                touched.push(name.clone());
+            }
+            stays
+        });
         if self.by_name.len() != before {
             self.by_address.retain(|_, name| self.by_name.contains_key(name));
             self.version += 1;

@@ -1,6 +1,6 @@
 //! Sockets: binding both protocols to one port, and frames on streams with limits on size and time.
 //!
-//! Everything here is sealed or opened by [`super::wire::Envelope`]; what the bytes mean is not known here.
+//! Everything here is sealed or opened by [`Envelope`]; what the bytes mean is not known here.
 
 use std::{io, net::SocketAddr};
 
@@ -11,10 +11,13 @@ use tokio::{
 };
 
 use super::{
+    envelope::{Envelope, Kind},
     error::{ExchangeError, PoolError},
+    key_rounds,
     limits::{CONNECT_LIMIT, FIRST_BYTES_LIMIT, MAX_FRAME_BYTES, STREAM_LIMIT},
-    wire::{self, Envelope, Kind, Knowledge, Reply, Request},
+    wire::{self, Knowledge, Reply, Request},
 };
+use crate::metrics::GOSSIP_DROPPED;
 
 /// How often a free port is looked for, when any will do, until one is free for both protocols.
 const PORT_ATTEMPTS: usize = 32;
@@ -51,17 +54,19 @@ pub(super) async fn ask(
     let connected = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
     let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let mut stream = connected.map_err(|reason| ExchangeError::Connect { address, reason })?;
+    let question = envelope.seal(Kind::Exchange, &wire::encode(request));
+    let nonce = Envelope::nonce_of(&question);
     let exchange = async {
-        write_frame(&mut stream, envelope, request).await?;
-        read_frame(&mut stream).await
+        write_frame(&mut stream, question).await?;
+        read_frame(&mut stream, MAX_FRAME_BYTES).await
     };
     let frame = match timeout(STREAM_LIMIT, exchange).await {
         Ok(frame) => frame.map_err(|reason| ExchangeError::Stream { address, reason })?,
         Err(_) => return Err(ExchangeError::TimedOut { address, limit: STREAM_LIMIT }),
     };
     let protocol = |reason: String| ExchangeError::Protocol { address, reason };
-    let payload = envelope.open(Kind::Exchange, &frame).map_err(|error| protocol(error.to_string()))?;
-    match wire::decode(payload).map_err(|error| protocol(error.to_string()))? {
+    let opened = envelope.open_as(Kind::Reply, nonce, &frame).map_err(|error| protocol(error.to_string()))?;
+    match wire::decode(&opened.payload).map_err(|error| protocol(error.to_string()))? {
         Reply::Known(knowledge) => Ok(knowledge),
         Reply::Refused(reason) => Err(ExchangeError::Refused { address, reason }),
     }
@@ -75,31 +80,36 @@ pub(super) async fn serve(
     answer: impl FnOnce(Request) -> Reply,
 ) -> io::Result<()> {
     let exchange = async {
-        let frame = read_frame(&mut stream).await?;
-        let request = match envelope.open(Kind::Exchange, &frame) {
-            Ok(payload) => wire::decode(payload).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        let frame = read_frame(&mut stream, MAX_FRAME_BYTES).await?;
+        if Kind::of(&frame) == Some(Kind::Keys) {
+            return key_rounds::serve(&mut stream, envelope, &frame).await;
+        }
+        let (request, nonce) = match envelope.open(Kind::Exchange, &frame) {
+            Ok(opened) => (wire::decode(&opened.payload).map_err(|error| error.to_string()), opened.nonce),
+            Err(error) => {
+                GOSSIP_DROPPED.count(error.reason() as usize);
+                (Err(error.to_string()), None)
+            }
         };
         drop(frame);
         let reply = request.map_or_else(Reply::Refused, answer);
-        write_frame(&mut stream, envelope, &reply).await
+        write_frame(&mut stream, envelope.seal_as(Kind::Reply, nonce, &wire::encode(&reply))).await
     };
     timeout(STREAM_LIMIT, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn write_frame<M: serde::Serialize>(stream: &mut TcpStream, envelope: &Envelope, message: &M) -> io::Result<()> {
-    let sealed = envelope.seal(Kind::Exchange, &wire::encode(message));
+pub(super) async fn write_frame(stream: &mut TcpStream, sealed: Vec<u8>) -> io::Result<()> {
     let length = u32::try_from(sealed.len()).map_err(|_| io::Error::other("the frame is too large"))?;
     stream.write_all(&length.to_be_bytes()).await?;
     stream.write_all(&sealed).await
 }
 
 /// The sealed bytes of one frame. Memory grows with what has arrived, not with what was announced.
-async fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub(super) async fn read_frame(stream: &mut TcpStream, limit: usize) -> io::Result<Vec<u8>> {
     let length = timeout(FIRST_BYTES_LIMIT, stream.read_u32()).await.map_err(|_| io::ErrorKind::TimedOut)??;
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if length > MAX_FRAME_BYTES {
-        return Err(io::Error::other(format!("a frame of {length} bytes was announced, more than {MAX_FRAME_BYTES}")));
+    if length > limit {
+        return Err(io::Error::other(format!("a frame of {length} bytes was announced, more than {limit}")));
     }
     let mut sealed = Vec::new();
     stream.take(length as u64).read_to_end(&mut sealed).await?;

@@ -1,8 +1,5 @@
-//! What travels, and the one door through which it all passes.
+//! What travels on streams, inside the envelope (`envelope`).
 //!
-//! Every UDP packet and every frame on a stream is sealed by [`Envelope::seal`] and opened by [`Envelope::open`]:
-//! `version (1 byte) | kind (1 byte) | pool label (4 bytes, a hash of it) | payload`. Encryption belongs into
-//! these two functions ([`SEAL_BYTES`] reserves the room in packets), other kinds of packet beside [`Kind`].
 //! A frame on a stream is the length (4 bytes, big-endian) and the sealed bytes; an exchange is one frame each way.
 
 use std::{fmt, marker::PhantomData};
@@ -17,66 +14,6 @@ use super::{
     member::Record,
     user_event::UserEvent,
 };
-
-/// The version of this protocol; packets and frames of another one are dropped.
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 6;
-/// What sealing may add to a packet: the header, and the version, nonce and tag of AES-GCM.
-pub(super) const SEAL_BYTES: usize = HEADER_BYTES + 1 + 12 + 16;
-
-/// What a sealed payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A foca packet.
-    Swim,
-    /// A [`Request`] or [`Reply`].
-    Exchange,
-    /// A [`super::round_trip::Trip`].
-    Trip,
-}
-
-/// Seals and opens everything a pool sends.
-#[derive(Clone, Debug)]
-pub(super) struct Envelope {
-    label: u32,
-}
-
-/// Why sealed bytes were not opened.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("it is not of the gossip protocol, version {VERSION}")]
-    Foreign,
-    #[error("it is of another pool")]
-    OtherPool,
-}
-
-impl Envelope {
-    pub fn new(label: &str) -> Self {
-        // FNV-1a: only has to tell pools apart that were joined by mistake.
-        let label =
-            label.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        Self { label }
-    }
-
-    pub fn seal(&self, kind: Kind, payload: &[u8]) -> Vec<u8> {
-        let mut sealed = Vec::with_capacity(payload.len() + SEAL_BYTES);
-        sealed.extend_from_slice(&[VERSION, kind as u8]);
-        sealed.extend_from_slice(&self.label.to_be_bytes());
-        sealed.extend_from_slice(payload);
-        sealed
-    }
-
-    pub fn open<'bytes>(&self, kind: Kind, sealed: &'bytes [u8]) -> Result<&'bytes [u8], OpenError> {
-        let Some((header, payload)) = sealed.split_at_checked(HEADER_BYTES) else { return Err(OpenError::Foreign) };
-        if header[..2] != [VERSION, kind as u8] {
-            Err(OpenError::Foreign)
-        } else if header[2..] != self.label.to_be_bytes() {
-            Err(OpenError::OtherPool)
-        } else {
-            Ok(payload)
-        }
-    }
-}
 
 /// What a node knows, or a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,18 +128,6 @@ mod tests {
         super::{identity::Identity, limits::MAX_TAGS, member::Facts},
         *,
     };
-
-    #[test]
-    fn only_our_version_kind_and_pool_are_opened() {
-        let envelope = Envelope::new("lan dc1");
-        let sealed = envelope.seal(Kind::Swim, b"payload");
-        assert_eq!(envelope.open(Kind::Swim, &sealed), Ok(&b"payload"[..]));
-        assert_eq!(envelope.open(Kind::Exchange, &sealed), Err(OpenError::Foreign));
-        assert_eq!(Envelope::new("lan dc2").open(Kind::Swim, &sealed), Err(OpenError::OtherPool));
-        for garbage in [&b""[..], b"\x01", b"GET / HTTP/1.1"] {
-            assert_eq!(envelope.open(Kind::Swim, garbage), Err(OpenError::Foreign));
-        }
-    }
 
     fn record(port: u16) -> Record {
         let identity = Identity { address: SocketAddr::from(([127, 0, 0, 1], port)), generation: 5, renewal: 0 };

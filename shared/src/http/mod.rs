@@ -27,6 +27,7 @@ mod instance_filter;
 mod internal;
 pub mod json;
 mod kept;
+mod keyring;
 mod kv;
 mod listener;
 mod maintenance;

@@ -18,7 +18,6 @@ use crate::{
     backend::{ServerName, ServersChange},
     catalog::Topic,
     command::Command,
-    gossip::{Member, MemberStatus, Pool},
     model::Index,
 };
 
@@ -106,21 +105,4 @@ pub(super) async fn usage(context: &Context, request: &Request) -> Result<Answer
         rows.value(&UsageRow::new(context.datacenter(), state, index, known_leader, level))
     })
     .await
-}
-
-/// The keys of gossip encryption, which is off: every member of both pools says so.
-pub(super) async fn keyring(context: &Context, _: &Request) -> Result<Answer, Failure> {
-    let lan = format!("{} (LAN)", context.datacenter());
-    let pools = [context.wan.as_ref().map(|wan| ("WAN".to_string(), wan)), Some((lan, &context.members))];
-    let errors: Vec<String> = pools.into_iter().flatten().flat_map(|(name, pool)| no_keys(&name, pool)).collect();
-    let lines: String = errors.iter().map(|error| format!("\t* {error}\n")).collect();
-    Err(Failure::Rejected(format!("{} errors occurred:\n{lines}\n", errors.len())))
-}
-
-fn no_keys(pool_name: &str, pool: &Pool) -> Vec<String> {
-    let members = pool.members();
-    let alive: Vec<&Member> = members.iter().filter(|member| member.status == MemberStatus::Alive).collect();
-    let summary = format!("{pool_name} error: {0}/{0} nodes reported failure", alive.len());
-    let each = alive.iter().map(|member| format!("{}: Keyring is empty (encryption not enabled)", member.name));
-    std::iter::once(summary).chain(each).collect()
 }

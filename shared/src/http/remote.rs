@@ -1,8 +1,8 @@
 //! What this node does not hold: a server answers the request as it came, and this node passes the answer on.
 //!
 //! Both ends are here. [`fetch`] is the asking one; [`Interface`] the one that answers, with the handlers of the HTTP
-//! interface and the server's own view. Only requests that change nothing in the registry go this way, so that one may be
-//! put to another server when the first is gone; what is answered is never passed on once more.
+//! interface and the server's own view. Only requests that change nothing in the registry, or can be carried out twice,
+//! go this way, so that one may be put to another server when the first is gone; what is answered is never passed on once more.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -25,11 +25,15 @@ use crate::backend::{Fetch, Fetched};
 /// How long an answer may take, beside the time that its caller wants it to wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// What other nodes may ask here. All else is about the node that is asked.
-const ANSWERED: [(Method, &str); 4] = [
+const ANSWERED: [(Method, &str); 8] = [
     (Method::GET, "/v1/kv/"),
     (Method::GET, "/v1/session/"),
     (Method::PUT, "/v1/session/renew/"),
     (Method::PUT, "/v1/txn"),
+    (Method::GET, "/v1/operator/keyring"),
+    (Method::POST, "/v1/operator/keyring"),
+    (Method::PUT, "/v1/operator/keyring"),
+    (Method::DELETE, "/v1/operator/keyring"),
 ];
 
 /// Has a server answer the request.
@@ -105,6 +109,8 @@ mod tests {
             (Method::GET, "/v1/session/list", true),
             (Method::PUT, "/v1/session/renew/x", true),
             (Method::PUT, "/v1/txn", true),
+            (Method::DELETE, "/v1/operator/keyring", true),
+            (Method::PUT, "/v1/operator/raft/transfer-leader", false),
             (Method::PUT, "/v1/kv/a", false),
             (Method::DELETE, "/v1/kv/a", false),
             (Method::PUT, "/v1/session/create", false),

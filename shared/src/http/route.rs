@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    kept::Answers, kv, maintenance, operator, prepared, query::Query, query::decode_path, session, snapshot, status,
-    txn,
+    kept::Answers, keyring, kv, maintenance, operator, prepared, query::Query, query::decode_path, session, snapshot,
+    status, txn,
 };
 use crate::{
     backend::Pieces,
@@ -139,10 +139,10 @@ endpoints! {
     GET "/v1/operator/autopilot/health" => operator::autopilot_health;
     GET "/v1/operator/autopilot/state" => operator::autopilot_state;
     GET "/v1/operator/usage" => operator::usage;
-    GET "/v1/operator/keyring" => operator::keyring;
-    POST "/v1/operator/keyring" => operator::keyring;
-    PUT "/v1/operator/keyring" => operator::keyring;
-    DELETE "/v1/operator/keyring" => operator::keyring;
+    GET "/v1/operator/keyring" => keyring::keyring;
+    POST "/v1/operator/keyring" => keyring::keyring;
+    PUT "/v1/operator/keyring" => keyring::keyring;
+    DELETE "/v1/operator/keyring" => keyring::keyring;
     GET "/v1/status/leader" => status::leader;
     GET "/v1/status/peers" => status::peers;
 }

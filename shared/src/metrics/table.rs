@@ -83,6 +83,37 @@ pub static APPLICATION_STREAMS: Gauge =
 /// Watch streams that this server feeds.
 pub static WATCH_STREAMS: Gauge = Gauge::new("lictor_watch_streams", "Watch streams that this server feeds.");
 
+/// Gossip packets and requests that were dropped, by a [`GossipDrop`].
+pub static GOSSIP_DROPPED: Counter<9> = Counter::labelled(
+    "lictor_gossip_dropped_total",
+    "Gossip packets and requests that were dropped, by reason.",
+    "reason",
+    ["foreign", "other_pool", "plain", "no_key", "unopened", "replayed", "malformed", "too_large", "no_room"],
+);
+
+/// Why a packet of the gossip pools is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GossipDrop {
+    /// Not of this protocol.
+    Foreign = 0,
+    /// Of another pool: another datacenter's, say.
+    OtherPool = 1,
+    /// Not sealed, in a pool that is encrypted.
+    Plain = 2,
+    /// Sealed, and there is no key here.
+    NoKey = 3,
+    /// Sealed with another key, or changed on its way.
+    Unopened = 4,
+    /// It has come before.
+    Replayed = 5,
+    /// Not a message of the failure detector.
+    Malformed = 6,
+    /// Longer than a packet may be.
+    TooLarge = 7,
+    /// It names a new member, and there are as many as can be.
+    NoRoom = 8,
+}
+
 /// Requests by endpoint and class of status.
 pub const HTTP_REQUESTS: &str = "lictor_http_requests_total";
 /// Members of the LAN pool by status.
@@ -155,7 +186,7 @@ impl DnsTally {
 #[must_use]
 pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
-    let reads = [HTTP_READS.read(), WAKE_UPS.read()];
+    let reads = [HTTP_READS.read(), WAKE_UPS.read(), GOSSIP_DROPPED.read()];
     let mut all: Vec<Series> = counters.into_iter().chain(reads).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));

@@ -8,6 +8,7 @@
 mod applications;
 mod coordinates;
 mod join;
+mod keyring;
 mod leaderless;
 mod log_file;
 pub mod logging;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates,
     join::Joining,
-    leaderless,
+    keyring, leaderless,
     logging::Level,
     notify::{Notifier, State},
     pid_file::PidFile,
@@ -27,7 +27,7 @@ use crate::{
     control::{self, Control, Request},
     dns,
     events::Events,
-    gossip::{Pool, PoolConfig},
+    gossip::{KeyringError, Pool, PoolConfig},
     http,
     metrics::Measured,
     model::Node,
@@ -134,7 +134,7 @@ async fn start<R: Role>(
     let (tasks, agent_tasks) = (Tasks::new(), Tasks::new());
     let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
     let tags = tags::own(&config.datacenter, id, server);
-    let pool = Pool::start(pool_config(&config, tags.clone()), &tasks).await?;
+    let pool = Pool::start(pool_config(&config, tags.clone())?, &tasks).await?;
     let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
     let joining = joining(&config, &pool, wan.as_ref());
@@ -235,14 +235,15 @@ impl Sockets {
     }
 }
 
-fn pool_config(config: &Config, tags: BTreeMap<String, String>) -> PoolConfig {
+fn pool_config(config: &Config, tags: BTreeMap<String, String>) -> Result<PoolConfig, KeyringError> {
     let bind = SocketAddr::new(config.listen.serf_lan_bind, config.listen.serf_lan);
-    PoolConfig {
+    Ok(PoolConfig {
         label: format!("lan {}", config.datacenter),
         advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_lan)),
         tags,
+        keyring: keyring::open(config, "lan")?,
         ..PoolConfig::new(config.node_name.clone(), bind)
-    }
+    })
 }
 
 fn agent_settings(config: &Config, id: Uuid) -> AgentSettings {

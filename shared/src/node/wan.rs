@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::RoleError;
+use super::{RoleError, keyring};
 use crate::{
     config::Config,
-    gossip::{Pool, PoolConfig, Timing},
+    gossip::{KeyringError, Pool, PoolConfig, Timing},
     tasks::Tasks,
 };
 
@@ -18,19 +18,20 @@ pub(super) async fn start(
     if !config.is_server() || config.listen.serf_wan == 0 {
         return Ok(None);
     }
-    Ok(Some(Pool::start(pool_config(config, tags), tasks).await?))
+    Ok(Some(Pool::start(pool_config(config, tags)?, tasks).await?))
 }
 
-fn pool_config(config: &Config, mut tags: BTreeMap<String, String>) -> PoolConfig {
+fn pool_config(config: &Config, mut tags: BTreeMap<String, String>) -> Result<PoolConfig, KeyringError> {
     let bind = SocketAddr::new(config.listen.serf_wan_bind, config.listen.serf_wan);
     let advertised = config.tagged_addresses.get("wan").and_then(|address| address.parse().ok());
     // Who sees it here has joined already.
     tags.remove(super::tags::WAN_PORT);
-    PoolConfig {
+    Ok(PoolConfig {
         label: "wan".into(),
         advertise: Some(SocketAddr::new(advertised.unwrap_or(config.advertise), config.listen.serf_wan)),
         tags,
         timing: Timing::wan(),
+        keyring: keyring::open(config, "wan")?,
         ..PoolConfig::new(format!("{}.{}", config.node_name, config.datacenter), bind)
-    }
+    })
 }
