@@ -21,6 +21,7 @@ use crate::{
     leader::{
         Duties,
         sessions::{self, SessionTimers},
+        witness::Witness,
     },
     raft::{
         ChangeSink, RaftNode, RaftSettings, ServerAddress,
@@ -105,6 +106,7 @@ impl Role for ServerRole {
         let desk = Desk { sessions: timers.clone(), interface, archives: archives.clone() };
         let registry =
             RegistryService::new(consensus.clone(), reader.clone(), fanout, desk, &config.datacenter, &tasks);
+        let witness = Witness::new(registry.watchers());
         serve(prepared.listener, registry, &raft, &tasks);
         sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
         let own = Own { consensus, sessions: timers, archives, address: rpc };
@@ -119,6 +121,8 @@ impl Role for ServerRole {
             pool,
             raft,
             reader,
+            witness,
+            failing_nodes_share: config.gossip.failing_nodes_share,
         };
         duties.start(&tasks)?;
         Ok(Arc::new(backend))

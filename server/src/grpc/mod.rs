@@ -29,7 +29,12 @@ use lictor_proto::{
     },
 };
 use lictor_shared::{
-    backend::Consistency, command::Command, forward::AskError, http::Interface, tasks::Tasks, view::Reader,
+    backend::{Consistency, Fetched},
+    command::Command,
+    forward::AskError,
+    http::Interface,
+    tasks::Tasks,
+    view::Reader,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +48,12 @@ use tonic::{
 use uuid::Uuid;
 
 pub use self::{fetch::FetchStream, operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
-use crate::{archive::Archives, consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
+use crate::{
+    archive::Archives,
+    consensus::Consensus,
+    fanout::Fanout,
+    leader::{sessions::SessionTimers, witness},
+};
 
 /// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
 pub const MAX_REQUESTS: usize = 4096;
@@ -205,7 +215,13 @@ impl Registry for RegistryService {
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchStream>, Status> {
         let place = self.inner.fetches.clone().try_acquire_owned();
         let place = place.map_err(|_| Status::resource_exhausted("too many requests"))?;
-        let fetched = self.inner.desk.interface.answer(request.into_inner().into()).await;
+        let request = request.into_inner();
+        if request.path_and_query == witness::PATH {
+            let body = witness::answer(&self.inner.watchers, &request.body).into();
+            let fetched = Fetched { status: 200, headers: Vec::new(), body };
+            return Ok(Response::new(FetchStream::new(fetched, place)));
+        }
+        let fetched = self.inner.desk.interface.answer(request.into()).await;
         let fetched = fetched.ok_or_else(|| Status::resource_exhausted("this server is not ready to answer"))?;
         Ok(Response::new(FetchStream::new(fetched, place)))
     }

@@ -12,9 +12,10 @@ pub mod servers;
 pub mod sessions;
 #[cfg(test)]
 mod testing;
+pub mod witness;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ use lictor_shared::{
     backend::Consistency,
     command::{Command, Outcome},
     gossip::{Member, MemberStatus, Pool},
-    model::{Autopilot, Index, Time},
+    model::{Autopilot, Index, Key, NodeName, Time},
     node::tags,
     tasks::Tasks,
     view::Reader,
@@ -37,11 +38,14 @@ use tokio::{
 use self::{
     formation::{Agreement, Step},
     reconcile::Unmet,
+    witness::{Brake, Witness},
 };
 use crate::raft::{BootstrapError, MembershipError, RaftNode, ServerAddress, ServerInfo};
 
 /// The longest time between two looks at the pool.
 const FULL_PASS: Duration = Duration::from_secs(5);
+/// The same while somebody is in doubt: nothing tells when a watch stream ends elsewhere.
+const DOUBTFUL_PASS: Duration = Duration::from_secs(1);
 /// Changes of the pool within this time are dealt with together.
 const GATHER: Duration = Duration::from_millis(20);
 /// Commands proposed at once, so that they share a commit.
@@ -72,6 +76,10 @@ pub struct Duties {
     pub raft: RaftNode,
     /// Its view.
     pub reader: Reader,
+    /// Who is seen to be alive by the streams that hosts hold.
+    pub witness: Witness,
+    /// The share of all nodes that may turn critical at once; 1: all.
+    pub failing_nodes_share: f64,
 }
 
 impl Duties {
@@ -86,7 +94,16 @@ impl Duties {
         };
         let agreed_at = agreed.as_ref().map(|_| Instant::now());
         let unmet = Unmet::default();
-        let run = Run { duties: self, agreed, agreed_at, formed: false, unmet, shown: None };
+        let run = Run {
+            duties: self,
+            agreed,
+            agreed_at,
+            formed: false,
+            unmet,
+            shown: None,
+            brake: Brake::default(),
+            doubts: false,
+        };
         let stopping = tasks.stopping();
         tasks.spawn("leader's duties", async move {
             tokio::select! {
@@ -106,6 +123,9 @@ struct Run {
     formed: bool,
     unmet: Unmet,
     shown: Option<BTreeMap<String, String>>,
+    brake: Brake,
+    /// Somebody failed by the word of the pool and has not turned critical.
+    doubts: bool,
 }
 
 impl Run {
@@ -125,8 +145,10 @@ impl Run {
                 self.lead().await;
             } else {
                 self.unmet.clear();
+                self.doubts = false;
             }
-            if !next_change(&mut members, &mut leadership).await {
+            let pause = if self.doubts { DOUBTFUL_PASS } else { FULL_PASS };
+            if !next_change(&mut members, &mut leadership, pause).await {
                 return "the pool or Raft has stopped".into();
             }
         }
@@ -213,16 +235,18 @@ impl Run {
     }
 
     async fn lead(&mut self) {
-        let duties = &self.duties;
         // What an earlier leader has committed must be in the view before it is compared with the pool.
-        let Ok(index) = duties.raft.read_index(Consistency::Quorum).await else { return };
-        duties.reader.reach(index).await;
-        let members = duties.pool.members();
+        let Ok(index) = self.duties.raft.read_index(Consistency::Quorum).await else { return };
+        self.duties.reader.reach(index).await;
+        let members = self.duties.pool.members();
+        let lost = self.unmet.look(&members, &self.duties.reader.base(), Instant::now());
+        let may_fail = self.may_fail(&members, &lost).await;
+        let may_fail = |node: &str| may_fail.contains(&Key::new(node));
+        let duties = &self.duties;
         // The second look is for what the first has made possible: a name that is free for another node.
         for _ in 0..2 {
             let state = duties.reader.base();
-            let lost = self.unmet.look(&members, &state, Instant::now());
-            let mut commands = reconcile::commands(&members, &state, &duties.datacenter, &lost);
+            let mut commands = reconcile::commands(&members, &state, &duties.datacenter, &lost, &may_fail);
             commands.extend(reaper::commands(&state, Time::now()));
             if state.autopilot().is_none() {
                 let autopilot = Box::new(Autopilot::default());
@@ -236,6 +260,26 @@ impl Run {
         }
         self.keep_servers(&members).await;
         self.remove_the_dead(&members).await;
+    }
+
+    /// The nodes that turn critical now: the pool calls them failed, no server holds their stream, and not too many do.
+    async fn may_fail(&mut self, members: &[Member], lost: &[NodeName]) -> HashSet<Key> {
+        let duties = &self.duties;
+        let failing = reconcile::failing(members, &duties.reader.base(), &duties.datacenter, lost);
+        let own = &duties.address.rpc;
+        let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
+        let servers = alive.filter_map(|member| tags::server_address(member, &duties.datacenter));
+        let others: Vec<String> = servers.map(|rpc| rpc.to_string()).filter(|rpc| rpc != own).collect();
+        let witnessed = if failing.is_empty() { HashSet::new() } else { duties.witness.alive(&failing, others).await };
+        witness::note_witnessed(witnessed.len());
+        if !witnessed.is_empty() && !self.doubts {
+            tracing::warn!(nodes = ?witnessed, "gossip calls these failed, and they hold watch streams: not critical yet");
+        }
+        let unseen: Vec<Key> = failing.iter().map(NodeName::key).filter(|node| !witnessed.contains(node)).collect();
+        let nodes = members.iter().filter(|member| tags::is_of(member, &duties.datacenter)).count();
+        let allowed = self.brake.allow(unseen.len(), nodes, duties.failing_nodes_share, Instant::now());
+        self.doubts = allowed < failing.len();
+        unseen.into_iter().take(allowed).collect()
     }
 
     /// Removes a server that is gone for good, one in a pass.
@@ -315,15 +359,19 @@ async fn propose(raft: &RaftNode, command: Command) {
     }
 }
 
-/// Waits for a change of the pool or of leadership, at most [`FULL_PASS`]. False when either is gone for good.
-async fn next_change(members: &mut watch::Receiver<u64>, leadership: &mut watch::Receiver<Option<u64>>) -> bool {
+/// Waits for a change of the pool or of leadership, at most `pause`. False when either is gone for good.
+async fn next_change(
+    members: &mut watch::Receiver<u64>,
+    leadership: &mut watch::Receiver<Option<u64>>,
+    pause: Duration,
+) -> bool {
     let changed = async {
         tokio::select! {
             changed = members.changed() => changed.is_ok(),
             changed = leadership.changed() => changed.is_ok(),
         }
     };
-    match timeout(FULL_PASS, changed).await {
+    match timeout(pause, changed).await {
         Err(_) => true,
         Ok(false) => false,
         Ok(true) => {

@@ -20,9 +20,29 @@ use lictor_shared::{
 /// How long a new leader waits for a node that it has in the catalog and has not met in the pool.
 const MEETING_TIME: Duration = Duration::from_secs(15);
 
-/// The commands that make the catalog agree with the pool. `lost` are the nodes that [`Unmet`] has given up on.
+/// The nodes that would turn critical by the word of the pool: failed, or among the `lost` that [`Unmet`] has given up on.
+/// Whether they do is for others to say too (`witness`).
 #[must_use]
-pub fn commands(members: &[Member], state: &State, datacenter: &str, lost: &[NodeName]) -> Vec<Command> {
+pub fn failing(members: &[Member], state: &State, datacenter: &str, lost: &[NodeName]) -> Vec<NodeName> {
+    let all = commands(members, state, datacenter, lost, &|_| true);
+    let none = commands(members, state, datacenter, lost, &|_| false);
+    let critical = all.into_iter().filter(|command| !none.contains(command)).filter_map(|command| match command {
+        Command::Register(registration) => Some(registration.node.name),
+        _ => None,
+    });
+    critical.collect()
+}
+
+/// The commands that make the catalog agree with the pool. `lost` are the nodes that [`Unmet`] has given up on; of the
+/// nodes that would turn critical those do that `may_fail` holds of.
+#[must_use]
+pub fn commands(
+    members: &[Member],
+    state: &State,
+    datacenter: &str,
+    lost: &[NodeName],
+    may_fail: &dyn Fn(&str) -> bool,
+) -> Vec<Command> {
     let ours: Vec<&Member> = members.iter().filter(|member| tags::is_of(member, datacenter)).collect();
     let present = |member: &Member| matches!(member.status, MemberStatus::Alive | MemberStatus::Leaving);
     // To the pool, names that differ in letter case are two; here they are one node, and one that is there counts.
@@ -31,10 +51,11 @@ pub fn commands(members: &[Member], state: &State, datacenter: &str, lost: &[Nod
     let each_once = there.into_iter().chain(gone).filter(|member| named.insert(Key::new(&member.name)));
     let of_members = each_once.filter_map(|member| match member.status {
         MemberStatus::Alive | MemberStatus::Leaving => alive(member, state, datacenter),
-        MemberStatus::Failed => failed(&member.name, state),
+        MemberStatus::Failed => may_fail(&member.name).then(|| failed(&member.name, state)).flatten(),
         MemberStatus::Left => left(member, state),
     });
-    of_members.chain(lost.iter().filter_map(|node| failed(node, state))).collect()
+    let lost = lost.iter().filter(|node| may_fail(node.as_str()));
+    of_members.chain(lost.filter_map(|node| failed(node, state))).collect()
 }
 
 fn alive(member: &Member, state: &State, datacenter: &str) -> Option<Command> {
@@ -145,7 +166,7 @@ mod tests {
     const DC: &str = "dc1";
 
     fn settle(state: &mut State, members: &[Member]) -> usize {
-        let commands = commands(members, state, DC, &[]);
+        let commands = commands(members, state, DC, &[], &|_| true);
         for command in &commands {
             state.apply(Index(state.index().0 + 1), Time(0), command);
         }
@@ -174,6 +195,19 @@ mod tests {
             assert_eq!(health(&state, "n1"), expected, "{status:?}");
         }
         assert!(state.node("n1").is_none());
+    }
+
+    #[test]
+    fn whoever_has_a_witness_does_not_turn_critical() {
+        let mut state = State::default();
+        settle(&mut state, &[member("n1", MemberStatus::Alive), member("n2", MemberStatus::Alive)]);
+        let members = [member("n1", MemberStatus::Failed), member("n2", MemberStatus::Failed)];
+        assert_eq!(failing(&members, &state, DC, &[]), [NodeName::from("n1"), "n2".into()]);
+        for command in commands(&members, &state, DC, &[], &|name| name == "n2") {
+            state.apply(Index(9), Time(0), &command);
+        }
+        assert_eq!((health(&state, "n1"), health(&state, "n2")), (Some(Status::Passing), Some(Status::Critical)));
+        assert_eq!(failing(&members, &state, DC, &[]), [NodeName::from("n1")], "it stays in doubt");
     }
 
     #[test]
@@ -244,7 +278,7 @@ mod tests {
         assert_eq!(unmet.look(&met, &state, start), []);
         let lost = unmet.look(&met, &state, start + MEETING_TIME);
         assert_eq!(lost, [NodeName::from("n2")]);
-        let commands = commands(&met, &state, DC, &lost);
+        let commands = commands(&met, &state, DC, &lost, &|_| true);
         assert_eq!(commands.len(), 1);
         state.apply(Index(9), Time(0), &commands[0]);
         assert_eq!(health(&state, "n2"), Some(Status::Critical));

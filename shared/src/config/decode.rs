@@ -131,6 +131,11 @@ fn gossip(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definiti
     partial.reconnect_timeout = fields.optional_duration("reconnecttimeout")?;
     partial.reconnect_timeout_wan = fields.optional_duration("reconnecttimeoutwan")?;
     partial.left_timeout = fields.optional_duration("lefttimeout")?;
+    let share = fields.take("failingnodesshare").map(|(_, value)| {
+        let problem = || DefinitionError::invalid(format!("failing_nodes_share: {value} is no number"));
+        value.as_f64().ok_or_else(problem)
+    });
+    partial.failing_nodes_share = share.transpose()?;
     Ok(())
 }
 

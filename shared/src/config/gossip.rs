@@ -10,11 +10,13 @@ const RECONNECT_TIMEOUT: Duration = Duration::from_secs(72 * 3600);
 /// A shorter time would forget hosts over a long maintenance; Consul's bound.
 const RECONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(8 * 3600);
 const LEFT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// More nodes than this within 10 seconds are seldom lost by their own fault.
+const FAILING_NODES_SHARE: f64 = 0.2;
 /// Below it, a member that was away while another left could bring that one back.
 const LEFT_TIMEOUT_MIN: Duration = Duration::from_secs(3600);
 
 /// What is set about the pools.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Gossip {
     /// The key that everything is sealed with, unless a keyring file says otherwise; none: nothing is.
     pub key: Option<GossipKey>,
@@ -30,6 +32,8 @@ pub struct Gossip {
     pub reconnect_timeout_wan: Duration,
     /// How long a member that has left is remembered.
     pub left_timeout: Duration,
+    /// The share of all nodes that may turn critical within 10 seconds because the pool calls them failed; 1: all.
+    pub failing_nodes_share: f64,
 }
 
 /// What was said of it.
@@ -47,7 +51,13 @@ pub(super) fn gossip(said: &Partial) -> Result<Gossip, ConfigError> {
         _ => Err(ConfigError::setting(setting, format!("is too short (give {}h or more)", least.as_secs() / 3600))),
     };
     let reconnect = |setting, said| at_least(setting, said, RECONNECT_TIMEOUT, RECONNECT_TIMEOUT_MIN);
+    let share = said.failing_nodes_share.unwrap_or(FAILING_NODES_SHARE);
+    if !(0.0..=1.0).contains(&share) {
+        let problem = format!("{share} is no share (give 0 to 1; 1: no limit)");
+        return Err(ConfigError::setting("failing_nodes_share", problem));
+    }
     Ok(Gossip {
+        failing_nodes_share: share,
         key: key.map_err(|error| ConfigError::setting("encrypt", error.to_string()))?,
         verify_incoming,
         verify_outgoing,

@@ -97,6 +97,7 @@ partial! {
         reconnect_timeout: Duration,
         reconnect_timeout_wan: Duration,
         left_timeout: Duration,
+        failing_nodes_share: f64,
         log_level: SmolStr,
         log_json: bool,
         log_file: SmolStr,

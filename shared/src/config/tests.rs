@@ -209,6 +209,7 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"encrypt": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, "encrypt: it has 24 bytes, not 16 or 32"),
         (r#"{"encrypt_verify_outgoing": false}"#, "encrypt_verify_incoming: without"),
         (r#"{"reconnect_timeout": "7h"}"#, "reconnect_timeout: is too short (give 8h or more)"),
+        (r#"{"failing_nodes_share": 2}"#, "failing_nodes_share: 2 is no share"),
         (r#"{"left_timeout": "1m"}"#, "left_timeout: is too short (give 1h or more)"),
         (r#"{"acl": {"enabled": true}}"#, "acl: access control is not available in this version"),
         (r#"{"tls": {"defaults": {"verify_incoming": true}}}"#, "tls: TLS is not available"),
@@ -233,7 +234,8 @@ fn files_that_are_wrong_are_named_with_the_key() {
         let file = dir.path().join("services.json");
         fs::write(&file, text).unwrap();
         let error = load(&["-dev", &format!("-config-file={}", file.display())]).unwrap_err();
-        let in_file = error.starts_with(&file.display().to_string()) || expected.starts_with(['-', 'a', 'i', 'r']);
+        let in_file =
+            error.starts_with(&file.display().to_string()) || expected.starts_with(['-', 'a', 'e', 'i', 'l', 'r', 'f']);
         assert!(in_file && error.contains(expected), "{text}: {error}");
         assert!(!error.contains('\n'), "{text}: {error}");
     }

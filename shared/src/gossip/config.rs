@@ -68,8 +68,10 @@ pub struct Timing {
     pub push_pull: Duration,
     /// How often one failed member is tried again.
     pub reconnect: Duration,
-    /// How long failed and left members are remembered.
+    /// How long failed members are remembered.
     pub reap: Duration,
+    /// How long members that have left are remembered.
+    pub reap_left: Duration,
     /// At most this long a leaving node waits until its intent is spread.
     pub leave: Duration,
 }
@@ -87,6 +89,7 @@ impl Timing {
             push_pull: Duration::from_secs(30),
             reconnect: Duration::from_secs(30),
             reap: Duration::from_secs(72 * 60 * 60),
+            reap_left: Duration::from_secs(24 * 60 * 60),
             leave: Duration::from_secs(5),
         }
     }
@@ -115,6 +118,7 @@ impl Timing {
             push_pull: Duration::from_secs(5),
             reconnect: Duration::from_secs(1),
             reap: Duration::from_secs(72 * 60 * 60),
+            reap_left: Duration::from_secs(24 * 60 * 60),
             leave: Duration::from_secs(2),
         }
     }
@@ -130,6 +134,7 @@ impl Timing {
             push_pull: self.push_pull.max(SHORTEST),
             reconnect: self.reconnect.max(SHORTEST),
             reap: self.reap.max(Duration::from_secs(1)),
+            reap_left: self.reap_left.max(Duration::from_secs(1)),
             leave: self.leave,
         }
     }

@@ -131,7 +131,7 @@ impl Protocol {
             timing,
             foca,
             events: AccumulatingRuntime::new(),
-            table: Table::new(timing.reap),
+            table: Table::new(timing.reap, timing.reap_left),
             presence: Presence::Present,
             envelope: Envelope::new(&config.label, config.keyring.clone()),
             replay: ReplayGuard::default(),
@@ -146,7 +146,7 @@ impl Protocol {
             rejoin_turn: 0,
             push_pull_at: Duration::ZERO,
             reconnect_at: if config.rejoin.is_empty() { timing.reconnect } else { Duration::ZERO },
-            reap_at: timing.reap / REAPS_PER_PERIOD,
+            reap_at: timing.reap.min(timing.reap_left) / REAPS_PER_PERIOD,
             conflict_logged_at: None,
             sized_for: 1,
             logged: HashMap::new(),
@@ -235,7 +235,7 @@ impl Protocol {
             self.settle(now);
         }
         if self.reap_at <= now {
-            self.reap_at = now + self.timing.reap / REAPS_PER_PERIOD;
+            self.reap_at = now + self.timing.reap.min(self.timing.reap_left) / REAPS_PER_PERIOD;
             self.reap(now);
         }
         if self.presence == Presence::Present {

@@ -49,15 +49,24 @@ struct Held {
 pub(super) struct Table {
     by_name: BTreeMap<String, Held>,
     by_address: HashMap<SocketAddr, String>,
-    reap_after: Duration,
+    reap_failed_after: Duration,
+    reap_left_after: Duration,
     version: u64,
     /// The names of the members that have changed since this was last taken; some may be gone.
     touched: Vec<String>,
 }
 
 impl Table {
-    pub fn new(reap_after: Duration) -> Self {
-        Self { by_name: BTreeMap::new(), by_address: HashMap::new(), reap_after, version: 0, touched: Vec::new() }
+    /// Failed and left members are remembered for so long.
+    pub fn new(reap_failed_after: Duration, reap_left_after: Duration) -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            by_address: HashMap::new(),
+            reap_failed_after,
+            reap_left_after,
+            version: 0,
+            touched: Vec::new(),
+        }
     }
 
     /// Grows with every change that [`Table::members`] may show.
@@ -124,7 +133,11 @@ impl Table {
     }
 
     fn is_outdated(&self, incoming: &Record) -> bool {
-        incoming.facts.down && Duration::from_secs(incoming.age_s.into()) >= self.reap_after
+        incoming.facts.down && Duration::from_secs(incoming.age_s.into()) >= self.reap_after(incoming.facts)
+    }
+
+    fn reap_after(&self, facts: Facts) -> Duration {
+        if facts.leaves { self.reap_left_after } else { self.reap_failed_after }
     }
 
     /// True when we know the same process life by another name; it cannot change its name.
@@ -205,10 +218,13 @@ impl Table {
 
     /// Forgets members other than `own` that have been down for longer than the time to reap.
     pub fn reap(&mut self, own: &str, now: Duration) {
-        let (reap_after, before) = (seconds(self.reap_after), self.by_name.len());
+        let before = self.by_name.len();
+        let (failed, left) = (seconds(self.reap_failed_after), seconds(self.reap_left_after));
         let Self { by_name, touched, .. } = self;
         by_name.retain(|name, held| {
-            let stays = name == own || !held.record.facts.down || seconds(now) - held.since_s < reap_after;
+            let facts = held.record.facts;
+            let reap_after = if facts.leaves { left } else { failed };
+            let stays = name == own || !facts.down || seconds(now) - held.since_s < reap_after;
             if !stays {
                 touched.push(name.clone());
             }

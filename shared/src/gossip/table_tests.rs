@@ -48,7 +48,7 @@ fn records_meet() {
         ("a former name at the address", vec![record("b", 1, 6)], a(5), changed, vec![("a", 1, Failed), ("b", 1, Alive)]),
     ];
     for (case, held, incoming, merge, expected) in table {
-        let mut members = Table::new(REAP);
+        let mut members = Table::new(REAP, REAP / 3);
         for record in held {
             members.merge(record, Duration::ZERO);
         }
@@ -61,7 +61,7 @@ fn records_meet() {
 
 #[test]
 fn a_failed_member_is_forgotten_after_the_time_to_reap_and_not_brought_back() {
-    let mut table = Table::new(REAP);
+    let mut table = Table::new(REAP, REAP / 3);
     table.merge(record("own", 1, 1), Duration::ZERO);
     table.merge(record("a", 2, 1), Duration::ZERO);
     let failed_at = Duration::from_secs(100);
@@ -77,8 +77,22 @@ fn a_failed_member_is_forgotten_after_the_time_to_reap_and_not_brought_back() {
 }
 
 #[test]
+fn a_member_that_left_is_forgotten_sooner() {
+    let mut table = Table::new(REAP, REAP / 3);
+    table.merge(with(record("a", 1, 1), true, true), Duration::ZERO);
+    table.merge(with(record("b", 2, 1), false, true), Duration::ZERO);
+    let left_for = |table: &Table, time| table.records(time).find(|record| record.name == "a").unwrap();
+    let sent = left_for(&table, REAP / 3);
+    table.reap("own", REAP / 3 - Duration::from_secs(1));
+    assert_eq!(statuses(&table).len(), 2);
+    table.reap("own", REAP / 3);
+    assert_eq!(statuses(&table), [("b".to_owned(), 2, MemberStatus::Failed)]);
+    assert_eq!(table.merge(sent, REAP / 3), Merge::Unchanged, "nobody brings it back");
+}
+
+#[test]
 fn a_pruned_member_is_hidden_until_its_next_life() {
-    let mut table = Table::new(REAP);
+    let mut table = Table::new(REAP, REAP / 3);
     table.merge(with(record("a", 1, 1), false, true), Duration::ZERO);
     let pruned = Facts { leaves: true, down: true, pruned: true };
     assert!(table.observe(record("a", 1, 1).identity, pruned, Duration::ZERO));
@@ -90,7 +104,7 @@ fn a_pruned_member_is_hidden_until_its_next_life() {
 
 #[test]
 fn the_table_has_a_limit() {
-    let mut table = Table::new(REAP);
+    let mut table = Table::new(REAP, REAP / 3);
     for index in 0..MAX_MEMBERS {
         let port = u16::try_from(index + 1).unwrap();
         assert_eq!(table.merge(record(&index.to_string(), port, 1), Duration::ZERO), Merge::Changed);
@@ -123,7 +137,7 @@ proptest! {
     fn every_address_has_at_most_one_living_holder(
         records in prop::collection::vec((any_node_record(), any::<bool>()), 1..40)
     ) {
-        let mut table = Table::new(REAP);
+        let mut table = Table::new(REAP, REAP / 3);
         for (record, observed) in records {
             if observed {
                 table.observe(record.identity, record.facts, Duration::ZERO);
@@ -145,7 +159,7 @@ proptest! {
         records in prop::collection::vec(any_record(), 1..6), order in any::<prop::sample::Index>(), again in any::<bool>()
     ) {
         let merged = |records: &[Record]| {
-            let mut table = Table::new(REAP);
+            let mut table = Table::new(REAP, REAP / 3);
             for record in records {
                 table.merge(record.clone(), Duration::ZERO);
             }

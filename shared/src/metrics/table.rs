@@ -83,6 +83,17 @@ pub static APPLICATION_STREAMS: Gauge =
 /// Watch streams that this server feeds.
 pub static WATCH_STREAMS: Gauge = Gauge::new("lictor_watch_streams", "Watch streams that this server feeds.");
 
+/// Nodes that gossip calls failed and that hold a watch stream all the same.
+pub static WITNESSED_NODES: Gauge = Gauge::new(
+    "lictor_witnessed_nodes",
+    "Nodes that gossip calls failed and that are kept passing by their watch streams.",
+);
+/// Nodes that wait to turn critical because too many failed at once.
+pub static HELD_BACK_NODES: Gauge = Gauge::new(
+    "lictor_held_back_nodes",
+    "Nodes that failed and do not turn critical yet, because too many did at once.",
+);
+
 /// Gossip packets and requests that were dropped, by a [`GossipDrop`].
 pub static GOSSIP_DROPPED: Counter<9> = Counter::labelled(
     "lictor_gossip_dropped_total",
@@ -190,6 +201,7 @@ pub fn read() -> Vec<Series> {
     let mut all: Vec<Series> = counters.into_iter().chain(reads).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
+    all.extend([&WITNESSED_NODES, &HELD_BACK_NODES].map(Gauge::read));
     all.extend([&HTTP_CONNECTIONS, &WATCH_STREAMS, &APPLICATION_STREAMS].map(Gauge::read));
     all
 }

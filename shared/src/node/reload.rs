@@ -32,7 +32,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         tagged_addresses: "tagged_addresses or advertise_addr_wan",
         join: "start_join or retry_join",
         join_wan: "start_join_wan or retry_join_wan",
-        gossip: "encrypt, reconnect_timeout or left_timeout",
+        gossip: "encrypt, reconnect_timeout, left_timeout or failing_nodes_share",
         discovery_max_stale: "discovery_max_stale",
         protection: "discovery_protection",
         without_servers: "local_registrations_without_servers",

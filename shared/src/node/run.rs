@@ -27,7 +27,7 @@ use crate::{
     control::{self, Control, Request},
     dns,
     events::Events,
-    gossip::{KeyringError, Pool, PoolConfig},
+    gossip::{KeyringError, Pool, PoolConfig, Timing},
     http,
     metrics::Measured,
     model::Node,
@@ -242,6 +242,11 @@ fn pool_config(config: &Config, tags: BTreeMap<String, String>) -> Result<PoolCo
         advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_lan)),
         tags,
         keyring: keyring::open(config, "lan")?,
+        timing: Timing {
+            reap: config.gossip.reconnect_timeout,
+            reap_left: config.gossip.left_timeout,
+            ..Timing::lan()
+        },
         ..PoolConfig::new(config.node_name.clone(), bind)
     })
 }

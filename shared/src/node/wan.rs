@@ -30,7 +30,11 @@ fn pool_config(config: &Config, mut tags: BTreeMap<String, String>) -> Result<Po
         label: "wan".into(),
         advertise: Some(SocketAddr::new(advertised.unwrap_or(config.advertise), config.listen.serf_wan)),
         tags,
-        timing: Timing::wan(),
+        timing: Timing {
+            reap: config.gossip.reconnect_timeout_wan,
+            reap_left: config.gossip.left_timeout,
+            ..Timing::wan()
+        },
         keyring: keyring::open(config, "wan")?,
         ..PoolConfig::new(format!("{}.{}", config.node_name, config.datacenter), bind)
     })
