@@ -94,7 +94,7 @@ pub async fn run(flags: KeyringFlags, out: &mut impl io::Write) -> anyhow::Resul
         bail!("-local-only goes with -list alone");
     }
     let agent = target::agent(&flags.http)?;
-    for (method, key, what) in changes {
+    if let Some((method, key, what)) = changes.into_iter().next() {
         let key = GossipKey::parse(&key)?.reveal();
         writeln!(out, "==> {what}")?;
         let body = serde_json::json!({ "Key": key }).to_string();

@@ -22,8 +22,9 @@ pub const FORMAT: u32 = 2;
 const IDENTITY: &str = "server.json";
 const RAFT: &str = "raft";
 const LOCK: &str = "lock";
-/// What a directory without an identity may hold: what a start that was cut short leaves, and what a file system has.
-const HARMLESS: [&str; 3] = [LOCK, "server.new", "lost+found"];
+/// What a directory without an identity may hold: what a start that was cut short leaves, what a file system
+/// has, and what a sidecar keeps of gossip (its keys must outlive a change of its role).
+const HARMLESS: [&str; 4] = [LOCK, "server.new", "lost+found", "gossip"];
 
 /// What the directory says about its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

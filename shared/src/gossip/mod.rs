@@ -21,6 +21,7 @@
 //! | `config`, `error` | what a pool is started with, and what can go wrong |
 //! | `member`, `table`, `identity` | records and their merge rules, pure |
 //! | `protocol`, `push_pull`, `dissemination`, `broadcast` | one node's behaviour, without sockets or clock |
+//! | `fallback` | probes by TCP, where packets do not get through |
 //! | `user_event` | messages to every node: which are kept, pure |
 //! | `coordinate`, `round_trip` | where this node is in the network, pure; how that is measured |
 //! | `envelope`, `replay` | the one door all bytes pass, where they are sealed and opened; what has come before |
@@ -34,6 +35,7 @@ mod coordinate;
 mod dissemination;
 mod envelope;
 mod error;
+mod fallback;
 mod identity;
 mod key_rounds;
 mod keyring;

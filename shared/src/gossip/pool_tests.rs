@@ -184,7 +184,7 @@ fn key() -> GossipKey {
 
 async fn start_with(name: &str, keys: &[&GossipKey]) -> (Pool, Tasks) {
     let tasks = Tasks::new();
-    let keyring = Keyring::in_memory(keys.iter().map(|key| GossipKey::clone(key)).collect());
+    let keyring = Keyring::in_memory(keys.iter().copied().cloned().collect());
     (Pool::start(PoolConfig { keyring, ..config(name, anywhere()) }, &tasks).await.unwrap(), tasks)
 }
 

@@ -21,6 +21,7 @@ use super::{
     broadcast::{Broadcast, Relay},
     config::{PoolConfig, Timing},
     envelope::{Envelope, Kind, OpenError},
+    fallback::Fallback,
     identity::{CheckedCodec, Identity},
     limits::{MAX_EXCHANGES, MAX_MEMBERS, MAX_PACKET_BYTES},
     member::{Facts, Member, MemberStatus, Record},
@@ -71,6 +72,7 @@ pub(super) struct Protocol {
     pub(super) presence: Presence,
     pub(super) envelope: Envelope,
     replay: ReplayGuard,
+    pub(super) fallback: Fallback,
     received: mpsc::Receiver<Broadcast>,
     timers: BinaryHeap<Reverse<Due>>,
     timer_count: u64,
@@ -135,6 +137,7 @@ impl Protocol {
             presence: Presence::Present,
             envelope: Envelope::new(&config.label, config.keyring.clone()),
             replay: ReplayGuard::default(),
+            fallback: Fallback::default(),
             received,
             timers: BinaryHeap::new(),
             timer_count: 0,
@@ -217,6 +220,7 @@ impl Protocol {
         if !self.has_room_for(&opened.payload) {
             return Err(GossipDrop::NoRoom);
         }
+        self.fallback.heard(&opened.payload);
         let taken = self.foca.handle_data(&opened.payload, &mut self.events);
         self.settle(now);
         taken.map_err(|error| {
@@ -229,6 +233,13 @@ impl Protocol {
     pub fn advance(&mut self, now: Duration) {
         while self.timers.peek().is_some_and(|Reverse(due)| due.at <= now) {
             let Some(Reverse(due)) = self.timers.pop() else { break };
+            let late = match &due.timer {
+                Timer::SendIndirectProbe { probed_id, .. } => Some(*probed_id),
+                _ => None,
+            };
+            if let Some(member) = late.filter(|member| self.fallback.waits_for(*member)) {
+                self.probe_by_stream(member);
+            }
             if let Err(error) = self.foca.handle_timer(due.timer, &mut self.events) {
                 tracing::debug!(%error, "a gossip timer came late");
             }
@@ -320,7 +331,7 @@ impl Protocol {
         }
     }
 
-    fn start_exchange(&mut self, address: SocketAddr, request: Request) {
+    pub(super) fn start_exchange(&mut self, address: SocketAddr, request: Request) {
         if self.in_flight.len() < MAX_EXCHANGES && self.in_flight.insert(address) {
             self.output.exchanges.push((address, request));
         }
@@ -330,6 +341,7 @@ impl Protocol {
     pub fn finish_exchange(&mut self, now: Duration, address: SocketAddr, answer: Option<Knowledge>) {
         self.in_flight.remove(&address);
         if let Some(theirs) = answer {
+            self.take_stream_answer(address, &theirs);
             self.merge_remote(now, theirs);
         }
     }
@@ -377,6 +389,7 @@ impl Protocol {
     pub(super) fn settle(&mut self, now: Duration) {
         loop {
             while let Some((to, data)) = self.events.to_send() {
+                self.fallback.sent(to, &data);
                 self.output.packets.push((to.address, self.envelope.seal(Kind::Swim, &data)));
             }
             while let Some((after, timer)) = self.events.to_schedule() {

@@ -228,6 +228,22 @@ fn a_lossy_network_fails_nobody() {
 }
 
 #[test]
+fn members_that_answer_streams_alone_are_not_failed() {
+    let mut network = Network::started(11, 8);
+    network.until("all see all", 5 * SECOND, Network::is_whole);
+    network.streams_only = true;
+    let limit = network.now + 60 * SECOND;
+    while network.now < limit {
+        network.pass(SECOND);
+        assert!(network.is_whole(), "{}", network.report());
+    }
+    network.nodes[3].running = false;
+    network.until("one is failed that answers neither", 60 * SECOND, |network| {
+        network.status(0, "node-003") == Some(MemberStatus::Failed)
+    });
+}
+
+#[test]
 fn a_node_whose_clock_was_set_back_is_taken_again() {
     let mut network = Network::started(3, 4);
     network.until("all see all", 5 * SECOND, Network::is_whole);

@@ -9,7 +9,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates,
+    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates, former,
     join::Joining,
     keyring, leaderless,
     logging::Level,
@@ -137,6 +137,7 @@ async fn start<R: Role>(
     let pool = Pool::start(pool_config(&config, tags.clone())?, &tasks).await?;
     let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
+    former::keep_all(&config, &pool, wan.as_ref(), &tasks);
     let joining = joining(&config, &pool, wan.as_ref());
     for pool in &joining {
         pool.start().await?;
@@ -153,7 +154,6 @@ async fn start<R: Role>(
         tasks: tasks.clone(),
     };
     let backend: Arc<dyn Backend> = Arc::new(Measured(role.start(ground).await?));
-
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
     agent.load_files(&config.services, &config.checks)?;
     agent.start(&agent_tasks);
@@ -242,6 +242,7 @@ fn pool_config(config: &Config, tags: BTreeMap<String, String>) -> Result<PoolCo
         advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_lan)),
         tags,
         keyring: keyring::open(config, "lan")?,
+        rejoin: former::load(former::file(config, "lan").as_deref()),
         timing: Timing {
             reap: config.gossip.reconnect_timeout,
             reap_left: config.gossip.left_timeout,
@@ -342,6 +343,7 @@ impl<R: Role> Running<R> {
         drop(requests);
         // First, so that nothing repairs in the registry what leaving takes out of it.
         self.agent_tasks.shutdown(DRAIN).await;
+        let left = matches!(ended, Ended::Told { leave: true, .. });
         let result = match ended {
             Ended::Failed(reason) => Err(reason.into()),
             Ended::Told { leave, answer } => {
@@ -362,6 +364,9 @@ impl<R: Role> Running<R> {
         };
         if !self.tasks.shutdown(DRAIN).await {
             tracing::warn!(limit = ?DRAIN, "some tasks did not end in time");
+        }
+        if left {
+            former::forget_all(&self.started);
         }
         self.role.stop().await;
         tracing::info!("stopped");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::{RoleError, keyring};
+use super::{RoleError, former, keyring};
 use crate::{
     config::Config,
     gossip::{KeyringError, Pool, PoolConfig, Timing},
@@ -36,6 +36,7 @@ fn pool_config(config: &Config, mut tags: BTreeMap<String, String>) -> Result<Po
             ..Timing::wan()
         },
         keyring: keyring::open(config, "wan")?,
+        rejoin: former::load(former::file(config, "wan").as_deref()),
         ..PoolConfig::new(format!("{}.{}", config.node_name, config.datacenter), bind)
     })
 }
