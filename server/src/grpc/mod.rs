@@ -218,7 +218,7 @@ impl Registry for RegistryService {
         let request = request.into_inner();
         if request.path_and_query == witness::PATH {
             let body = witness::answer(&self.inner.watchers, &request.body).into();
-            let fetched = Fetched { status: 200, headers: Vec::new(), body };
+            let fetched = Fetched { status: 200, body, ..Fetched::default() };
             return Ok(Response::new(FetchStream::new(fetched, place)));
         }
         let fetched = self.inner.desk.interface.answer(request.into()).await;

@@ -61,6 +61,7 @@ impl Witness {
             method: "GET".into(),
             path_and_query: PATH.into(),
             body: serde_json::to_vec(&names).unwrap_or_default().into(),
+            token: String::new(),
             any_server: true,
             limit: ANSWER_LIMIT,
         };
