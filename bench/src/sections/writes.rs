@@ -1,8 +1,12 @@
 //! Writes through a sidecar, durable on three servers, each of which changes something: registrations, keys, transactions.
 
-use super::{Effort, asked, cluster, files, throughput};
+use lictor_tests::cluster::Cluster;
+
+use super::{Effort, asked, files, throughput};
 use crate::{figure::Figure, load::wrk::Requests, processor::Processes};
 
+/// More connections than one address may have by default.
+const LIMITS: &str = "-hcl=limits { http_max_conns_per_client = 1000 }";
 /// Long enough for a few hundred fsyncs.
 const SECONDS: u64 = 2;
 /// Numbers that begin anew in each run, so that each run writes something else.
@@ -22,7 +26,7 @@ end
 const PUT: &str = r#"
 request = function()
   count = count + 1
-  return wrk.format("PUT", "/v1/kv/bench/" .. count % 1000, nil, string.format("%0100d", count))
+  return wrk.format("PUT", "/v1/kv/bench/" .. count % 1000, nil, string.rep("v", 90) .. string.format("%010d", count))
 end
 "#;
 /// Eight such keys at once.
@@ -50,7 +54,7 @@ const LOADS: [(&str, &str, usize, Option<f64>); 7] = [
 
 /// Measures.
 pub fn run(effort: Effort, give: &mut dyn FnMut(Figure)) {
-    let cluster = cluster();
+    let cluster = Cluster::start_with(3, 2, |agent| agent.argument(LIMITS));
     let (directory, processes, port) = (files(&cluster), Processes::of(&cluster), asked(&cluster).ports.http);
     for (what, lines, callers, budget) in LOADS {
         let script = format!("{COUNT}{lines}");
