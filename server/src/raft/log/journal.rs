@@ -14,7 +14,7 @@ use std::{
     collections::VecDeque,
     io,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use openraft::entry::RaftEntry;
@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use super::{
     LogId, Vote, Work, decode,
-    disk::{Disk, Segment},
+    disk::{Disk, Segment, locked},
     frame::{self, Frames, Kind},
 };
 use crate::raft::Entry;
@@ -40,8 +40,6 @@ pub(super) struct Marks {
     pub vote: Option<Vote>,
     pub committed: Option<LogId>,
     pub purged: Option<LogId>,
-    /// The end of the log.
-    pub last: Option<LogId>,
 }
 
 /// The journal, for the one who writes it.
@@ -116,12 +114,8 @@ impl Journal {
             }
             recovery.read(&*disk, *number, position + 1 == numbers.len())?;
         }
-        let Recovery { places, mut marks, sequence } = recovery;
+        let Recovery { places, marks, sequence } = recovery;
         let number = places.segments.back().map_or(0, |last| last.number + 1);
-        marks.last = match places.entries.back() {
-            Some(place) => Some(places.read_entry(*place)?.log_id()),
-            None => marks.purged,
-        };
         let due = marks.purged.map_or(0, |id| id.index() + 1);
         if !places.entries.is_empty() && places.first > due {
             let oldest = places.segments.front().map_or(0, |oldest| oldest.number);
@@ -143,6 +137,18 @@ impl Journal {
     /// The marks as they are on the disk.
     pub fn marks(&self) -> &Marks {
         &self.marks
+    }
+
+    /// The end of the log: the last entry, or what was purged last where there is none.
+    ///
+    /// # Errors
+    /// When the last entry cannot be read.
+    pub fn last(&self) -> io::Result<Option<LogId>> {
+        let places = locked(&self.places);
+        match places.entries.back() {
+            Some(place) => Ok(Some(places.read_entry(*place)?.log_id())),
+            None => Ok(self.marks.purged),
+        }
     }
 
     /// For readers.
@@ -428,9 +434,4 @@ fn damaged(disk: &dyn Disk, number: u64, reason: impl std::fmt::Display) -> io::
         disk.name(number)
     );
     io::Error::new(io::ErrorKind::InvalidData, reason)
-}
-
-fn locked(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
-    // A change that was cut short by an error is the last: the store is closed then.
-    places.lock().unwrap_or_else(PoisonError::into_inner)
 }

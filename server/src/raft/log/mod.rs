@@ -248,14 +248,14 @@ impl Drop for LogStore {
 impl Shared {
     fn open(disk: Arc<dyn Disk>) -> io::Result<(Arc<Self>, Journal)> {
         let journal = Journal::open(disk)?;
-        let marks = journal.marks().clone();
+        let (marks, last) = (journal.marks(), journal.last()?);
         let log = Log {
             vote: marks.vote,
             committed: marks.committed,
             committed_moved: false,
             purged: marks.purged,
-            last: marks.last,
-            tail: Tail::new(marks.last.map_or(0, |id| id.index() + 1)),
+            last,
+            tail: Tail::new(last.map_or(0, |id| id.index() + 1)),
             queue: VecDeque::new(),
             closed: false,
             failure: None,
