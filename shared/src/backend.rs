@@ -41,6 +41,15 @@ pub struct Contact {
     pub last: Duration,
 }
 
+impl Contact {
+    /// Whether there is no leader and has been no word from one for `limit`: by `discovery_max_stale`, too long to answer
+    /// lookups from the view.
+    #[must_use]
+    pub fn is_lost_for(&self, limit: Duration) -> bool {
+        !self.known_leader && self.last >= limit
+    }
+}
+
 /// The set of servers as their leader sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServersReport {

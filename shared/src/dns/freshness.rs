@@ -31,8 +31,7 @@ impl Freshness {
 
     /// Whether the view is too old to answer from. Costs a look at the clock.
     pub(super) fn is_too_old(&self) -> bool {
-        let contact = self.backend.contact();
-        !contact.known_leader && contact.last >= self.max_stale
+        self.backend.contact().is_lost_for(self.max_stale)
     }
 }
 

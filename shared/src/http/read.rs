@@ -222,7 +222,7 @@ pub(super) async fn freshen(context: &Context, mode: Mode) -> Result<Freshness, 
         Err(_) => BackendError::NoLeader,
     };
     let contact = Contact { known_leader: false, ..context.backend.contact() };
-    let fresh_enough = contact.last < context.settings.discovery_max_stale;
+    let fresh_enough = !contact.is_lost_for(context.settings.discovery_max_stale);
     if consistency == Consistency::Quorum || !fresh_enough { Err(failure.into()) } else { as_it_is(context, contact) }
 }
 

@@ -1,8 +1,9 @@
 //! What this node does not hold: a server answers the request as it came, and this node passes the answer on.
 //!
 //! Both ends are here. [`fetch`] is the asking one; [`Interface`] the one that answers, with the handlers of the HTTP
-//! interface and the server's own view. Only requests that change nothing in the registry, or can be carried out twice,
-//! go this way, so that one may be put to another server when the first is gone; what is answered is never passed on once more.
+//! interface and the server's own view. Only requests that change nothing in the registry, or can be carried out twice, go
+//! this way, so that one may be put to another server when the first is gone; what is answered is never passed on once
+//! more.
 
 use std::{
     sync::{Arc, OnceLock},

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use super::keyring;
 use crate::{
     config::Config,
     gossip::{MemberStatus, Pool},
@@ -26,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Where the addresses of the pool `lan` or `wan` lie; none without a data directory.
 pub(super) fn file(config: &Config, pool: &str) -> Option<PathBuf> {
-    Some(config.data_dir.as_ref()?.join("gossip").join(format!("{pool}.members")))
+    Some(config.data_dir.as_ref()?.join(keyring::DIRECTORY).join(format!("{pool}.members")))
 }
 
 /// The addresses in the file. Blocks.

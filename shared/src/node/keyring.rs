@@ -5,8 +5,8 @@ use crate::{
     gossip::{Keyring, KeyringError},
 };
 
-/// Where keyrings lie in the data directory.
-const DIRECTORY: &str = "gossip";
+/// Where what is kept of the pools lies in the data directory.
+pub(super) const DIRECTORY: &str = "gossip";
 
 /// The keyring of the pool `lan` or `wan`.
 ///
