@@ -7,11 +7,13 @@
 //!
 //! - [`sections`] is what is measured, a file each; [`load`] what asks; [`registry`] what is registered to be asked;
 //! - [`processor`] and [`footprint`] read what processes cost, [`figure`] is one result with its budget;
+//! - [`floor`] is what this machine can do at most, measured beside;
 //! - [`supervise`] runs each section in a process of its own that leaves nothing behind; [`report`] writes the tables.
 //!
 //! It is no test: nothing here fails because a machine is slow. `cargo test --workspace` never runs it.
 
 mod figure;
+mod floor;
 mod footprint;
 mod load;
 mod processor;
@@ -44,11 +46,23 @@ struct Arguments {
     /// Runs one section in this process and writes its figures as JSON, a line each
     #[arg(long, hide = true, value_name = "SECTION", value_parser = sections::named)]
     section: Option<&'static Section>,
+    /// Is one of the floors that the results are compared with, until it is killed
+    #[arg(long, hide = true, value_name = "PLACE")]
+    floor: Option<floor::Place>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let effort = Effort { is_quick: arguments.quick };
+    if let Some(place) = arguments.floor {
+        return match floor::run(place) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                report::complain(&format!("floor: {error}"));
+                ExitCode::FAILURE
+            }
+        };
+    }
     if let Some(section) = arguments.section {
         supervise::run_supervised(section, effort);
         return ExitCode::SUCCESS;

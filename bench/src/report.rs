@@ -86,7 +86,8 @@ impl Report {
         let _ = writeln!(text, "{}.\n", self.machine);
         text.push_str(
             "An instance has one check. `/CPU-s` is per second of processor time of all Lictor processes together; a percentage beside a \
-             process is its part of that. The yardstick of DNS is unbound with the same records.\n",
+             process is its part of that. The yardstick of DNS is unbound with the same records, \
+             that of health a ready answer of the same length by the same HTTP library.\n",
         );
         for Found { section, figures, failure } in &self.sections {
             let _ = writeln!(text, "\n## {}: {}\n", section.name, section.about);

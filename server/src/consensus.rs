@@ -17,11 +17,18 @@ use crate::raft::{ProposeError, RaftNode, ReadError, ServerAddress};
 /// A member of the servers' consensus.
 #[async_trait]
 pub trait Consensus: Send + Sync + 'static {
+    /// Proposes commands; returns when they are applied here, with what came of each: [`AskError::NotLeader`] where this
+    /// server does not lead.
+    async fn propose_all(&self, commands: Vec<Command>) -> Vec<Result<Written, AskError>>;
+
     /// Proposes a command; returns when it is applied here.
     ///
     /// # Errors
     /// [`AskError`]: `NotLeader` where this server does not lead.
-    async fn propose(&self, command: Command) -> Result<Written, AskError>;
+    async fn propose(&self, command: Command) -> Result<Written, AskError> {
+        let outcome = self.propose_all(vec![command]).await.pop();
+        outcome.unwrap_or_else(|| Err(AskError::Unknown("a command without an outcome".into())))
+    }
 
     /// The index that a read of that consistency must have reached.
     ///
@@ -68,8 +75,9 @@ pub trait Consensus: Send + Sync + 'static {
 
 #[async_trait]
 impl Consensus for RaftNode {
-    async fn propose(&self, command: Command) -> Result<Written, AskError> {
-        Ok(RaftNode::propose(self, command).await?)
+    async fn propose_all(&self, commands: Vec<Command>) -> Vec<Result<Written, AskError>> {
+        let outcomes = RaftNode::propose_all(self, commands).await;
+        outcomes.into_iter().map(|outcome| outcome.map_err(AskError::from)).collect()
     }
 
     async fn read_index(&self, consistency: Consistency) -> Result<Index, AskError> {

@@ -9,9 +9,12 @@ pub mod streams;
 pub mod unbound;
 pub mod wrk;
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use crate::supervise;
+
+/// How long what is measured beside Lictor may take until it answers.
+pub const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A command of a program that [`supervise::can_run`] has looked for.
 fn command(program: &str) -> Command {

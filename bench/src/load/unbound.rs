@@ -1,13 +1,11 @@
 //! unbound with the same records as local data: what a DNS server in C that does nothing else makes of this machine.
 
-use std::{fmt::Write, fs, net::UdpSocket, path::Path, time::Duration};
+use std::{fmt::Write, fs, net::UdpSocket, path::Path};
 
 use lictor_tests::{ports, process::Process, wait};
 
-use super::command;
+use super::{START_LIMIT, command};
 use crate::registry;
-
-const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running unbound. It ends when dropped.
 #[derive(Debug)]

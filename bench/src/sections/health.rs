@@ -1,7 +1,14 @@
-//! How many answers about a service's health a sidecar gives, by mode and by the number of instances.
+//! How many answers about a service's health a sidecar gives, by mode and by the number of instances, and the same HTTP
+//! library with a ready answer of the same length.
 
 use super::{Effort, RUN_SECONDS, asked, cluster, files, throughput};
-use crate::{figure::Figure, load::wrk::Requests, processor::Processes, registry};
+use crate::{
+    figure::Figure,
+    floor::{Floor, Running},
+    load::wrk::Requests,
+    processor::Processes,
+    registry,
+};
 
 /// By the number of instances, for the mode `stale`.
 const BUDGETS: [(usize, f64); 2] = [(1, 90_000.0), (100, 50_000.0)];
@@ -33,7 +40,12 @@ pub fn run(effort: Effort, give: &mut dyn FnMut(Figure)) {
             let figure = Figure::new(format!("{mode}, {instances} inst."), work.per_cpu_second(), "/CPU-s");
             let budget = BUDGETS.iter().find(|(size, _)| mode == "stale" && size == instances);
             let figure = budget.map_or(figure.clone(), |(_, least)| figure.at_least(*least));
-            give(figure.noted(format!("{length} bytes; {note}")));
+            let yardstick = (parameter == "&stale").then(|| {
+                let floor = Running::start(Floor::Http(length), &directory);
+                let (work, _) = throughput(effort, &floor.processes(), floor.port, requests, RUN_SECONDS, &directory);
+                work.per_cpu_second()
+            });
+            give(Figure { yardstick, ..figure.noted(format!("{length} bytes; {note}")) });
         }
     }
 }

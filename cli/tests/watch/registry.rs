@@ -160,13 +160,16 @@ impl Store {
 
 #[async_trait]
 impl Consensus for Store {
-    async fn propose(&self, command: Command) -> Result<Written, AskError> {
-        if *self.log.leader.lock().unwrap() != Some(self.address) {
-            return Err(AskError::NotLeader { leader: self.leader() });
-        }
-        let index = self.log.append(command);
-        let outcome = self.apply_to(index).unwrap_or(Outcome::Done);
-        Ok(Written { index, outcome })
+    async fn propose_all(&self, commands: Vec<Command>) -> Vec<Result<Written, AskError>> {
+        let propose = |command| {
+            if *self.log.leader.lock().unwrap() != Some(self.address) {
+                return Err(AskError::NotLeader { leader: self.leader() });
+            }
+            let index = self.log.append(command);
+            let outcome = self.apply_to(index).unwrap_or(Outcome::Done);
+            Ok(Written { index, outcome })
+        };
+        commands.into_iter().map(propose).collect()
     }
 
     async fn read_index(&self, _: Consistency) -> Result<Index, AskError> {

@@ -3,7 +3,7 @@
 //! A request costs far more than the command in it, here, at the leader, and at every server that follows: a batch goes
 //! through all of them as one. So one request is under way at a time, and commands that come meanwhile gather for the
 //! next. Alone, a command is sent at once. Among many, the next request waits a moment for those whose callers have just
-//! been answered, for most of them write again: without that, the first of them would go alone, and the rest after it.
+//! been answered, for most of them write again, so that all who write at the same time come to share each request.
 //! Requests run in a task of their own, so that a caller who gives up takes nothing from the rest.
 
 use std::{
@@ -26,8 +26,12 @@ use tokio::{
 use super::refusal::{missing, unreadable};
 use crate::internal::{Command, WriteOutcome, WriteReply, WriteRequest, write_outcome};
 
-/// How long a request waits, at most, for as many commands as the one before it had.
-const GATHERING: Duration = Duration::from_millis(1);
+/// A request waits no longer for callers who write again once none has come for so long ...
+const PAUSE: Duration = Duration::from_millis(1);
+/// ... nor for more than so many of these times.
+const PAUSES: usize = 3;
+/// Fewer callers than that are not waited for: they gain less than they lose.
+const FEW: usize = 4;
 /// The most commands of a request.
 const COMMANDS: usize = 256;
 /// The most bytes of a request with more than one command.
@@ -89,16 +93,23 @@ impl Writes {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for as many commands as the last request had, or for as long as that is worth it.
-    async fn gather(&self, last: usize) {
-        {
+    /// Waits until `callers` have a command here, or for as long as they keep coming.
+    async fn gather(&self, callers: usize) {
+        let mut here = {
             let mut queue = self.queue();
-            if last < 2 || queue.waiting.len() >= last {
+            if callers < FEW || queue.waiting.len() >= callers {
                 return;
             }
-            queue.wanted = Some(last);
+            queue.wanted = Some(callers);
+            queue.waiting.len()
+        };
+        for _ in 0..PAUSES {
+            let complete = timeout(PAUSE, self.gathered.notified()).await.is_ok();
+            let before = std::mem::replace(&mut here, self.queue().waiting.len());
+            if complete || here == before {
+                break;
+            }
         }
-        let _ = timeout(GATHERING, self.gathered.notified()).await;
         self.queue().wanted = None;
     }
 
@@ -137,15 +148,15 @@ impl Sending {
     where
         F: Future<Output = Result<WriteReply, AskError>>,
     {
-        let mut last = 0;
+        let mut callers_seen = 0;
         loop {
-            self.writes.gather(last).await;
+            self.writes.gather(callers_seen).await;
             let Some(waiting) = self.writes.next() else { break };
-            last = waiting.len();
             let (commands, callers): (Vec<_>, Vec<_>) =
                 waiting.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
             let sent = timeout(ANSWER_LIMIT, send(WriteRequest { commands })).await;
             let sent = sent.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into())));
+            callers_seen = COMMANDS.min(callers.len() + self.writes.queue().waiting.len());
             let mut answers = answers(sent, callers.len()).into_iter();
             for caller in callers {
                 // A caller that gave up has dropped its receiver.

@@ -16,7 +16,6 @@ mod whole;
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
@@ -30,7 +29,7 @@ use lictor_proto::{
 };
 use lictor_shared::{
     backend::{Consistency, Fetched},
-    command::Command,
+    command::{Command, Written},
     forward::AskError,
     http::Interface,
     tasks::Tasks,
@@ -184,9 +183,7 @@ impl Registry for RegistryService {
         let places =
             u32::try_from(commands.len()).ok().and_then(|count| self.inner.requests.try_acquire_many(count).ok());
         let _places = places.ok_or_else(|| Status::resource_exhausted("too many requests"))?;
-        let outcomes = join_all(commands.into_iter().map(|command| self.inner.propose(command))).await;
-        let outcomes = outcomes.into_iter().map(|outcome| WriteOutcome { outcome: Some(outcome) }).collect();
-        Ok(Response::new(WriteReply { outcomes }))
+        Ok(Response::new(WriteReply { outcomes: self.inner.propose(commands).await }))
     }
 
     async fn barrier(&self, request: Request<BarrierRequest>) -> Result<Response<BarrierReply>, Status> {
@@ -264,18 +261,21 @@ impl Registry for RegistryService {
 }
 
 impl Inner {
-    async fn propose(&self, command: internal::Command) -> Outcome {
-        let command = match Command::try_from(command) {
-            Ok(command) => command,
-            Err(error) => return Outcome::Rejected(Rejected { reason: format!("WriteRequest.commands: {error}") }),
-        };
-        match self.consensus.propose(command).await {
-            Ok(written) => Outcome::Written((&written).into()),
-            Err(AskError::NotLeader { leader }) => Outcome::NotLeader(not_leader(leader)),
-            Err(AskError::Unsent(reason)) => Outcome::Unsent(Unsent { reason }),
-            Err(AskError::Unknown(reason)) => Outcome::Unknown(Unknown { reason }),
-            Err(AskError::Rejected(reason)) => Outcome::Rejected(Rejected { reason }),
+    async fn propose(&self, commands: Vec<internal::Command>) -> Vec<WriteOutcome> {
+        let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(commands.len());
+        let mut readable = Vec::with_capacity(commands.len());
+        for command in commands {
+            outcomes.push(match Command::try_from(command) {
+                Ok(command) => {
+                    readable.push(command);
+                    None
+                }
+                Err(error) => Some(Outcome::Rejected(rejected(format!("WriteRequest.commands: {error}")))),
+            });
         }
+        let mut proposed = self.consensus.propose_all(readable).await.into_iter().map(outcome);
+        let outcomes = outcomes.into_iter().map(|outcome| outcome.or_else(|| proposed.next()));
+        outcomes.map(|outcome| WriteOutcome { outcome }).collect()
     }
 
     fn refuse(&self, request: &WatchRequest) -> Result<(), Status> {
@@ -306,6 +306,16 @@ impl Inner {
             server_ids: self.consensus.server_ids(),
             leader_contact_ms: u64::try_from(contact.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+}
+
+fn outcome(proposed: Result<Written, AskError>) -> Outcome {
+    match proposed {
+        Ok(written) => Outcome::Written((&written).into()),
+        Err(AskError::NotLeader { leader }) => Outcome::NotLeader(not_leader(leader)),
+        Err(AskError::Unsent(reason)) => Outcome::Unsent(Unsent { reason }),
+        Err(AskError::Unknown(reason)) => Outcome::Unknown(Unknown { reason }),
+        Err(AskError::Rejected(reason)) => Outcome::Rejected(rejected(reason)),
     }
 }
 

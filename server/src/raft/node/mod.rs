@@ -1,6 +1,6 @@
 //! [`RaftNode`]: the handle that the rest of a server holds.
 //!
-//! Cheap to clone; all clones are the same node. Writes are stamped with the leader's clock here, the only place
+//! Cheap to clone; all clones are the same node. Writes are stamped with the leader's clock here (`propose`), the only place
 //! where one is read. Who leads is openraft's word qualified by time: a leader that no majority has confirmed, and
 //! one that has not been heard of, lately does not count, so that duties stop and callers
 //! are told in time.
@@ -11,18 +11,14 @@
 mod errors;
 mod leadership;
 mod membership;
+mod propose;
 mod report;
 mod settings;
 mod start;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use lictor_shared::{
-    backend::Consistency,
-    command::{Command, Written},
-    model::Index,
-    view::Reader,
-};
+use lictor_shared::{backend::Consistency, model::Index, view::Reader};
 use openraft::{Raft, ReadPolicy, async_runtime::WatchReceiver};
 use tokio::{
     sync::{Semaphore, watch},
@@ -35,19 +31,12 @@ pub use self::{
     settings::RaftSettings,
 };
 use super::{
-    MAX_PROPOSAL_BYTES, RaftService, ServerAddress, TypeConfig,
+    RaftService, ServerAddress, TypeConfig,
     log::LogReader,
     machine::Machine,
     network::{Contact, Peers},
-    proposal::Proposal,
     snapshot::SnapshotStore,
-    surroundings,
 };
-
-/// What may be on its way at once, in KiB of commands; who comes later waits within its time limit.
-const IN_FLIGHT_KIB: usize = 64 << 10;
-/// A small command counts for as much, so that no more than 4096 are on their way.
-const SMALL_KIB: usize = 16;
 
 /// A running Raft node.
 #[derive(Clone)]
@@ -87,30 +76,6 @@ impl RaftNode {
     pub fn service(&self) -> RaftService {
         let inner = &self.inner;
         RaftService::new(self.id(), inner.raft.clone(), inner.snapshots.clone(), inner.contact.clone())
-    }
-
-    /// Writes a command: returns when it is committed, applied, and visible in this node's view.
-    ///
-    /// # Errors
-    /// [`ProposeError`], which says whether it may have happened all the same.
-    pub async fn propose(&self, command: Command) -> Result<Written, ProposeError> {
-        let proposal = Proposal::new(surroundings::now(), command);
-        let bytes = proposal.encoded().len();
-        if bytes > MAX_PROPOSAL_BYTES {
-            return Err(ProposeError::TooLarge(bytes));
-        }
-        let kib = u32::try_from((bytes >> 10).max(SMALL_KIB)).map_err(|_| ProposeError::TooLarge(bytes))?;
-        let limit = self.inner.settings.propose_limit;
-        let write = async {
-            let place = self.inner.in_flight.acquire_many(kib).await;
-            let _place = place.map_err(|error| ProposeError::Stopped(errors::stopped(error)))?;
-            Ok(self.inner.raft.client_write(proposal).await?.data)
-        };
-        match timeout(limit, write).await {
-            Ok(Err(ProposeError::NotLeader { leader })) => Err(ProposeError::NotLeader { leader: self.heard(leader) }),
-            Ok(written) => written,
-            Err(_) => Err(ProposeError::TimedOut(limit)),
-        }
     }
 
     /// The index that a view must have reached before a read of that consistency is answered from it.

@@ -10,7 +10,7 @@ use lictor_shared::{tasks::Tasks, view};
 use openraft::Raft;
 use tokio::sync::{Semaphore, watch};
 
-use super::{IN_FLIGHT_KIB, Inner, RaftNode, RaftSettings, StartError};
+use super::{Inner, RaftNode, RaftSettings, StartError, propose::IN_FLIGHT_KIB};
 use crate::raft::{
     ChangeSink,
     log::LogStore,
