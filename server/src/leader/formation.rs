@@ -6,7 +6,8 @@
 //! set. Two different sets that share a server can therefore never both be agreed to, and a set that all have agreed
 //! to is initialised with the same first entry by each, which Raft takes for one.
 //!
-//! A server that sees one that is `formed` already never forms: the leader will add it.
+//! A server that sees one that is `formed` already never forms: the leader will add it. One of its own set is no reason
+//! to wait: it may have been the first to initialise, and have died before it reached the others.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +28,7 @@ use crate::raft::ServerAddress;
 pub const RAFT_ID: &str = "_raft_id";
 /// The tag with the number of servers it expects.
 pub const EXPECT: &str = "expect";
-/// The tag with the digest of the set it has agreed to.
+/// The tag with the digest of the set it has agreed to, also once that is formed.
 pub const AGREED: &str = "_agreed";
 /// The tag that says that it belongs to a cluster.
 pub const FORMED: &str = "_formed";
@@ -102,7 +103,8 @@ fn file(data_dir: &Path) -> PathBuf {
 #[must_use]
 pub fn next(raft_id: u64, expect: usize, agreed: Option<&Agreement>, members: &[Member], datacenter: &str) -> Step {
     let servers: Vec<Candidate> = members.iter().filter_map(|member| Candidate::new(member, datacenter)).collect();
-    if expect == 0 || servers.iter().any(|server| server.formed && server.raft_id != raft_id) {
+    let is_of_the_set = |id: &u64| *id == raft_id || agreed.is_some_and(|agreed| agreed.servers.contains_key(id));
+    if expect == 0 || servers.iter().any(|server| server.formed && !is_of_the_set(&server.raft_id)) {
         return Step::Wait;
     }
     let alive = servers.iter().filter(|server| server.alive && server.expect == expect);
@@ -205,9 +207,21 @@ mod tests {
         let mut members: Vec<Member> = (1..=3).map(|id| server(id, 3, &[])).collect();
         members[2].tags.insert(FORMED.into(), "1".into());
         assert_eq!(next(1, 3, None, &members, DC), Step::Wait);
-        assert_eq!(next(1, 3, Some(&agreement(&[1, 2, 3])), &members, DC), Step::Wait);
+        assert_eq!(next(1, 3, Some(&agreement(&[1, 2, 4])), &members, DC), Step::Wait);
         members[2].status = MemberStatus::Failed;
         assert_eq!(next(1, 3, None, &members, DC), Step::Wait);
+    }
+
+    #[test]
+    fn the_first_to_initialise_may_die() {
+        let agreed = agreement(&[1, 2, 3]);
+        let mut members: Vec<Member> = (1..=3).map(|id| server(id, 3, &[(AGREED, agreed.digest())])).collect();
+        members[2].tags.insert(FORMED.into(), "1".into());
+        members[2].status = MemberStatus::Failed;
+        assert_eq!(next(1, 3, Some(&agreed), &members, DC), Step::Initialise(agreed.servers().clone()));
+        // It has formed another set, or was added to a cluster that was there.
+        members[2].tags.remove(AGREED);
+        assert_eq!(next(1, 3, Some(&agreed), &members, DC), Step::Wait);
     }
 
     #[test]

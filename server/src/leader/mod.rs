@@ -173,9 +173,9 @@ impl Run {
             tags.insert(formation::FORMED.into(), "1".into());
         } else {
             tags.insert(formation::EXPECT.into(), self.duties.expect.to_string());
-            if let Some(agreed) = &self.agreed {
-                tags.insert(formation::AGREED.into(), agreed.digest());
-            }
+        }
+        if let Some(agreed) = &self.agreed {
+            tags.insert(formation::AGREED.into(), agreed.digest());
         }
         if self.shown.as_ref() != Some(&tags) {
             if let Err(error) = self.duties.pool.set_tags(tags.clone()) {

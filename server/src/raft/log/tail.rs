@@ -9,7 +9,7 @@ use openraft::{EntryPayload, entry::RaftEntry};
 use crate::raft::Entry;
 
 /// Durable entries that are kept for followers, at most.
-const KEPT_ENTRIES: usize = 4096;
+const KEPT_ENTRIES: usize = 1024;
 /// ... and their bytes.
 const KEPT_BYTES: usize = 8 << 20;
 /// What an entry takes beside its command.
