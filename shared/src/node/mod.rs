@@ -7,6 +7,7 @@
 
 mod applications;
 mod coordinates;
+mod flood;
 mod former;
 mod join;
 mod keyring;

@@ -9,7 +9,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates, former,
+    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates, flood, former,
     join::Joining,
     keyring, leaderless,
     logging::Level,
@@ -141,6 +141,9 @@ async fn start<R: Role>(
     let joining = joining(&config, &pool, wan.as_ref());
     for pool in &joining {
         pool.start().await?;
+    }
+    if let Some(wan) = &wan {
+        flood::start(config.datacenter.clone(), pool.clone(), wan.clone(), &tasks);
     }
     let (writer, reader) = view::new();
     let interface = http::Interface::default();
