@@ -33,6 +33,7 @@ use crate::{
     },
     coalesce::{Coalesce, Question},
     command::{Command, Written},
+    datacenters::Datacenters,
     model::Index,
     tasks::Tasks,
     view::Reader,
@@ -123,6 +124,11 @@ pub trait Servers: Send + Sync + 'static {
     /// [`AskError`].
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError>;
 
+    /// The way to other datacenters, where this node has one of its own. A node without asks its servers.
+    fn datacenters(&self) -> Option<&Datacenters> {
+        None
+    }
+
     /// Starts a session's time to live anew at `server`. Whether there is such a session.
     ///
     /// # Errors
@@ -161,6 +167,8 @@ pub struct Forward<S: Servers> {
     leader_barrier: Coalesce<Barrier<S>>,
     quorum_barrier: Coalesce<Barrier<S>>,
     fetches: Semaphore,
+    /// Those of the fetches that are for other datacenters.
+    fetches_abroad: Semaphore,
 }
 
 impl<S: Servers> Forward<S> {
@@ -174,8 +182,8 @@ impl<S: Servers> Forward<S> {
         let route = Arc::new(Route { servers, limits, remembered: Mutex::new(None), turn: AtomicUsize::new(0) });
         let barrier = |consistency| Coalesce::new(Barrier { route: route.clone(), consistency }, tasks.clone());
         let (leader_barrier, quorum_barrier) = (barrier(Consistency::Leader), barrier(Consistency::Quorum));
-        let fetches = Semaphore::new(fetch::MAX_FETCHES);
-        Self { route, reader, leader_barrier, quorum_barrier, fetches }
+        let (fetches, fetches_abroad) = (Semaphore::new(fetch::MAX_FETCHES), Semaphore::new(fetch::MAX_FETCHES_ABROAD));
+        Self { route, reader, leader_barrier, quorum_barrier, fetches, fetches_abroad }
     }
 
     /// The servers it asks.
@@ -218,7 +226,16 @@ impl<S: Servers> Backend for Forward<S> {
     }
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
-        fetch::fetch(&self.route, &self.fetches, &fetch).await
+        if fetch.datacenter.is_empty() {
+            return fetch::fetch(&self.route, &self.fetches, &fetch).await;
+        }
+        match self.route.servers.datacenters() {
+            Some(datacenters) => datacenters.fetch(fetch).await,
+            None => {
+                let _place = fetch::place(&self.fetches_abroad, fetch::MAX_FETCHES_ABROAD)?;
+                fetch::fetch(&self.route, &self.fetches, &Fetch { any_server: true, ..fetch }).await
+            }
+        }
     }
 
     async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {

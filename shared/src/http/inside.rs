@@ -15,7 +15,7 @@ use super::{
     answer::Answer,
     query::Query,
     read::INDEX,
-    route::{self, Request, Router},
+    route::{self, Origin, Request, Router},
 };
 use crate::{
     model::Index,
@@ -36,17 +36,25 @@ impl Inside {
         Self { context, router: Router::new(), stopping }
     }
 
-    /// Whether this node answers of keys and sessions itself.
-    pub(super) fn holds_keys(&self) -> bool {
-        self.context.holds_keys()
+    /// What its handlers have at hand.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Answers a request of one who showed that token; empty: none.
-    pub(super) async fn answer(&self, method: Method, target: &str, body: Bytes, token: String) -> Answer {
+    pub(super) async fn answer(
+        &self,
+        origin: Origin,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        token: String,
+    ) -> Answer {
         let answer = async {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let found = self.router.find(&method, path)?;
             let request = Request {
+                origin,
                 method,
                 target: target.into(),
                 query: Query::parse(query),
@@ -69,7 +77,7 @@ impl Source for Inside {
     async fn get(&self, path: &str) -> Result<Seen, String> {
         // A node that has just started knows nothing yet, which is no failure.
         self.context.reader.reach(Index(1)).await;
-        let answer = self.answer(Method::GET, path, Bytes::new(), String::new()).await;
+        let answer = self.answer(Origin::Here, Method::GET, path, Bytes::new(), String::new()).await;
         let (head, body) = answer.into_response(false).into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let found = head.status != StatusCode::NOT_FOUND;

@@ -92,7 +92,7 @@ async fn answer(context: &Context, request: &Request, name: &str) -> Result<Answ
     find(context, request, name, |state, rows, query, freshness| {
         let asked = Asked {
             near: parameters.get("near").unwrap_or_default(),
-            own_node: &context.settings.identity.node_name,
+            own_node: context.agent_asked(request),
             asker: request.client,
             passing,
             connect,

@@ -22,6 +22,7 @@ use super::{
     kept::{Repeat, question_key},
     params::{JITTER_PART, Mode, Options},
     query::Query,
+    remote::pass_on,
     route::Request,
 };
 use crate::{
@@ -119,7 +120,11 @@ pub(super) async fn read<A: Into<Answer>>(
     encode: impl Fn(&State, &Rows) -> A,
 ) -> Result<Answer, Failure> {
     let options = Options::parse(&request.query)?;
-    match answer(context, request, &question, &options, encode).await {
+    let answered = match answer(context, request, &question, &options, encode).await {
+        Err(Failure::OtherDatacenter(name)) => pass_on(context, request, &name).await,
+        answered => answered,
+    };
+    match answered {
         Err(failure) if question.headers_on_failure => {
             let contact = context.backend.contact();
             Ok(with_contact(Answer::from(failure).with_header(INDEX, 1), contact))

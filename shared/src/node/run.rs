@@ -150,6 +150,7 @@ async fn start<R: Role>(
     let ground = Ground {
         config: config.clone(),
         pool: pool.clone(),
+        wan: wan.clone(),
         tags,
         writer,
         reader: reader.clone(),

@@ -3,6 +3,7 @@
 mod agent;
 mod blocking;
 mod connections;
+mod datacenters;
 mod events;
 mod insight;
 mod kept;
