@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,6 +21,9 @@ use crate::{
     model::Index,
     watch::{Seen, Source},
 };
+
+/// The longest answer to one who looks, in bytes.
+const LOOK_BYTES: usize = 16 << 20;
 
 /// The interface of one node.
 pub struct Inside {
@@ -70,6 +73,14 @@ impl Inside {
             route::handle(found.place, &self.context, &request).await
         };
         answer.await.unwrap_or_else(Answer::from)
+    }
+
+    /// The answer to a question, as a whole; `None` where it is longer than [`LOOK_BYTES`] or breaks off.
+    pub async fn look(&self, target: &str) -> Option<(StatusCode, Bytes)> {
+        let answer = self.answer(Origin::Here, Method::GET, target, Bytes::new(), String::new()).await;
+        let (head, body) = answer.into_response(false).into_parts();
+        let body = Limited::new(body, LOOK_BYTES).collect().await.ok()?.to_bytes();
+        Some((head.status, body))
     }
 }
 

@@ -235,7 +235,8 @@ impl Sockets {
             tasks.spawn("HTTP", http::serve(context.clone(), listener, tasks.clone()));
         }
         let freshness = dns::Freshness::new(context.backend.clone(), config.discovery_max_stale);
-        dns::serve(self.dns, config.dns.clone(), reader.clone(), freshness, tasks);
+        let far = dns::FarLookups::new(http::Inside::new(context, tasks.stopping()));
+        dns::serve(self.dns, config.dns.clone(), reader.clone(), freshness, Some(far), tasks);
     }
 }
 
