@@ -120,6 +120,24 @@ pub struct Fetched {
     pub rest_bytes: u64,
 }
 
+impl Fetched {
+    /// The whole body.
+    ///
+    /// # Errors
+    /// It breaks off, or has more than `limit` bytes.
+    pub async fn whole(self, limit: usize) -> Result<Bytes, BackendError> {
+        let Some(mut rest) = self.rest else { return Ok(self.body) };
+        let mut whole = self.body.to_vec();
+        while let Some(piece) = rest.next().await {
+            whole.extend_from_slice(&piece?);
+            if whole.len() > limit {
+                return Err(BackendError::Failed(format!("the answer has more than {limit} bytes")));
+            }
+        }
+        Ok(whole.into())
+    }
+}
+
 /// Bytes as they come. They are whole only if the stream ends without an error.
 pub struct Pieces(BoxStream<'static, Result<Bytes, BackendError>>);
 

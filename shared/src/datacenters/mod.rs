@@ -16,6 +16,7 @@
 
 mod breaker;
 mod directory;
+mod distance;
 mod gate;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub use self::distance::by_distance;
 use self::{
     directory::Directory,
     gate::{Gate, Nobody},

@@ -11,11 +11,13 @@ use super::{
     },
     params::NodeMeta,
     read::{Question, Rows, read},
+    remote::fetch_from_any,
     route::Request,
 };
 use crate::{
     catalog::{Instance, State, Topic},
     command::Command,
+    datacenters::by_distance,
     filter::schema,
     model::{Key, Service},
 };
@@ -33,8 +35,16 @@ async fn write(context: &Context, addressed: Addressed<Result<Command, Failure>>
     context.write(addressed.write?).await
 }
 
+/// The nearest first. Only servers know others; without one a node still knows its own.
 pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&[context.datacenter()])))
+    if !context.holds_keys()
+        && let Ok(answer) = fetch_from_any(context, request).await
+    {
+        return Ok(answer);
+    }
+    let known = context.wan.as_ref().map(by_distance);
+    let known = known.unwrap_or_else(|| vec![context.datacenter().to_owned()]);
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&known)))
 }
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {

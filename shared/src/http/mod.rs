@@ -20,6 +20,7 @@ mod context;
 mod coordinate;
 mod error;
 mod event;
+mod failover;
 mod health;
 mod inside;
 mod insight;
@@ -45,6 +46,7 @@ mod socket;
 mod status;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod txn;
 
 pub use self::{

@@ -22,20 +22,27 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Failure, Inside,
     answer::Answer,
+    failover,
     params::{Mode, Options},
     read::with_jitter,
     route::{Origin, Request, takes_pieces},
+    translate::{has_addresses, translate},
 };
 use crate::backend::{Fetch, Fetched};
 
 /// How long an answer may take, beside the time that its caller wants it to wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// The longest answer in which addresses are translated, in bytes.
+const ANSWER_BYTES: usize = 16 << 20;
 /// What other nodes of this datacenter may ask here. All else is about the node that is asked.
-const ANSWERED: [(Method, &str); 8] = [
+const ANSWERED: [(Method, &str); 11] = [
     (Method::GET, "/v1/kv/"),
     (Method::GET, "/v1/session/"),
     (Method::PUT, "/v1/session/renew/"),
     (Method::PUT, "/v1/txn"),
+    (Method::GET, "/v1/query/"),
+    (Method::GET, "/v1/catalog/datacenters"),
+    (Method::GET, "/v1/coordinate/datacenters"),
     (Method::GET, "/v1/operator/keyring"),
     (Method::POST, "/v1/operator/keyring"),
     (Method::PUT, "/v1/operator/keyring"),
@@ -62,6 +69,11 @@ pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer
     ask(context, request, Fetch::default()).await
 }
 
+/// Has any server of this datacenter answer the request, whether there is a leader or not.
+pub(super) async fn fetch_from_any(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    ask(context, request, Fetch { any_server: true, ..Fetch::default() }).await
+}
+
 /// Has a server of that other datacenter answer the request.
 pub(super) async fn pass_on(context: &Context, request: &Request, datacenter: &str) -> Result<Answer, Failure> {
     if takes_pieces(request.endpoint) || !crosses(&request.target) {
@@ -72,7 +84,10 @@ pub(super) async fn pass_on(context: &Context, request: &Request, datacenter: &s
         return Err(Failure::OtherDatacenter(datacenter.to_owned()));
     }
     let once = request.method != Method::GET;
-    ask(context, request, Fetch { datacenter: datacenter.to_owned(), once, ..Fetch::default() }).await
+    let answer = ask(context, request, Fetch { datacenter: datacenter.to_owned(), once, ..Fetch::default() }).await?;
+    let translates = context.settings.access.translates_wan && !once && has_addresses(&request.target);
+    // At the agent that was asked: what it is told is what it tells.
+    if translates { answer.map_body(ANSWER_BYTES, translate).await } else { Ok(answer) }
 }
 
 async fn ask(context: &Context, request: &Request, fetch: Fetch) -> Result<Answer, Failure> {
@@ -83,7 +98,7 @@ async fn ask(context: &Context, request: &Request, fetch: Fetch) -> Result<Answe
         path_and_query: request.target.to_string(),
         body: request.body.clone(),
         token: request.token.clone(),
-        any_server: matches!(options.mode, Mode::Stale(_) | Mode::Cached),
+        any_server: fetch.any_server || matches!(options.mode, Mode::Stale(_) | Mode::Cached),
         limit: wait + ANSWER_LIMIT,
         ..fetch
     };
@@ -131,6 +146,9 @@ impl Interface {
                 Ok(fetched) => Some(fetched),
                 Err(error) => fetched(Failure::from(error).into()),
             };
+        }
+        if is_ours && !fetch.datacenter.is_empty() && fetch.path_and_query == failover::PATH {
+            return fetched(failover::answer(context, &fetch.body).await.unwrap_or_else(Answer::from));
         }
         let is_allowed = |method: &Method| match fetch.datacenter.is_empty() {
             true => is_answered(method, &fetch.path_and_query),

@@ -1,5 +1,7 @@
 //! Requests that are for another datacenter: `dc1` is asked, `dc2` answers.
 
+use serde_json::json;
+
 use super::*;
 
 /// A server of `dc1` that knows the way to one of `dc2`, a sidecar of that server, and the one of `dc2`.
@@ -120,4 +122,73 @@ async fn what_is_about_one_node_or_has_any_length_does_not_cross() {
     assert_eq!(server.get("/v1/snapshot?dc=dc2").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(server.get("/v1/agent/services?dc=dc2").await.status, 200, "an agent answers for itself");
     assert!(far.backend.fetches().is_empty());
+}
+
+#[tokio::test]
+async fn a_query_without_instances_here_is_answered_over_there() {
+    let (server, sidecar, far) = world().await;
+    let query = json!({"Name": "geo", "DNS": {"TTL": "7s"}, "Service": {
+        "Service": "far", "Failover": {"NearestN": 2, "Datacenters": ["dc1", "dc9", "dc2", "DC2"]},
+    }});
+    for asked in [&server, &sidecar] {
+        assert_eq!(asked.send(Method::POST, "/v1/query", &query.to_string()).await.status, 200);
+        let nobody = asked.get("/v1/query/geo/execute").await.json();
+        assert_eq!(
+            (&nobody["Nodes"], &nobody["Failovers"], &nobody["Datacenter"]),
+            (&json!([]), &json!(2), &json!("dc2"))
+        );
+    }
+    far.register("far", 7);
+    for asked in [&server, &sidecar] {
+        for path in ["/v1/query/geo/execute", "/v1/query/geo/execute?stale&limit=1&passing"] {
+            let answer = asked.get(path).await.json();
+            assert_eq!(answer["Nodes"][0]["Service"]["Port"], 7, "{answer}");
+            assert_eq!((&answer["Datacenter"], &answer["DNS"]["TTL"]), (&json!("dc2"), &json!("7s")));
+            assert_eq!(answer["Failovers"], 2, "dc9 was asked first");
+        }
+    }
+    let asked = server.backend.fetches().len();
+    server.register("far", 8);
+    let here = server.get("/v1/query/geo/execute").await.json();
+    assert_eq!((&here["Nodes"][0]["Service"]["Port"], &here["Failovers"]), (&json!(8), &json!(0)));
+    assert_eq!(server.backend.fetches().len(), asked, "nobody is asked who is not needed");
+}
+
+#[tokio::test]
+async fn whoever_is_asked_by_failover_asks_nobody_else() {
+    let (server, _, far) = world().await;
+    let query = json!({"Name": "geo", "Service": {"Service": "none", "Failover": {"Datacenters": ["dc1"]}}});
+    far.send(Method::POST, "/v1/query", &query.to_string()).await;
+    let answer = server.get("/v1/query/geo/execute?dc=dc2").await.json();
+    assert_eq!((&answer["Nodes"], &answer["Failovers"]), (&json!([]), &json!(0)));
+    assert!(far.backend.fetches().is_empty());
+}
+
+#[tokio::test]
+async fn addresses_of_others_are_translated_where_that_is_wanted() {
+    let (_, _, far) = world().await;
+    let body = json!({"Node": "n", "Address": "10.0.0.1", "TaggedAddresses": {"wan": "198.51.100.1"},
+        "Service": {"Service": "web", "Port": 80}});
+    for translates_wan in [false, true] {
+        let server = TestServer::with(|settings| settings.access.translates_wan = translates_wan).await;
+        server.backend.far().open(far.context.clone(), far.tasks.stopping());
+        for asked in [&server, &far] {
+            asked.send(Method::PUT, "/v1/catalog/register", &body.to_string()).await;
+        }
+        let expected = if translates_wan { "198.51.100.1" } else { "10.0.0.1" };
+        let address = |reply: Reply| reply.json()[0]["Node"]["Address"].clone();
+        assert_eq!(address(server.get("/v1/health/service/web?dc=dc2").await), expected);
+        assert_eq!(address(server.get("/v1/health/service/web").await), "10.0.0.1");
+        assert_eq!(server.get("/v1/catalog/node/n?dc=dc2").await.json()["Node"]["Address"], expected);
+    }
+}
+
+#[tokio::test]
+async fn datacenters_are_told_by_a_server() {
+    let (server, sidecar, _) = world().await;
+    for asked in [&server, &sidecar] {
+        assert_eq!(asked.get("/v1/catalog/datacenters").await.json(), json!(["dc1"]));
+    }
+    let alone = TestServer::with(|settings| settings.identity.server_address = None).await;
+    assert_eq!(alone.get("/v1/catalog/datacenters").await.json(), json!(["dc1"]));
 }
