@@ -3,12 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test, also where it is not in a test function")]
 
 use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use hickory_proto::{op::ResponseCode, rr::RecordType};
 use lictor_tests::{
     agent::{Agent, texts},
+    dns::Transport,
     http, turn, wait,
 };
 use rustix::process::Signal;
@@ -74,6 +81,37 @@ fn ports(client: http::Client, path: &str) -> Result<Vec<u64>, String> {
     Ok(rows.as_array().into_iter().flatten().filter_map(|row| row["Service"]["Port"].as_u64()).collect())
 }
 
+/// Names of the other datacenter, and of a query that only that one can answer, at a server and at a sidecar.
+fn ask_by_dns(world: &World) {
+    let query = json!({"Name": "pay", "Service": {"Service": "payments", "Failover": {"NearestN": 1}}});
+    for agent in [&world.sidecar, &world.far] {
+        let created = agent.http().send("POST", "/v1/query", &[], query.to_string().as_bytes()).unwrap();
+        assert_eq!(created.status, 200, "{}", created.text());
+    }
+    for agent in [&world.servers[0], &world.sidecar] {
+        let dns = agent.dns();
+        for name in [
+            "payments.service.two.consul",
+            "PAYMENTS.service.TWO.consul",
+            "_payments._tcp.service.two.consul",
+            "pay.query.two.consul",
+            "pay.query.consul",
+        ] {
+            assert_eq!(dns.ports(name).unwrap(), [7000], "{name} at {}", agent.name);
+            assert_eq!(dns.addresses(name).unwrap(), ["10.0.0.1".parse::<IpAddr>().unwrap()], "{name}");
+        }
+        let targets = dns.ask(Transport::Tcp, "payments.service.two.consul", RecordType::SRV).unwrap();
+        let target = targets.answers[0].data.to_string();
+        assert!(target.ends_with(" on-payments.node.two.consul."), "{target}");
+        assert_eq!(dns.addresses("on-payments.node.two.consul").unwrap().len(), 1);
+        for name in ["payments.service.consul", "none.service.two.consul", "payments.service.three.consul"] {
+            assert!(dns.addresses(name).unwrap().is_empty(), "{name}");
+        }
+    }
+    let answer = world.sidecar.http().json("/v1/query/pay/execute").unwrap();
+    assert_eq!((&answer["Datacenter"], &answer["Failovers"]), (&json!("two"), &json!(1)));
+}
+
 #[test]
 fn one_joined_server_brings_in_all_and_each_datacenter_answers_for_the_other() {
     let mut world = World::start();
@@ -106,6 +144,10 @@ fn one_joined_server_brings_in_all_and_each_datacenter_answers_for_the_other() {
     register(&world.far, "unasked", 1);
     register(&world.far, "late", 8000);
     assert_eq!(waiting.join().unwrap().unwrap(), [8000]);
+
+    ask_by_dns(&world);
+    let named = world.sidecar.http().json("/v1/catalog/datacenters").unwrap();
+    assert_eq!(named, json!(["one", "two"]));
 
     let kv = world.sidecar.command(&["kv", "get", "-datacenter=two", "from-a"]);
     assert_eq!(String::from_utf8(kv.stdout).unwrap().trim(), "v");
@@ -152,12 +194,12 @@ fn a_datacenter_that_is_lost_costs_the_other_nothing_and_is_found_again() {
     // Its sockets are open and nothing comes back.
     world.far.signal(Signal::STOP);
     let own = world.sidecar.http();
-    let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_over = Arc::new(AtomicBool::new(false));
     let looker = thread::spawn({
         let is_over = is_over.clone();
         move || {
             let mut slowest = Duration::ZERO;
-            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            while !is_over.load(Relaxed) {
                 let began = Instant::now();
                 assert_eq!(ports(own, "/v1/health/service/orders").unwrap(), [6000]);
                 slowest = slowest.max(began.elapsed());
@@ -173,7 +215,14 @@ fn a_datacenter_that_is_lost_costs_the_other_nothing_and_is_found_again() {
         let at_once = answer.text().contains("no server of it has answered for");
         wait::ensure(at_once && answer.status == 503 && began.elapsed() < OWN_LIMIT, || answer.text())
     });
-    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    for agent in [&world.servers[0], &world.sidecar] {
+        let began = Instant::now();
+        let answer = agent.dns().ask(Transport::Udp, "payments.service.two.consul", RecordType::A).unwrap();
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+        assert!(began.elapsed() < TOLD_LIMIT, "{:?}", began.elapsed());
+        assert_eq!(agent.dns().ports("orders.service.consul").unwrap(), [6000]);
+    }
+    is_over.store(true, Relaxed);
     let slowest = looker.join().unwrap();
     assert!(slowest < OWN_LIMIT, "an answer about its own datacenter took {slowest:?}");
     let said = world.servers[0].log().matches("this datacenter does not answer").count();
