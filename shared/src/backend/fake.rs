@@ -1,7 +1,10 @@
 //! A backend for tests: one server without Raft, whose log is a counter and whose leader can be lost.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ pub struct Fake {
     /// A server of another datacenter.
     far: Interface,
     fetches: Mutex<Vec<Fetch>>,
+    /// Whether the way to other datacenters is cut.
+    is_cut: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -49,7 +54,8 @@ impl Fake {
         let contact = Contact { known_leader: true, last: Duration::ZERO };
         let inner = Inner { writer, next: FIRST_INDEX, contact, barriers: 0 };
         let (server, far) = (Interface::default(), Interface::default());
-        Arc::new(Self { reader, server, far, fetches: Mutex::default(), inner: Mutex::new(inner) })
+        let (fetches, is_cut) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { reader, server, far, fetches, is_cut, inner: Mutex::new(inner) })
     }
 
     /// Sees what was written.
@@ -65,6 +71,11 @@ impl Fake {
     /// The server of another datacenter that is asked on the way of a server: none until it is opened.
     pub fn far(&self) -> &Interface {
         &self.far
+    }
+
+    /// Cuts the way to other datacenters, or mends it.
+    pub fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Relaxed);
     }
 
     /// What that server was asked.
@@ -130,6 +141,10 @@ impl Backend for Fake {
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
         self.fetches.lock().unwrap().push(fetch.clone());
+        if self.is_cut.load(Relaxed) && !fetch.datacenter.is_empty() {
+            let (datacenter, reason) = (fetch.datacenter, "it is cut off".into());
+            return Err(BackendError::DatacenterUnavailable { datacenter, reason });
+        }
         let far = Fetch { crossed: true, ..fetch.clone() };
         let mut fetched = match self.far.answer(far).await.filter(|_| !fetch.datacenter.is_empty()) {
             Some(fetched) => fetched,

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::{
     Context, Failure,
     answer::Answer,
@@ -145,6 +147,15 @@ impl Wanted {
     pub fn parse(request: &Request) -> Self {
         let tags = request.query.all("tag").filter(|tag| !tag.is_empty()).map(str::to_string).collect();
         Self { tags, meta: NodeMeta::parse(&request.query) }
+    }
+
+    /// The same of a row as it is written.
+    pub fn matches_row(&self, row: &Value) -> bool {
+        let tags = row["Service"]["Tags"].as_array();
+        let has = |wanted: &String| {
+            tags.into_iter().flatten().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(wanted))
+        };
+        self.tags.iter().all(has) && self.meta.matches_row(&row["Node"]["Meta"])
     }
 
     pub fn matches(&self, instance: &Instance) -> bool {

@@ -9,6 +9,7 @@ use super::{
     access::Access,
     answer::Answer,
     answer::encode,
+    copies::Copies,
     kept::Answers,
     listener::Limits,
     params::Near,
@@ -92,6 +93,8 @@ pub struct Context {
     pub control: Control,
     /// Where the log can be watched.
     pub monitor: Monitor,
+    /// Copies of services of other datacenters.
+    pub copies: Copies,
     /// Answers that are kept, for all interfaces of this node together.
     pub answers: Arc<Answers>,
 }

@@ -18,6 +18,7 @@ mod bounded;
 mod catalog;
 mod context;
 mod coordinate;
+mod copies;
 mod error;
 mod event;
 mod failover;
@@ -52,6 +53,7 @@ mod txn;
 pub use self::{
     access::{Access, Network, NoNetwork},
     context::{Context, Identity, Settings, Versions},
+    copies::{Copies, MAX_COPIES, RemoteService},
     error::Failure,
     inside::Inside,
     instance_filter::InstanceFilter,

@@ -38,8 +38,8 @@ use crate::{
 const LEADER_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
-const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
-const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
+pub(super) const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
+pub(super) const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
 const EFFECTIVE_CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 

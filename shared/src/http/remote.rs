@@ -83,6 +83,25 @@ pub(super) async fn pass_on(context: &Context, request: &Request, datacenter: &s
     if request.origin == Origin::OtherDatacenter {
         return Err(Failure::OtherDatacenter(datacenter.to_owned()));
     }
+    let options = Options::parse(&request.query)?;
+    let copy = context.copies.find(datacenter, request);
+    if let Some(copy) = copy.filter(|copy| copy.comes_first(options.mode))
+        && let Some(answer) = copy.answer(context, request, &options, false).await?
+    {
+        return Ok(answer);
+    }
+    let answered = cross(context, request, datacenter).await;
+    let is_lost = answered.as_ref().map_or(true, |answer| answer.status().is_server_error());
+    match copy.filter(|_| is_lost && options.mode != Mode::Consistent) {
+        Some(copy) => match copy.answer(context, request, &options, true).await? {
+            Some(answer) => Ok(answer),
+            None => answered,
+        },
+        None => answered,
+    }
+}
+
+async fn cross(context: &Context, request: &Request, datacenter: &str) -> Result<Answer, Failure> {
     let once = request.method != Method::GET;
     let answer = ask(context, request, Fetch { datacenter: datacenter.to_owned(), once, ..Fetch::default() }).await?;
     let translates = context.settings.access.translates_wan && !once && has_addresses(&request.target);

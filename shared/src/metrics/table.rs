@@ -97,6 +97,12 @@ pub static UNREACHABLE_DATACENTERS: Gauge = Gauge::new(
     "Other datacenters that this server does not ask because no server of them answers.",
 );
 
+/// Copies of services of other datacenters that cannot be kept up to date.
+pub static STALE_COPIES: Gauge = Gauge::new(
+    "lictor_stale_copies",
+    "Copies of services of other datacenters that cannot be kept up to date at the moment.",
+);
+
 /// Nodes that gossip calls failed and that hold a watch stream all the same.
 pub static WITNESSED_NODES: Gauge = Gauge::new(
     "lictor_witnessed_nodes",
@@ -215,7 +221,7 @@ pub fn read() -> Vec<Series> {
     let mut all: Vec<Series> = counters.into_iter().chain(reads).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
-    all.extend([&WITNESSED_NODES, &HELD_BACK_NODES, &UNREACHABLE_DATACENTERS].map(Gauge::read));
+    all.extend([&WITNESSED_NODES, &HELD_BACK_NODES, &UNREACHABLE_DATACENTERS, &STALE_COPIES].map(Gauge::read));
     all.extend([&HTTP_CONNECTIONS, &WATCH_STREAMS, &APPLICATION_STREAMS].map(Gauge::read));
     all
 }

@@ -173,6 +173,7 @@ async fn start<R: Role>(
         backend: backend.clone(),
         tasks: tasks.clone(),
     });
+    let copies = http::Copies::start(&config.remote_copies, config.http_access.translates_wan, &backend, &tasks);
     let context = http::Context {
         settings: http_settings(&config, id),
         reader: reader.clone(),
@@ -183,6 +184,7 @@ async fn start<R: Role>(
         events: Events::start(&pool, &agent, &tasks),
         control,
         monitor: level.monitor(),
+        copies,
         answers: Arc::default(),
     };
     let context = Arc::new(context);
