@@ -49,6 +49,7 @@ impl World {
         let second = servers.remove(1).joining([&join]);
         servers.push(second);
         let sidecar = Agent::sidecar("host").argument("-datacenter=one").joining([&join]);
+        let sidecar = sidecar.argument(r#"-hcl=cache { remote = ["two:ledger"] }"#);
         let far = server("c", "two", 1).argument(format!("-retry-join-wan=127.0.0.1:{}", join.serf_wan));
         let mut world = Self { servers, sidecar, far, _turn: turn };
         for agent in world.agents() {
@@ -186,7 +187,12 @@ fn a_datacenter_that_is_lost_costs_the_other_nothing_and_is_found_again() {
     let mut world = World::start();
     world.wait_for_answer();
     register(&world.far, "payments", 7000);
+    register(&world.far, "ledger", 9000);
     register(&world.servers[0], "orders", 6000);
+    wait::until("the sidecar has a copy of a remote service", LIMIT, || {
+        let found = ports(world.sidecar.http(), "/v1/health/service/ledger?dc=two&cached")?;
+        wait::ensure(found == [9000], || format!("{found:?}"))
+    });
     wait::until("the sidecar knows its own service", LIMIT, || {
         let found = ports(world.sidecar.http(), "/v1/health/service/orders")?;
         wait::ensure(found == [6000], || format!("{found:?}"))
@@ -222,6 +228,9 @@ fn a_datacenter_that_is_lost_costs_the_other_nothing_and_is_found_again() {
         assert!(began.elapsed() < TOLD_LIMIT, "{:?}", began.elapsed());
         assert_eq!(agent.dns().ports("orders.service.consul").unwrap(), [6000]);
     }
+    let old = world.sidecar.http().get("/v1/health/service/ledger?passing&dc=two").unwrap();
+    assert_eq!((old.status, old.header("x-consul-knownleader")), (200, Some("false")), "{}", old.text());
+    assert_eq!(world.sidecar.dns().ports("ledger.service.two.consul").unwrap(), [9000]);
     is_over.store(true, Relaxed);
     let slowest = looker.join().unwrap();
     assert!(slowest < OWN_LIMIT, "an answer about its own datacenter took {slowest:?}");

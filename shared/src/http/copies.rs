@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -72,6 +72,8 @@ pub struct Copies {
 pub(super) struct Copy {
     what: RemoteService,
     kept: watch::Receiver<Kept>,
+    /// Somebody has found that the datacenter does not answer.
+    doubt: Arc<Notify>,
 }
 
 /// What is known of a service.
@@ -99,13 +101,15 @@ impl Copies {
     pub fn start(services: &[RemoteService], translates: bool, backend: &Arc<dyn Backend>, tasks: &Tasks) -> Self {
         let copies = services.iter().take(MAX_COPIES).map(|what| {
             let (sender, kept) = watch::channel(Kept::default());
-            let keeper = Keeper { what: what.clone(), kept: sender, backend: backend.clone(), translates };
+            let doubt = Arc::new(Notify::new());
+            let (what, backend) = (what.clone(), backend.clone());
+            let keeper = Keeper { what: what.clone(), kept: sender, doubt: doubt.clone(), backend, translates };
             let stopping = tasks.stopping();
             tasks.spawn("a copy of a remote service", async move {
                 stopping.run_until_cancelled(keeper.keep()).await;
                 Ok::<(), String>(())
             });
-            Copy { what: what.clone(), kept }
+            Copy { what, kept, doubt }
         });
         Self { copies: copies.collect() }
     }
@@ -159,6 +163,9 @@ impl Copy {
         options: &Options,
         is_lost: bool,
     ) -> Result<Option<Answer>, Failure> {
+        if is_lost {
+            self.doubt.notify_one();
+        }
         let mut kept = self.kept.clone();
         if options.index > Index(0) {
             let changed = kept.wait_for(|kept| kept.rows.is_some() && kept.index != options.index.0);
@@ -200,6 +207,7 @@ fn is_passing(row: &Value) -> bool {
 struct Keeper {
     what: RemoteService,
     kept: watch::Sender<Kept>,
+    doubt: Arc<Notify>,
     backend: Arc<dyn Backend>,
     translates: bool,
 }
@@ -207,9 +215,18 @@ struct Keeper {
 impl Keeper {
     async fn keep(self) {
         let RemoteService { datacenter, service } = &self.what;
-        let (mut pause, mut lost) = (SHORTEST_PAUSE, None);
+        let (mut pause, mut lost, mut in_doubt) = (SHORTEST_PAUSE, None, false);
         loop {
-            match self.read().await {
+            let read = tokio::select! {
+                read = self.read(in_doubt) => read,
+                // What it waits for may never come.
+                () = self.doubt.notified(), if !in_doubt => {
+                    in_doubt = true;
+                    continue;
+                }
+            };
+            in_doubt = false;
+            match read {
                 Ok(kept) => {
                     if lost.take().is_some() {
                         tracing::info!(datacenter, service, "the copy of this remote service is kept up to date again");
@@ -230,10 +247,10 @@ impl Keeper {
         }
     }
 
-    /// What there is once it is another than before, or the wait is over.
-    async fn read(&self) -> Result<Kept, String> {
+    /// What there is: once it is another than before or the wait is over; now, where there is doubt about the way.
+    async fn read(&self, in_doubt: bool) -> Result<Kept, String> {
         let before = self.kept.borrow().clone();
-        let index = if before.is_reachable { before.index } else { 0 };
+        let index = if before.is_reachable && !in_doubt { before.index } else { 0 };
         let (datacenter, service) = (&self.what.datacenter, &self.what.service);
         let target = format!(
             "{ENDPOINT}{}?stale&dc={}&index={index}&wait={}s",
