@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Failure, Inside,
     answer::Answer,
+    context::datacenter_asked,
     failover,
     params::{Mode, Options},
     read::with_jitter,
@@ -64,8 +65,9 @@ const CROSSING: [&str; 12] = [
     "/v1/status/",
 ];
 
-/// Has a server of this datacenter answer the request.
+/// Has a server of this datacenter answer the request, if it is about this one.
 pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     ask(context, request, Fetch::default()).await
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::command::{KeyCommand, KeyEntry};
 
 /// A server of `dc1` that knows the way to one of `dc2`, a sidecar of that server, and the one of `dc2`.
 async fn world() -> (TestServer, TestServer, TestServer) {
@@ -43,6 +44,13 @@ async fn what_names_another_datacenter_is_read_and_written_there() {
         assert_eq!(far.get(&format!("{key}?raw")).await.body, "v");
         assert_eq!(server.get(&key).await.status, StatusCode::NOT_FOUND);
         assert_eq!(asked.get(&format!("{key}?raw&dc=dc2")).await.body, "v");
+        let long = "0123456789".repeat(60_000);
+        far.backend.apply(&Command::Key(KeyCommand::Set(KeyEntry {
+            key: "long".into(),
+            value: long.clone().into(),
+            flags: 0,
+        })));
+        assert_eq!(asked.get("/v1/kv/long?raw&dc=dc2").await.body, long);
         let node = format!(r#"{{"Node": "n{number}", "Address": "10.0.0.9", "Datacenter": "dc2"}}"#);
         assert_eq!(asked.send(Method::PUT, "/v1/catalog/register", &node).await.body, "true");
         assert!(far.context.reader.load().node(&format!("n{number}")).is_some());
