@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    gossip::{Member, Pool},
+    gossip::{Member, MemberStatus, Pool},
     model::Coordinate,
     node::tags,
 };
 
-/// The names of all datacenters that have a server in the pool, the nearest first: by the median of the round trips to
+/// The names of all datacenters that have a server in the pool that has not left, the nearest first: by the median of the round trips to
 /// those of its servers that have said where they are. One of which nothing is known comes last; equals by name.
 #[must_use]
 pub fn by_distance(pool: &Pool) -> Vec<String> {
@@ -24,7 +24,7 @@ fn sorted(
     let coordinates: BTreeMap<&str, &Coordinate> =
         coordinates.iter().map(|(name, coordinate)| (name.as_str(), coordinate)).collect();
     let mut distances_s: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for member in members {
+    for member in members.iter().filter(|member| member.status != MemberStatus::Left) {
         let Some(datacenter) = tags::datacenter(member) else { continue };
         let distances_s = distances_s.entry(datacenter).or_default();
         distances_s.extend(coordinates.get(member.name.as_str()).map(|there| here.distance_s(there)));
@@ -51,7 +51,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::gossip::MemberStatus;
 
     #[test]
     fn the_nearest_comes_first_and_the_unknown_last() {
@@ -76,7 +75,8 @@ mod tests {
             status: MemberStatus::Alive,
             incarnation: 1,
         };
-        let members: Vec<Member> = servers.iter().map(member).collect();
+        let mut members: Vec<Member> = servers.iter().map(member).collect();
+        members.push(Member { status: MemberStatus::Left, ..member(&("h", "gone", None)) });
         let coordinates: Vec<(String, Coordinate)> = servers
             .iter()
             .filter_map(|(name, datacenter, seconds)| Some((format!("{name}.{datacenter}"), at((*seconds)?))))
