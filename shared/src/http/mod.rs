@@ -4,7 +4,8 @@
 //! them), a handler (`catalog`, `health`, `agent`, `status`) says what is asked, and `read` answers it from the
 //! node's own view, waiting where the caller wants to. `params` and `query` know the parameters, `json` is the only
 //! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes. `inside` asks
-//! all of it without a connection, `remote` has a server answer what this node does not hold. An answer is encoded
+//! all of it without a connection, `remote` has a server answer what this node does not hold or what another datacenter
+//! is asked (`failover` for prepared queries, `copies` of what it said, `translate` its addresses). An answer is encoded
 //! once for all who ask the same until something changes (`kept`), within limits (`bounded`).
 //!
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
