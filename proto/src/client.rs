@@ -44,8 +44,9 @@ pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Of `WatchRequest.protocol_version`.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// A cluster has a handful of servers; more connections than this are addresses of the past.
-const MAX_CONNECTIONS: usize = 32;
+/// A datacenter has a handful of servers, and there is a handful of those; more connections than this are addresses of
+/// the past.
+const MAX_CONNECTIONS: usize = 128;
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// A connection whose other end went away without a word is given up after the sum of these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use lictor_proto::client::Client;
 use lictor_shared::{
     backend::{Archive, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
+    datacenters::{Ask, Datacenters},
     forward::{AskError, Forward, Servers},
     model::Index,
     tasks::Tasks,
@@ -33,12 +34,35 @@ pub struct Own {
     pub archives: Arc<Archives>,
     /// Its RPC address, `ip:port`, as the others know it.
     pub address: String,
+    /// Its way to other datacenters.
+    pub datacenters: Datacenters,
 }
 
 /// The backend of a server whose view `reader` sees.
 #[must_use]
 pub fn server_backend(own: Own, reader: Reader, tasks: &Tasks) -> ServerBackend {
     Forward::new(FellowServers { own, client: Client::new(), started: Instant::now() }, reader, tasks)
+}
+
+/// Asks servers of other datacenters, over connections of their own.
+#[derive(Default)]
+pub struct FarServers {
+    client: Client,
+}
+
+#[async_trait]
+impl Ask for FarServers {
+    async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
+        self.client.fetch(server, fetch).await
+    }
+
+    async fn is_there(&self, server: &str) -> bool {
+        // Whether it leads or not is no matter: it has said something.
+        match self.client.servers(server).await {
+            Ok(_) | Err(AskError::NotLeader { .. } | AskError::Rejected(_)) => true,
+            Err(AskError::Unsent(_) | AskError::Unknown(_)) => false,
+        }
+    }
 }
 
 /// The servers as one of them knows them.
@@ -101,6 +125,10 @@ impl Servers for FellowServers {
             return Err(AskError::Rejected("a server was asked to ask itself".into()));
         }
         self.client.fetch(server, fetch).await
+    }
+
+    fn datacenters(&self) -> Option<&Datacenters> {
+        Some(&self.own.datacenters)
     }
 
     async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use lictor_shared::{
     backend::Backend,
     config::{Config, RoleConfig},
+    datacenters::Datacenters,
     node::{Ground, Role, RoleError},
     tasks::Tasks,
 };
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     archive::Archives,
-    backend::{Own, server_backend},
+    backend::{FarServers, Own, server_backend},
     consensus::Consensus,
     fanout::Fanout,
     grpc::{self, Desk, RegistryService},
@@ -80,7 +81,7 @@ impl Role for ServerRole {
 
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let prepared = self.prepared.take().ok_or("a server is prepared before it is started, once")?;
-        let Ground { config, pool, tags, writer, reader, interface, tasks } = ground;
+        let Ground { config, pool, wan, tags, writer, reader, interface, tasks } = ground;
         let RoleConfig::Server { expect, raft_multiplier, snapshot_entries, kept_entries } = config.role else {
             return Err("the configuration is not a server's".into());
         };
@@ -109,7 +110,8 @@ impl Role for ServerRole {
         let witness = Witness::new(registry.watchers());
         serve(prepared.listener, registry, &raft, &tasks);
         sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
-        let own = Own { consensus, sessions: timers, archives, address: rpc };
+        let datacenters = Datacenters::new(wan, FarServers::default(), &tasks);
+        let own = Own { consensus, sessions: timers, archives, address: rpc, datacenters };
         let backend = server_backend(own, reader.clone(), &tasks);
         let duties = Duties {
             raft_id: prepared.raft_id,

@@ -21,7 +21,7 @@ use lictor_shared::{
     control,
     events::Events,
     gossip::{Pool, PoolConfig},
-    http::{Access, Context, Identity, Limits, Settings, Versions, bind, json::rows::InstanceRow, serve},
+    http::{Access, Context, Copies, Identity, Limits, Settings, Versions, bind, json::rows::InstanceRow, serve},
     model::{Check, Index, Node, Service, Status, Time},
     monitor::Monitor,
     tasks::Tasks,
@@ -134,7 +134,9 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
     let (control, _) = control::channel();
     let monitor = Monitor::default();
     let answers = Arc::default();
-    let context = Context { settings, reader, backend, agent, members, wan: None, events, control, monitor, answers };
+    let copies = Copies::default();
+    let context =
+        Context { settings, reader, backend, agent, members, wan: None, events, control, monitor, copies, answers };
     let listener = bind(loopback).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     tasks.spawn("http", serve(Arc::new(context), listener, tasks.clone()));

@@ -82,7 +82,7 @@ pub struct ServerReport {
     pub stable_since: Time,
 }
 
-/// A request to the HTTP interface that changes nothing in the registry, for a server to answer.
+/// A request to the HTTP interface, for a server to answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetch {
     /// `GET`, `PUT`.
@@ -97,6 +97,12 @@ pub struct Fetch {
     pub any_server: bool,
     /// How long the answer may take.
     pub limit: Duration,
+    /// The datacenter whose servers are to answer; empty: this one.
+    pub datacenter: String,
+    /// Whether it must be done at most once: then it is sent again only where it certainly did not arrive.
+    pub once: bool,
+    /// Whether it has come from another datacenter: then it is passed on to none.
+    pub crossed: bool,
 }
 
 /// Its answer.
@@ -110,6 +116,26 @@ pub struct Fetched {
     pub body: Bytes,
     /// What comes after that, where it is long.
     pub rest: Option<Pieces>,
+    /// How many bytes that has.
+    pub rest_bytes: u64,
+}
+
+impl Fetched {
+    /// The whole body.
+    ///
+    /// # Errors
+    /// It breaks off, or has more than `limit` bytes.
+    pub async fn whole(self, limit: usize) -> Result<Bytes, BackendError> {
+        let Some(mut rest) = self.rest else { return Ok(self.body) };
+        let mut whole = self.body.to_vec();
+        while let Some(piece) = rest.next().await {
+            whole.extend_from_slice(&piece?);
+            if whole.len() > limit {
+                return Err(BackendError::Failed(format!("the answer has more than {limit} bytes")));
+            }
+        }
+        Ok(whole.into())
+    }
 }
 
 /// Bytes as they come. They are whole only if the stream ends without an error.
@@ -192,6 +218,17 @@ pub enum BackendError {
     /// It was sent, and no answer came in time: a write may or may not have happened.
     #[error("rpc error: no answer within {0:?}; the write may or may not have happened")]
     TimedOut(Duration),
+    /// No server of the datacenter asked for is known.
+    #[error("No path to datacenter")]
+    NoPath,
+    /// The datacenter asked for is known, and was not asked or did not answer.
+    #[error("Datacenter {datacenter:?} is not available: {reason}")]
+    DatacenterUnavailable {
+        /// Its name.
+        datacenter: String,
+        /// Why.
+        reason: String,
+    },
     /// A server refused to take it.
     #[error("rpc error: {0}")]
     Failed(String),

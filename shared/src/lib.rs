@@ -10,6 +10,7 @@ pub mod coalesce;
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod datacenters;
 pub mod dns;
 pub mod events;
 pub mod filter;

@@ -4,8 +4,7 @@
 //! Instances come in an order that is drawn, the nearest first where a node is given from which to measure; then that
 //! node's own are the first of all.
 //!
-//! When there is no instance, other datacenters are to be asked that the query names and that are known. None is known
-//! here, so that none is asked, and failovers are always 0.
+//! When there is no instance, other datacenters may be asked: `http::failover` does that.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Keeps the last good state on disk up to date: seldom, off the async threads, and never in the way of the stream.
 //!
-//! It is written when nodes, services or checks have changed (coordinates alone are not worth it), at most every
+//! It is written when nodes, services, checks or prepared queries have changed (coordinates alone are not worth it), at most every
 //! [`SPACING`]; every [`REFRESH`] without a change, for it says when a leader last stood behind it; and at a clean
 //! stop. A disk that fails is said once and tried again: nothing depends on the file.
 
@@ -93,7 +93,7 @@ pub struct Keeper {
     contact: Arc<ServerContact>,
     cluster: Arc<Cluster>,
     /// What is on disk, and since when.
-    written: Option<([Index; 6], Instant)>,
+    written: Option<([Index; 7], Instant)>,
     failing: bool,
 }
 
@@ -159,7 +159,8 @@ impl Keeper {
 }
 
 /// What tells two states apart that are worth a write.
-fn marks(state: &State) -> [Index; 6] {
+fn marks(state: &State) -> [Index; 7] {
     let [passing, warning, critical] = Status::ALL.map(Topic::Status);
-    [Topic::Nodes, Topic::Services, Topic::Checks, passing, warning, critical].map(|topic| state.index_of(&topic))
+    let topics = [Topic::Nodes, Topic::Services, Topic::Checks, Topic::Queries, passing, warning, critical];
+    topics.map(|topic| state.index_of(&topic))
 }

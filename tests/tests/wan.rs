@@ -42,6 +42,17 @@ fn servers_join_other_datacenters_at_the_start_or_later() {
 }
 
 #[test]
+fn a_pool_that_is_not_the_wan_s_is_named_once() {
+    let first = Agent::dev("a").argument("-datacenter=one").started();
+    let second = Agent::dev("b").argument("-datacenter=two").argument("-retry-interval-wan=1s");
+    let second = second.argument(format!("-retry-join-wan=127.0.0.1:{}", first.ports.serf_lan)).started();
+    wait::until("it is said", LIMIT, || {
+        let lines = second.log().matches("it is of another pool: each datacenter has a LAN pool").count();
+        wait::ensure(lines == 1, || format!("{lines} lines"))
+    });
+}
+
+#[test]
 fn a_server_that_cannot_join_at_the_start_ends() {
     let free = Agent::dev("nobody").ports.serf_wan;
     let mut agent = Agent::dev("a").argument(format!("-join-wan=127.0.0.1:{free}"));

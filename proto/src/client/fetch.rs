@@ -31,7 +31,7 @@ pub(super) async fn answer(
         let _ = replies.next().await;
         None
     };
-    Ok(Fetched { rest, ..first.into() })
+    Ok(Fetched { rest, rest_bytes: missing_bytes, ..first.into() })
 }
 
 fn rest(

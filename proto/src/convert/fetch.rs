@@ -19,6 +19,9 @@ impl From<&Fetch> for FetchRequest {
             path_and_query: fetch.path_and_query.clone(),
             body: fetch.body.clone(),
             token: fetch.token.clone(),
+            datacenter: fetch.datacenter.clone(),
+            once: fetch.once,
+            crossed: fetch.crossed,
         }
     }
 }
@@ -33,6 +36,9 @@ impl From<FetchRequest> for Fetch {
             token: request.token,
             any_server: false,
             limit: Duration::MAX,
+            datacenter: request.datacenter,
+            once: request.once,
+            crossed: request.crossed,
         }
     }
 }
@@ -44,7 +50,7 @@ impl From<Fetched> for FetchReply {
         Self {
             status: fetched.status.into(),
             headers: fetched.headers.into_iter().map(header).collect(),
-            body_bytes: fetched.body.len() as u64,
+            body_bytes: fetched.body.len() as u64 + fetched.rest_bytes,
             body: fetched.body,
         }
     }
@@ -59,6 +65,7 @@ impl From<FetchReply> for Fetched {
             headers: reply.headers.into_iter().map(|header| (header.name, header.value)).collect(),
             body: reply.body,
             rest: None,
+            rest_bytes: 0,
         }
     }
 }

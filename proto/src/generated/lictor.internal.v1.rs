@@ -1216,6 +1216,15 @@ pub struct FetchRequest {
     /// What its caller showed in `X-Consul-Token` or as a bearer; empty where that was nothing.
     #[prost(string, tag = "4")]
     pub token: ::prost::alloc::string::String,
+    /// The datacenter whose servers are to answer; empty: the one of the server that is asked.
+    #[prost(string, tag = "5")]
+    pub datacenter: ::prost::alloc::string::String,
+    /// It must be done at most once.
+    #[prost(bool, tag = "6")]
+    pub once: bool,
+    /// It has come from another datacenter, and is passed on to none.
+    #[prost(bool, tag = "7")]
+    pub crossed: bool,
 }
 /// Its answer. The first has all fields, the others only what comes next of the body.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -64,6 +64,7 @@ impl Witness {
             token: String::new(),
             any_server: true,
             limit: ANSWER_LIMIT,
+            ..Fetch::default()
         };
         let Ok(Ok(fetched)) = timeout(ANSWER_LIMIT, self.client.fetch(server, &fetch)).await else {
             tracing::debug!(server, "a server did not say in time who watches there");

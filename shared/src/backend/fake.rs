@@ -1,7 +1,10 @@
 //! A backend for tests: one server without Raft, whose log is a counter and whose leader can be lost.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -29,7 +32,11 @@ pub struct Fake {
     reader: Reader,
     /// The server that is asked what this node does not hold.
     server: Interface,
+    /// A server of another datacenter.
+    far: Interface,
     fetches: Mutex<Vec<Fetch>>,
+    /// Whether the way to other datacenters is cut.
+    is_cut: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -46,7 +53,9 @@ impl Fake {
         let (writer, reader) = view::new();
         let contact = Contact { known_leader: true, last: Duration::ZERO };
         let inner = Inner { writer, next: FIRST_INDEX, contact, barriers: 0 };
-        Arc::new(Self { reader, server: Interface::default(), fetches: Mutex::default(), inner: Mutex::new(inner) })
+        let (server, far) = (Interface::default(), Interface::default());
+        let (fetches, is_cut) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { reader, server, far, fetches, is_cut, inner: Mutex::new(inner) })
     }
 
     /// Sees what was written.
@@ -57,6 +66,16 @@ impl Fake {
     /// The server that is asked what this node does not hold: none until it is opened.
     pub fn server(&self) -> &Interface {
         &self.server
+    }
+
+    /// The server of another datacenter that is asked on the way of a server: none until it is opened.
+    pub fn far(&self) -> &Interface {
+        &self.far
+    }
+
+    /// Cuts the way to other datacenters, or mends it.
+    pub fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Relaxed);
     }
 
     /// What that server was asked.
@@ -122,9 +141,19 @@ impl Backend for Fake {
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
         self.fetches.lock().unwrap().push(fetch.clone());
-        let mut fetched = self.server.answer(fetch).await.ok_or(BackendError::NoServers)?;
+        if self.is_cut.load(Relaxed) && !fetch.datacenter.is_empty() {
+            let (datacenter, reason) = (fetch.datacenter, "it is cut off".into());
+            return Err(BackendError::DatacenterUnavailable { datacenter, reason });
+        }
+        let far = Fetch { crossed: true, ..fetch.clone() };
+        let mut fetched = match self.far.answer(far).await.filter(|_| !fetch.datacenter.is_empty()) {
+            Some(fetched) => fetched,
+            None if fetch.datacenter.is_empty() => self.server.answer(fetch).await.ok_or(BackendError::NoServers)?,
+            None => self.server.answer(fetch).await.ok_or(BackendError::NoPath)?,
+        };
         if fetched.body.len() > BEGINNING_BYTES {
             let rest = fetched.body.split_off(BEGINNING_BYTES);
+            fetched.rest_bytes = rest.len() as u64;
             fetched.rest = Some(Pieces::new(stream::iter([Ok(rest)])));
         }
         Ok(fetched)

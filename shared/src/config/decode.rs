@@ -193,6 +193,7 @@ fn dns(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionE
 fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
     partial.discovery_max_stale = fields.optional_duration("discoverymaxstale")?;
     protection(fields, partial)?;
+    cache(fields, partial)?;
     partial.local_registrations = some_text(fields, "localregistrationswithoutservers")?;
     partial.check_update_interval = fields.optional_duration("checkupdateinterval")?;
     partial.leave_on_terminate = fields.optional_flag("leaveonterminate")?;
@@ -201,6 +202,14 @@ fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     partial.enable_local_script_checks = fields.optional_flag("enablelocalscriptchecks")?;
     partial.pid_file = some_text(fields, "pidfile")?.map(|path| path.as_str().into());
     Ok(())
+}
+
+fn cache(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
+    let Some(mut cache) = fields.fields("cache")? else { return Ok(()) };
+    partial.cache_remote = cache.texts("remote")?.into_iter().map(String::from).collect();
+    let unused = ["entryfetchrate", "entryfetchmaxburst"];
+    partial.ignored.extend(cache.ignore(&unused).into_iter().map(|key| format!("cache.{key}")));
+    cache.finish().map_err(|error| error.within("cache"))
 }
 
 fn protection(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {

@@ -6,8 +6,7 @@ use smol_str::SmolStr;
 use super::{error::ConfigError, partial::Partial};
 use crate::http;
 
-/// Tells callers that addresses of other datacenters' nodes are those of the WAN (`translate_wan_addrs`). Every answer
-/// is about this datacenter so far, whose addresses are never translated.
+/// Tells callers that addresses of other datacenters' nodes are those of the WAN (`translate_wan_addrs`).
 const TRANSLATES: HeaderName = HeaderName::from_static("x-consul-translate-addresses");
 
 /// Who may do what by HTTP, and what its answers carry (`http_config`).
@@ -37,6 +36,7 @@ pub fn access(said: &Partial) -> Result<http::Access, ConfigError> {
         blocked: said.http_block_endpoints.clone(),
         write_from: said.http_write_from.iter().map(network).collect::<Result<_, ConfigError>>()?,
         response_headers,
+        translates_wan: said.translate_wan_addrs == Some(true),
     })
 }
 

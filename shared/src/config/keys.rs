@@ -15,7 +15,6 @@ pub const IGNORED: &[&str] = &[
     "audit",
     "autopilot",
     "autoreloadconfig",
-    "cache",
     "checkoutputmaxsize",
     "cloud",
     "configentries",

@@ -95,6 +95,8 @@ pub struct Config {
     pub http_limits: http::Limits,
     /// Who may do what by HTTP, and what its answers carry.
     pub http_access: http::Access,
+    /// Services of other datacenters that copies are kept of.
+    pub remote_copies: Vec<http::RemoteService>,
     /// Services from files.
     pub services: Vec<ServiceDefinition>,
     /// Checks from files.

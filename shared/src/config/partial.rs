@@ -112,6 +112,7 @@ partial! {
     }
     many {
         node_meta: Meta,
+        cache_remote: Vec<String>,
         service_ttl: std::collections::BTreeMap<SmolStr, Duration>,
         tagged_addresses: Meta,
         recursors: Vec<SmolStr>,

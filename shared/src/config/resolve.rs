@@ -18,7 +18,7 @@ use crate::{
     agent::{ScriptChecks, WithoutServers},
     catalog::Protection,
     dns,
-    http::Limits,
+    http::{Limits, MAX_COPIES, RemoteService},
     model::Meta,
 };
 
@@ -80,6 +80,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         gossip: gossip::gossip(&said)?,
         listen,
         http_access: http_config::access(&said)?,
+        remote_copies: remote_copies(&said, &datacenter)?,
         log: log(&said)?,
         join: join(
             ["-join", "-retry-join"],
@@ -104,6 +105,26 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         skip_leave_on_interrupt: said.skip_leave_on_interrupt.unwrap_or(is_server),
         ignored,
     })
+}
+
+/// The services that `cache.remote` names, each as `DATACENTER:SERVICE`.
+fn remote_copies(said: &Partial, own: &str) -> Resolved<Vec<RemoteService>> {
+    let wrong = |problem: String| ConfigError::setting("cache.remote", problem);
+    if said.cache_remote.len() > MAX_COPIES {
+        return Err(wrong(format!("{} services, more than {MAX_COPIES}", said.cache_remote.len())));
+    }
+    let service = |text: &String| match text.split_once(':') {
+        Some((datacenter, service)) if !datacenter.is_empty() && !service.is_empty() && !service.contains(':') => {
+            if datacenter.eq_ignore_ascii_case(own) {
+                return Err(wrong(format!(
+                    "{text:?} is of this datacenter, of which every node has a copy (remove it)"
+                )));
+            }
+            Ok(RemoteService { datacenter: datacenter.into(), service: service.into() })
+        }
+        _ => Err(wrong(format!("{text:?} names no service of a datacenter (write \"dc2:payments\")"))),
+    };
+    said.cache_remote.iter().map(service).collect()
 }
 
 fn http_limits(said: &Partial) -> Resolved<Limits> {

@@ -55,6 +55,23 @@ fn consuls_command_lines_work_as_written() {
 }
 
 #[test]
+fn copies_of_remote_services_are_named_with_their_datacenter() {
+    let of = |remote: &str| load(&["-bind=127.0.0.1", &format!(r#"-hcl=cache {{ remote = [{remote}] }}"#)]);
+    let named = of(r#""dc2:payments", "dc3:web""#).unwrap().remote_copies;
+    let named: Vec<_> = named.iter().map(|copy| (copy.datacenter.as_str(), copy.service.as_str())).collect();
+    assert_eq!(named, [("dc2", "payments"), ("dc3", "web")]);
+    for (wrong, problem) in [
+        (r#""payments""#, "names no service of a datacenter"),
+        (r#""dc2:""#, "names no service of a datacenter"),
+        (r#""dc2:a:b""#, "names no service of a datacenter"),
+        (r#""DC1:web""#, "is of this datacenter"),
+    ] {
+        let error = of(wrong).unwrap_err().to_string();
+        assert!(error.contains("cache.remote") && error.contains(problem), "{error}");
+    }
+}
+
+#[test]
 fn a_sidecar_needs_nothing_but_an_address() {
     let config = load(&["-bind=127.0.0.1", "-node=n1", "-retry-join=a", "-retry-join", "b:1"]).unwrap();
     assert_eq!(config.role, RoleConfig::Sidecar);

@@ -6,7 +6,7 @@
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use hickory_proto::{
-    op::ResponseCode,
+    op::{Query, ResponseCode},
     rr::{Name, Record, RecordType},
 };
 use rand::{Rng, seq::SliceRandom};
@@ -14,6 +14,7 @@ use smol_str::SmolStr;
 
 use super::{
     Settings,
+    far::{Far, FarSubject},
     question::{self, Subject},
     records, seconds,
 };
@@ -49,6 +50,8 @@ pub struct Answer {
     pub outside: Vec<Name>,
     /// Nothing is known here: a name outside our domains, or the name of an address that is none of ours.
     pub is_elsewhere: bool,
+    /// It is another datacenter's matter: what that is to be asked.
+    pub far: Option<Far>,
     /// What must stay the same for the answer to stay true.
     pub basis: Basis,
     /// How many things an order was drawn for; below 2 the answer is always the same.
@@ -107,6 +110,7 @@ impl Answer {
             additional: Vec::new(),
             outside: Vec::new(),
             is_elsewhere: false,
+            far: None,
             basis: Basis::State,
             ordered: 0,
             is_for_asker: false,
@@ -144,6 +148,19 @@ pub(super) fn answer_in(
     find(state, settings, name, record_type, MAX_ALIASES, order)
 }
 
+/// Answers for a prepared query of that name, whatever datacenter the question names.
+pub(super) fn answer_query(
+    state: &State,
+    settings: &Settings,
+    asked: &Query,
+    query: &str,
+    order: &mut Order<impl Rng>,
+) -> Answer {
+    let domain = question::parse(&asked.name, asked.query_type, settings).domain;
+    let (name, record_type) = (&asked.name, asked.query_type);
+    Search { state, settings, name, record_type, domain, aliases: MAX_ALIASES, order }.query(query)
+}
+
 fn find(
     state: &State,
     settings: &Settings,
@@ -162,19 +179,25 @@ fn find(
         Subject::Apex | Subject::Unknown => search.no_such_name(),
         Subject::NoAddress => Answer::with(ResponseCode::NoError),
         Subject::Address(ip) => search.address(ip),
+        Subject::Service { datacenter: Some(other), name, .. } if is_other(&other, settings) => {
+            search.far(other, FarSubject::Service(name))
+        }
+        Subject::Node { datacenter: Some(other), name } if is_other(&other, settings) => {
+            search.far(other, FarSubject::Node(name))
+        }
+        Subject::Query { datacenter: Some(other), name } if is_other(&other, settings) => {
+            search.far(other, FarSubject::Query(name))
+        }
         // Before the first word of the servers, nobody knows whether the name exists.
         _ if state.index() == Index(0) => Answer::with(ResponseCode::ServFail),
-        Subject::Service { datacenter: Some(other), .. }
-        | Subject::Node { datacenter: Some(other), .. }
-        | Subject::Query { datacenter: Some(other), .. }
-            if !other.eq_ignore_ascii_case(&settings.datacenter) =>
-        {
-            search.no_such_name()
-        }
         Subject::Service { name, tag, .. } => search.service(&name, tag.as_deref()),
         Subject::Node { name, .. } => search.node(&name),
         Subject::Query { name, .. } => search.query(&name),
     }
+}
+
+fn is_other(datacenter: &str, settings: &Settings) -> bool {
+    !datacenter.eq_ignore_ascii_case(&settings.datacenter)
 }
 
 struct Search<'a, R> {
@@ -196,6 +219,11 @@ impl<'a, R: Rng> Search<'a, R> {
 
     fn no_such_name(&self) -> Answer {
         self.negative(ResponseCode::NXDomain)
+    }
+
+    /// Until that datacenter has said something else, there is no such name.
+    fn far(&self, datacenter: SmolStr, subject: FarSubject) -> Answer {
+        Answer { far: Some(Far { datacenter, subject }), ..self.no_such_name() }
     }
 
     /// The answer with these records; where there are none, the name exists but not with that type.
@@ -238,7 +266,10 @@ impl<'a, R: Rng> Search<'a, R> {
         let instances = prepared::execute(self.state, &query, &asked, &mut self.order.random);
         let is_for_asker = prepared::depends_on_asker(&query);
         if instances.is_empty() {
-            return Answer { is_for_asker, ..self.no_such_name() };
+            // Others may have some, where the query says so.
+            let far = query.service.failover.names_others();
+            let far = far.then(|| Far { datacenter: SmolStr::default(), subject: FarSubject::Query(name.into()) });
+            return Answer { is_for_asker, far, ..self.no_such_name() };
         }
         let ttl = prepared::dns_ttl(&query).as_ref().map(seconds);
         let ttl = ttl.unwrap_or_else(|| self.settings.service_ttl(&query.service.service));

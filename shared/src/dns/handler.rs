@@ -3,6 +3,8 @@
 //! Pure but for the order of records. No packet panics here or costs more than its size warrants: counts in a header
 //! are never trusted before the records are read.
 
+use std::net::IpAddr;
+
 use hickory_proto::{
     op::{Edns, Header, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
     rr::{
@@ -15,11 +17,12 @@ use rand::Rng;
 
 use super::{
     Settings,
-    answer::{Answer, Basis, Order, answer_in},
+    answer::{Answer, Basis, Order, answer_in, answer_query},
+    far::{Far, FarSubject},
     limit::{Envelope, Limit, fit},
     recursor::Asked,
 };
-use crate::catalog::State;
+use crate::{catalog::State, http::json::far::Told};
 
 /// What everybody takes by UDP (RFC 1035, section 4.2.1), in bytes.
 const UDP_BYTES: u16 = 512;
@@ -63,6 +66,19 @@ pub(super) enum Wait {
     Forward(Box<Forward>),
     /// The names that the answer leads to.
     Follow(Box<Follow>),
+    /// Another datacenter.
+    Far(Box<FarQuestion>),
+}
+
+/// A question for another datacenter.
+#[derive(Debug)]
+pub(super) struct FarQuestion {
+    pub far: Far,
+    envelope: Envelope,
+    /// What is said where that one has no such name.
+    answer: Answer,
+    limit: Limit,
+    asker: Option<IpAddr>,
 }
 
 /// A question for the recursors.
@@ -152,7 +168,11 @@ pub(super) fn consider(
         Ok(answer) if !answer.outside.is_empty() && envelope.metadata.recursion_available => {
             Some(Step::Wait(Wait::Follow(Box::new(Follow { envelope, answer, limit }))))
         }
-        Ok(answer) => {
+        Ok(mut answer) => {
+            if let Some(far) = answer.far.take() {
+                let asker = order.asker;
+                return Some(Step::Wait(Wait::Far(Box::new(FarQuestion { far, envelope, answer, limit, asker }))));
+            }
             let message = envelope.send(&answer, limit)?;
             let is_certain = matches!(answer.code, ResponseCode::NoError | ResponseCode::NXDomain);
             let basis = (is_certain && code(&message) == u16::from(answer.code)).then_some(answer.basis);
@@ -180,6 +200,7 @@ impl Wait {
         match self {
             Self::Forward(forward) => forward.fail(),
             Self::Follow(follow) => follow.finish(&[]),
+            Self::Far(question) => question.give_up(),
         }
     }
 }
@@ -188,6 +209,35 @@ impl Forward {
     /// The message that says that nobody could tell.
     pub(super) fn fail(self) -> Option<Vec<u8>> {
         self.envelope.refuse(ResponseCode::ServFail)
+    }
+}
+
+impl FarQuestion {
+    /// The message that says that there is no such name.
+    pub(super) fn give_up(self) -> Option<Vec<u8>> {
+        self.envelope.send(&self.answer, self.limit)
+    }
+
+    /// The message that says that nobody could tell.
+    pub(super) fn fail(self) -> Option<Vec<u8>> {
+        self.envelope.refuse(ResponseCode::ServFail)
+    }
+
+    /// The message from what that datacenter has told. Names in it are of that datacenter.
+    pub(super) fn finish(self, told: &Told, settings: &Settings) -> Option<Vec<u8>> {
+        let datacenter = if told.datacenter.is_empty() { &self.far.datacenter } else { &told.datacenter };
+        let settings = Settings { datacenter: datacenter.clone(), ..settings.clone() };
+        let Some(query) = self.envelope.query.as_ref() else { return self.fail() };
+        let mut order = Order::new(rand::rng(), None);
+        (order.most, order.asker) = (self.limit.most_answers() + 1, self.asker);
+        let answer = match &self.far {
+            // The name asked for has no datacenter in it, or that of another one.
+            Far { subject: FarSubject::Query(name), .. } => {
+                answer_query(&told.state, &settings, query, name, &mut order)
+            }
+            _ => answer_in(&told.state, &settings, &query.name, query.query_type, &mut order),
+        };
+        self.envelope.send(&answer, self.limit)
     }
 }
 

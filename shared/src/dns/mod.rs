@@ -15,10 +15,11 @@
 //! Names outside our domain are asked of the configured `recursor`s, or refused where there are none. A view that is too
 //! old (`freshness`) is answered from no more: our names get SERVFAIL.
 //!
-//! Not here yet: other datacenters (NXDOMAIN).
+//! What is another datacenter's matter is asked there (`far`), by way of this node's HTTP interface.
 
 mod answer;
 mod datagrams;
+mod far;
 mod freshness;
 mod handler;
 mod limit;
@@ -37,6 +38,7 @@ use smol_str::SmolStr;
 
 pub use self::{
     answer::{Answer, answer},
+    far::{Far, FarLookups, FarSubject},
     freshness::Freshness,
     handler::{Transport, respond},
     question::{Question, Subject},

@@ -25,8 +25,9 @@ use super::{
     Error, Settings,
     answer::Order,
     datagrams,
+    far::{Asking, FarLookups},
     freshness::Freshness,
-    handler::{QUESTION_BYTES, Step, Transport, Wait, consider},
+    handler::{FarQuestion, QUESTION_BYTES, Step, Transport, Wait, consider},
     recursor::Recursors,
 };
 use crate::{
@@ -87,10 +88,18 @@ async fn bind_both(address: SocketAddr) -> Result<Bound, Error> {
 }
 
 /// Starts answering; returns at once. A socket that fails ends its task, and so the process (see [`Tasks::spawn`]).
-pub fn serve(sockets: Vec<Bound>, settings: Settings, reader: Reader, freshness: Freshness, tasks: &Tasks) {
+pub fn serve(
+    sockets: Vec<Bound>,
+    settings: Settings,
+    reader: Reader,
+    freshness: Freshness,
+    far: Option<FarLookups>,
+    tasks: &Tasks,
+) {
+    let far = far.map(Arc::new);
     let recursors = Recursors::new(&settings, tasks);
     let (settings, nothing) = (Arc::new(settings), Arc::default());
-    let responder = Responder { settings, reader, freshness, nothing, recursors, tasks: tasks.clone() };
+    let responder = Responder { settings, reader, freshness, nothing, recursors, far, tasks: tasks.clone() };
     for bound in sockets {
         responder.serve(bound, tasks);
     }
@@ -105,22 +114,30 @@ pub(super) struct Responder {
     /// What is answered from when the view is too old.
     nothing: Arc<State>,
     recursors: Option<Arc<Recursors>>,
+    far: Option<Arc<FarLookups>>,
     pub tasks: Tasks,
 }
 
-/// A question that waits for recursors.
+/// A question that waits for others.
 pub(super) struct Later {
-    recursors: Arc<Recursors>,
-    wait: Wait,
-    transport: Transport,
+    whom: Whom,
     timer: Timer,
+}
+
+/// Who is asked for it.
+enum Whom {
+    Recursors(Arc<Recursors>, Wait, Transport),
+    Far(Asking, Box<FarQuestion>, Arc<Settings>),
 }
 
 impl Later {
     /// The message, in its time.
     pub async fn reply(self) -> Option<Vec<u8>> {
-        let Self { recursors, wait, transport, timer } = self;
-        let reply = Self::ask(&recursors, wait, transport).await;
+        let Self { whom, timer } = self;
+        let reply = match whom {
+            Whom::Recursors(recursors, wait, transport) => Self::ask(&recursors, wait, transport).await,
+            Whom::Far(asking, question, settings) => asking.reply(*question, &settings).await,
+        };
         drop(timer);
         count_dns(reply.as_deref());
         reply
@@ -142,6 +159,7 @@ impl Later {
                 let said: Vec<Vec<u8>> = join_all(said).await.into_iter().flatten().collect();
                 follow.finish(&said)
             }
+            Wait::Far(_) => wait.give_up(),
         }
     }
 }
@@ -194,6 +212,7 @@ impl Responder {
         let wait = match step {
             None => return Outcome::Now(None),
             Some(Step::Reply(reply)) => return Outcome::Now(Some(reply.message)),
+            Some(Step::Wait(Wait::Far(question))) => return self.go_far(question),
             Some(Step::Wait(wait)) => wait,
         };
         let Some(recursors) = &self.recursors else { return Outcome::Now(wait.give_up()) };
@@ -202,7 +221,15 @@ impl Responder {
         {
             return Outcome::Now(Some(kept.reply(&forward.asked, forward.limit)));
         }
-        Outcome::Later(Later { recursors: recursors.clone(), wait, transport, timer: DNS_SECONDS.time() })
+        let whom = Whom::Recursors(recursors.clone(), wait, transport);
+        Outcome::Later(Later { whom, timer: DNS_SECONDS.time() })
+    }
+
+    fn go_far(&self, question: Box<FarQuestion>) -> Outcome {
+        let Some(far) = &self.far else { return Outcome::Now(question.give_up()) };
+        let Some(asking) = far.place() else { return Outcome::Now(question.fail()) };
+        let whom = Whom::Far(asking, question, self.settings.clone());
+        Outcome::Later(Later { whom, timer: DNS_SECONDS.time() })
     }
 
     async fn connections(&self, listener: &TcpListener) {

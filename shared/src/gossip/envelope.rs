@@ -84,7 +84,9 @@ pub(super) struct Opened<'bytes> {
 pub(super) enum OpenError {
     #[error("it is not of the gossip protocol, version {PLAIN} or {SEALED}")]
     Foreign,
-    #[error("it is of another pool")]
+    #[error(
+        "it is of another pool: each datacenter has a LAN pool of its own (8301), and servers alone are in the WAN pool (8302)"
+    )]
     OtherPool,
     #[error("it is not encrypted, and this pool is: give that node the pool's key (encrypt)")]
     Plain,

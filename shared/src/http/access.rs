@@ -66,6 +66,8 @@ pub struct Access {
     pub write_from: Vec<Network>,
     /// What every answer carries (`response_headers`), unless the answer itself says otherwise.
     pub response_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether addresses of other datacenters' nodes are given as they are reached from here (`translate_wan_addrs`).
+    pub translates_wan: bool,
 }
 
 impl Access {
@@ -127,6 +129,7 @@ mod tests {
             blocked: vec!["/v1/agent/monitor".into()],
             write_from: vec!["10.0.0.0/8".parse().unwrap()],
             response_headers: Vec::new(),
+            ..Access::default()
         };
         let (near, far) = (Some([10, 0, 0, 1].into()), Some([192, 168, 0, 1].into()));
         for (method, path, peer, allowed) in [

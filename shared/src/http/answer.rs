@@ -13,11 +13,11 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::{Either, Full, StreamBody};
+use http_body_util::{BodyExt, Either, Full, Limited, StreamBody};
 use hyper::body::Frame;
 use serde::Serialize;
 
-use super::kept::Repeat;
+use super::{Failure, kept::Repeat};
 use crate::backend::Pieces;
 
 /// Bodies smaller than this many bytes are not worth compressing.
@@ -101,6 +101,19 @@ impl Answer {
             }
         };
         Self { status, headers, body, repeat: None }
+    }
+
+    /// The same with another body, made of the whole.
+    pub(super) async fn map_body(self, limit: usize, change: impl FnOnce(Bytes) -> Bytes) -> Result<Self, Failure> {
+        let body = match self.body {
+            Content::Whole(encoded) => encoded.plain.clone(),
+            Content::Stream(pieces) => {
+                let whole = Limited::new(StreamBody::new(pieces.map(|piece| piece.map(Frame::data))), limit).collect();
+                let broken = |error| Failure::Rejected(format!("the answer did not come whole: {error}"));
+                whole.await.map_err(broken)?.to_bytes()
+            }
+        };
+        Ok(Self { body: Content::whole(change(body)), ..self })
     }
 
     /// The answer for another node to give; `None` where it is not there as a whole.

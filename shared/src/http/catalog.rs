@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::{
     Context, Failure,
     answer::Answer,
@@ -11,11 +13,13 @@ use super::{
     },
     params::NodeMeta,
     read::{Question, Rows, read},
+    remote::fetch_from_any,
     route::Request,
 };
 use crate::{
     catalog::{Instance, State, Topic},
     command::Command,
+    datacenters::by_distance,
     filter::schema,
     model::{Key, Service},
 };
@@ -33,8 +37,16 @@ async fn write(context: &Context, addressed: Addressed<Result<Command, Failure>>
     context.write(addressed.write?).await
 }
 
+/// The nearest first. Only servers know others; without one a node still knows its own.
 pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&[context.datacenter()])))
+    if !context.holds_keys()
+        && let Ok(answer) = fetch_from_any(context, request).await
+    {
+        return Ok(answer);
+    }
+    let known = context.wan.as_ref().map(by_distance);
+    let known = known.unwrap_or_else(|| vec![context.datacenter().to_owned()]);
+    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&known)))
 }
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -135,6 +147,15 @@ impl Wanted {
     pub fn parse(request: &Request) -> Self {
         let tags = request.query.all("tag").filter(|tag| !tag.is_empty()).map(str::to_string).collect();
         Self { tags, meta: NodeMeta::parse(&request.query) }
+    }
+
+    /// The same of a row as it is written.
+    pub fn matches_row(&self, row: &Value) -> bool {
+        let tags = row["Service"]["Tags"].as_array();
+        let has = |wanted: &String| {
+            tags.into_iter().flatten().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(wanted))
+        };
+        self.tags.iter().all(has) && self.meta.matches_row(&row["Node"]["Meta"])
     }
 
     pub fn matches(&self, instance: &Instance) -> bool {

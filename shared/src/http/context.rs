@@ -5,8 +5,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Failure, access::Access, answer::Answer, answer::encode, kept::Answers, listener::Limits, params::Near,
-    query::Query, route::Request,
+    Failure,
+    access::Access,
+    answer::Answer,
+    answer::encode,
+    copies::Copies,
+    kept::Answers,
+    listener::Limits,
+    params::Near,
+    query::Query,
+    route::{Origin, Request},
 };
 use crate::{
     agent::Agent,
@@ -85,6 +93,8 @@ pub struct Context {
     pub control: Control,
     /// Where the log can be watched.
     pub monitor: Monitor,
+    /// Copies of services of other datacenters.
+    pub copies: Copies,
     /// Answers that are kept, for all interfaces of this node together.
     pub answers: Arc<Answers>,
 }
@@ -106,15 +116,29 @@ impl Context {
 
     /// From where the caller wants lists to be sorted.
     pub(super) fn near(&self, request: &Request) -> Near {
-        Near::parse(&request.query, &self.settings.identity.node_name)
+        Near::parse(&request.query, self.agent_asked(request))
     }
 
-    /// Refuses a request for another datacenter.
+    /// The node of the agent that the caller has asked. In another datacenter it is none that this one knows, and nobody
+    /// shall vouch for it: its name is empty.
+    pub(super) fn agent_asked(&self, request: &Request) -> &str {
+        match request.origin {
+            Origin::Here => &self.settings.identity.node_name,
+            Origin::OtherDatacenter => "",
+        }
+    }
+
+    /// Whether that name is this datacenter's.
+    pub(super) fn is_own_datacenter(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(self.datacenter())
+    }
+
+    /// Stops at a request for another datacenter, so that it is passed on.
     pub(super) fn refuse_other_datacenter(&self, name: &str) -> Result<(), Failure> {
-        if name.is_empty() || name.eq_ignore_ascii_case(self.datacenter()) {
+        if name.is_empty() || self.is_own_datacenter(name) {
             Ok(())
         } else {
-            Err(Failure::NoPathToDatacenter)
+            Err(Failure::OtherDatacenter(name.to_owned()))
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
     catalog::named,
     json::coordinate::{DatacenterRow, NodeCoordinateRow, update as read_update},
     read::{Question, Rows, read},
+    remote::fetch_from_any,
     route::Request,
 };
 use crate::{
@@ -57,6 +58,11 @@ pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer,
 
 /// The servers of each datacenter: at a server all that the WAN pool knows, else those of the own one.
 pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    if !context.holds_keys()
+        && let Ok(answer) = fetch_from_any(context, request).await
+    {
+        return Ok(answer);
+    }
     let pool = context.wan.as_ref().unwrap_or(&context.members);
     let (members, coordinates) = (pool.members(), pool.coordinates());
     let coordinates: BTreeMap<&str, Coordinate> =

@@ -51,14 +51,14 @@ pub enum Failure {
     /// What Consul says with status 500 although the request is to blame.
     #[error("{0}")]
     Rejected(String),
-    /// No server of the datacenter asked for is known: 500.
+    /// It is about that other datacenter, to which this request is passed on; what cannot be is 500.
     #[error("No path to datacenter")]
-    NoPathToDatacenter,
+    OtherDatacenter(String),
     /// The agent does not do it: 400 for a check of a kind it cannot run, 404 for a service it does not have, else 500,
     /// as in Consul; 503 for a registration that the servers cannot be given and that is not to wait for them.
     #[error(transparent)]
     Agent(#[from] AgentError),
-    /// The servers could not be asked: 500.
+    /// The servers could not be asked: 500; those of another datacenter that is known: 503.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The filter cannot be used: 500, as in Consul.
@@ -81,9 +81,10 @@ impl Failure {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) | Self::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Agent(AgentError::NoServers | AgentError::TooManyUnsent(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Agent(AgentError::NoServers | AgentError::TooManyUnsent(_))
+            | Self::Backend(BackendError::DatacenterUnavailable { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Rejected(_)
-            | Self::NoPathToDatacenter
+            | Self::OtherDatacenter(_)
             | Self::Agent(_)
             | Self::Backend(_)
             | Self::Filter(_)
@@ -118,8 +119,11 @@ mod tests {
 
     #[test]
     fn who_cannot_be_served_now_is_told_when_to_come_again() {
-        for refused in [AgentError::NoServers, AgentError::TooManyUnsent(7)] {
-            let response = Answer::from(Failure::from(refused)).into_response(false);
+        let unavailable =
+            BackendError::DatacenterUnavailable { datacenter: "dc2".into(), reason: "nobody answers".into() };
+        let agent = [AgentError::NoServers, AgentError::TooManyUnsent(7)].map(Failure::from);
+        for refused in agent.into_iter().chain([unavailable.into()]) {
+            let response = Answer::from(refused).into_response(false);
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[header::RETRY_AFTER], "5");
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,12 +15,15 @@ use super::{
     answer::Answer,
     query::Query,
     read::INDEX,
-    route::{self, Request, Router},
+    route::{self, Origin, Request, Router},
 };
 use crate::{
     model::Index,
     watch::{Seen, Source},
 };
+
+/// The longest answer to one who looks, in bytes.
+const LOOK_BYTES: usize = 16 << 20;
 
 /// The interface of one node.
 pub struct Inside {
@@ -36,17 +39,25 @@ impl Inside {
         Self { context, router: Router::new(), stopping }
     }
 
-    /// Whether this node answers of keys and sessions itself.
-    pub(super) fn holds_keys(&self) -> bool {
-        self.context.holds_keys()
+    /// What its handlers have at hand.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Answers a request of one who showed that token; empty: none.
-    pub(super) async fn answer(&self, method: Method, target: &str, body: Bytes, token: String) -> Answer {
+    pub(super) async fn answer(
+        &self,
+        origin: Origin,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        token: String,
+    ) -> Answer {
         let answer = async {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let found = self.router.find(&method, path)?;
             let request = Request {
+                origin,
                 method,
                 target: target.into(),
                 query: Query::parse(query),
@@ -63,13 +74,21 @@ impl Inside {
         };
         answer.await.unwrap_or_else(Answer::from)
     }
+
+    /// The answer to a question, as a whole; `None` where it is longer than [`LOOK_BYTES`] or breaks off.
+    pub async fn look(&self, target: &str) -> Option<(StatusCode, Bytes)> {
+        let answer = self.answer(Origin::Here, Method::GET, target, Bytes::new(), String::new()).await;
+        let (head, body) = answer.into_response(false).into_parts();
+        let body = Limited::new(body, LOOK_BYTES).collect().await.ok()?.to_bytes();
+        Some((head.status, body))
+    }
 }
 
 impl Source for Inside {
     async fn get(&self, path: &str) -> Result<Seen, String> {
         // A node that has just started knows nothing yet, which is no failure.
         self.context.reader.reach(Index(1)).await;
-        let answer = self.answer(Method::GET, path, Bytes::new(), String::new()).await;
+        let answer = self.answer(Origin::Here, Method::GET, path, Bytes::new(), String::new()).await;
         let (head, body) = answer.into_response(false).into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let found = head.status != StatusCode::NOT_FOUND;

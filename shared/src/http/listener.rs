@@ -32,7 +32,7 @@ use super::{
     patience::Patient,
     query::Query,
     read::again,
-    route::{self, Found, Request, Router},
+    route::{self, Found, Origin, Request, Router},
     socket::{Listener, Stream},
 };
 use crate::{
@@ -308,8 +308,21 @@ impl Server {
         let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
         let (endpoint, parameter) = (found.place, found.parameter);
         let (pieces, Caller { client, token }) = (Mutex::new(pieces), caller);
-        let request =
-            Request { method, target, endpoint, parameter, query, body, pieces, client, token, stopping, answers };
+        let origin = Origin::Here;
+        let request = Request {
+            origin,
+            method,
+            target,
+            endpoint,
+            parameter,
+            query,
+            body,
+            pieces,
+            client,
+            token,
+            stopping,
+            answers,
+        };
         route::handle(endpoint, &self.context, &request).await
     }
 }

@@ -4,7 +4,8 @@
 //! them), a handler (`catalog`, `health`, `agent`, `status`) says what is asked, and `read` answers it from the
 //! node's own view, waiting where the caller wants to. `params` and `query` know the parameters, `json` is the only
 //! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes. `inside` asks
-//! all of it without a connection, `remote` has a server answer what this node does not hold. An answer is encoded
+//! all of it without a connection, `remote` has a server answer what this node does not hold or what another datacenter
+//! is asked (`failover` for prepared queries, `copies` of what it said, `translate` its addresses). An answer is encoded
 //! once for all who ask the same until something changes (`kept`), within limits (`bounded`).
 //!
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
@@ -18,8 +19,10 @@ mod bounded;
 mod catalog;
 mod context;
 mod coordinate;
+mod copies;
 mod error;
 mod event;
+mod failover;
 mod health;
 mod inside;
 mod insight;
@@ -45,11 +48,13 @@ mod socket;
 mod status;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod txn;
 
 pub use self::{
     access::{Access, Network, NoNetwork},
     context::{Context, Identity, Settings, Versions},
+    copies::{Copies, MAX_COPIES, RemoteService},
     error::Failure,
     inside::Inside,
     instance_filter::InstanceFilter,

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Failure, query::Query};
@@ -142,6 +143,12 @@ impl NodeMeta {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether pairs as they are written have all of them.
+    #[must_use]
+    pub fn matches_row(&self, meta: &Value) -> bool {
+        self.0.iter().all(|(key, value)| meta.get(key).and_then(Value::as_str) == Some(value))
     }
 
     /// Whether the node has all of them.

@@ -10,6 +10,7 @@ use super::{
     Context, Failure,
     answer::Answer,
     context::datacenter_asked,
+    failover::failover,
     json::{
         prepared::{ExecutionRow, ExplanationRow, FreshnessRow, QueryRow, query},
         session::created,
@@ -84,15 +85,16 @@ fn about(topic: Topic) -> Question {
     Question { topics: vec![topic], besides: Some(Vec::new()), schema: None, headers_on_failure: true, insists: false }
 }
 
-/// Never kept: the order is drawn for each.
+/// Never kept: the order is drawn for each. Where there is no instance here, others may be asked.
 async fn answer(context: &Context, request: &Request, name: &str) -> Result<Answer, Failure> {
     let parameters = &request.query;
     let limit = parameters.filled("limit").map(limit).transpose()?;
     let (passing, connect) = (switch(parameters, "passing")?, switch(parameters, "connect")?);
-    find(context, request, name, |state, rows, query, freshness| {
+    let mut unanswered = None;
+    let answer = find(context, request, name, |state, rows, query, freshness| {
         let asked = Asked {
             near: parameters.get("near").unwrap_or_default(),
-            own_node: &context.settings.identity.node_name,
+            own_node: context.agent_asked(request),
             asker: request.client,
             passing,
             connect,
@@ -100,10 +102,13 @@ async fn answer(context: &Context, request: &Request, name: &str) -> Result<Answ
             protection: context.settings.protection,
         };
         let instances = execute(state, query, &asked, &mut rand::rng());
+        unanswered = instances.is_empty().then(|| query.clone());
         let instances = instances.into_iter().map(|instance| &**instance);
         rows.value(&ExecutionRow::new(query, instances, context.datacenter(), freshness))
     })
-    .await
+    .await?;
+    let Some(query) = unanswered else { return Ok(answer) };
+    Ok(failover(context, request, &query, limit.unwrap_or_default()).await.unwrap_or(answer))
 }
 
 async fn explain(context: &Context, request: &Request, name: &str) -> Result<Answer, Failure> {

@@ -22,6 +22,7 @@ use super::{
     kept::{Repeat, question_key},
     params::{JITTER_PART, Mode, Options},
     query::Query,
+    remote::pass_on,
     route::Request,
 };
 use crate::{
@@ -37,8 +38,8 @@ use crate::{
 const LEADER_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
-const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
-const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
+pub(super) const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
+pub(super) const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
 const EFFECTIVE_CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -119,7 +120,11 @@ pub(super) async fn read<A: Into<Answer>>(
     encode: impl Fn(&State, &Rows) -> A,
 ) -> Result<Answer, Failure> {
     let options = Options::parse(&request.query)?;
-    match answer(context, request, &question, &options, encode).await {
+    let answered = match answer(context, request, &question, &options, encode).await {
+        Err(Failure::OtherDatacenter(name)) => pass_on(context, request, &name).await,
+        answered => answered,
+    };
+    match answered {
         Err(failure) if question.headers_on_failure => {
             let contact = context.backend.contact();
             Ok(with_contact(Answer::from(failure).with_header(INDEX, 1), contact))

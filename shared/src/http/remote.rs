@@ -1,9 +1,14 @@
 //! What this node does not hold: a server answers the request as it came, and this node passes the answer on.
 //!
-//! Both ends are here. [`fetch`] is the asking one; [`Interface`] the one that answers, with the handlers of the HTTP
-//! interface and the server's own view. Only requests that change nothing in the registry, or can be carried out twice, go
-//! this way, so that one may be put to another server when the first is gone; what is answered is never passed on once
-//! more.
+//! Both ends are here. [`fetch`] and [`pass_on`] are the asking ones; [`Interface`] the one that answers, with the handlers
+//! of the HTTP interface and the server's own view.
+//!
+//! **Within a datacenter** ([`fetch`]) only requests go this way that change nothing in the registry, or can be carried
+//! out twice, so that one may be put to another server when the first is gone.
+//!
+//! **To another datacenter** ([`pass_on`]) goes all that is about one: writes as well, at most once. A sidecar gives the
+//! request to a server of its own, who gives it to one over there. That one answers or refuses, and never passes it on:
+//! so no request runs in circles, however datacenters are named.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -17,28 +22,96 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Failure, Inside,
     answer::Answer,
+    context::datacenter_asked,
+    failover,
     params::{Mode, Options},
     read::with_jitter,
-    route::Request,
+    route::{Origin, Request, takes_pieces},
+    translate::{has_addresses, translate},
 };
 use crate::backend::{Fetch, Fetched};
 
 /// How long an answer may take, beside the time that its caller wants it to wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// What other nodes may ask here. All else is about the node that is asked.
-const ANSWERED: [(Method, &str); 8] = [
+/// The longest answer in which addresses are translated, in bytes.
+const ANSWER_BYTES: usize = 16 << 20;
+/// What other nodes of this datacenter may ask here. All else is about the node that is asked.
+const ANSWERED: [(Method, &str); 11] = [
     (Method::GET, "/v1/kv/"),
     (Method::GET, "/v1/session/"),
     (Method::PUT, "/v1/session/renew/"),
     (Method::PUT, "/v1/txn"),
+    (Method::GET, "/v1/query/"),
+    (Method::GET, "/v1/catalog/datacenters"),
+    (Method::GET, "/v1/coordinate/datacenters"),
     (Method::GET, "/v1/operator/keyring"),
     (Method::POST, "/v1/operator/keyring"),
     (Method::PUT, "/v1/operator/keyring"),
     (Method::DELETE, "/v1/operator/keyring"),
 ];
+/// What is passed on from one datacenter to another, whatever the method.
+const CROSSING: [&str; 12] = [
+    "/v1/catalog/",
+    "/v1/health/",
+    "/v1/internal/ui/",
+    "/v1/kv/",
+    "/v1/txn",
+    "/v1/session/",
+    "/v1/query",
+    "/v1/event/fire/",
+    "/v1/coordinate/node",
+    "/v1/coordinate/update",
+    "/v1/operator/",
+    "/v1/status/",
+];
 
-/// Has a server answer the request.
+/// Has a server of this datacenter answer the request, if it is about this one.
 pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    ask(context, request, Fetch::default()).await
+}
+
+/// Has any server of this datacenter answer the request, whether there is a leader or not.
+pub(super) async fn fetch_from_any(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    ask(context, request, Fetch { any_server: true, ..Fetch::default() }).await
+}
+
+/// Has a server of that other datacenter answer the request.
+pub(super) async fn pass_on(context: &Context, request: &Request, datacenter: &str) -> Result<Answer, Failure> {
+    if takes_pieces(request.endpoint) || !crosses(&request.target) {
+        let problem = format!("This is not passed on to other datacenters: ask an agent of {datacenter:?}");
+        return Err(Failure::BadRequest(problem));
+    }
+    if request.origin == Origin::OtherDatacenter {
+        return Err(Failure::OtherDatacenter(datacenter.to_owned()));
+    }
+    let options = Options::parse(&request.query)?;
+    let copy = context.copies.find(datacenter, request);
+    if let Some(copy) = copy.filter(|copy| copy.comes_first(options.mode))
+        && let Some(answer) = copy.answer(context, request, &options, false).await?
+    {
+        return Ok(answer);
+    }
+    let answered = cross(context, request, datacenter).await;
+    let is_lost = answered.as_ref().map_or(true, |answer| answer.status().is_server_error());
+    match copy.filter(|_| is_lost && options.mode != Mode::Consistent) {
+        Some(copy) => match copy.answer(context, request, &options, true).await? {
+            Some(answer) => Ok(answer),
+            None => answered,
+        },
+        None => answered,
+    }
+}
+
+async fn cross(context: &Context, request: &Request, datacenter: &str) -> Result<Answer, Failure> {
+    let once = request.method != Method::GET;
+    let answer = ask(context, request, Fetch { datacenter: datacenter.to_owned(), once, ..Fetch::default() }).await?;
+    let translates = context.settings.access.translates_wan && !once && has_addresses(&request.target);
+    // At the agent that was asked: what it is told is what it tells.
+    if translates { answer.map_body(ANSWER_BYTES, translate).await } else { Ok(answer) }
+}
+
+async fn ask(context: &Context, request: &Request, fetch: Fetch) -> Result<Answer, Failure> {
     let options = Options::parse(&request.query)?;
     let wait = if options.index.0 > 0 { with_jitter(options.wait) } else { Duration::ZERO };
     let fetch = Fetch {
@@ -46,8 +119,9 @@ pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer
         path_and_query: request.target.to_string(),
         body: request.body.clone(),
         token: request.token.clone(),
-        any_server: matches!(options.mode, Mode::Stale(_) | Mode::Cached),
+        any_server: fetch.any_server || matches!(options.mode, Mode::Stale(_) | Mode::Cached),
         limit: wait + ANSWER_LIMIT,
+        ..fetch
     };
     let fetched = tokio::select! {
         fetched = context.backend.fetch(fetch) => fetched?,
@@ -80,23 +154,49 @@ impl Interface {
         self.inside.get_or_init(|| Inside::new(context, stopping));
     }
 
-    /// Answers a request. `None` where this node is not ready to.
+    /// Answers a request, or passes it on to the datacenter that it is for. `None` where this node is not ready to.
     pub async fn answer(&self, fetch: Fetch) -> Option<Fetched> {
         let inside = self.inside.get()?;
-        let method = Method::try_from(fetch.method.as_str()).ok();
-        let method = method.filter(|method| inside.holds_keys() && is_answered(method, &fetch.path_and_query));
-        let answer = match method {
-            Some(method) => inside.answer(method, &fetch.path_and_query, fetch.body, fetch.token).await,
-            None => Failure::NoEndpoint.into(),
+        let context = inside.context();
+        let is_ours = fetch.datacenter.is_empty() || context.is_own_datacenter(&fetch.datacenter);
+        if context.holds_keys() && !is_ours && crosses(&fetch.path_and_query) {
+            if fetch.crossed {
+                return fetched(Failure::OtherDatacenter(fetch.datacenter).into());
+            }
+            return match context.backend.fetch(fetch).await {
+                Ok(fetched) => Some(fetched),
+                Err(error) => fetched(Failure::from(error).into()),
+            };
+        }
+        if is_ours && !fetch.datacenter.is_empty() && fetch.path_and_query == failover::PATH {
+            return fetched(failover::answer(context, &fetch.body).await.unwrap_or_else(Answer::from));
+        }
+        let is_allowed = |method: &Method| match fetch.datacenter.is_empty() {
+            true => is_answered(method, &fetch.path_and_query),
+            false => crosses(&fetch.path_and_query),
         };
-        let (status, headers, body) = answer.into_parts()?;
-        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec().into()));
-        Some(Fetched { status: status.as_u16(), headers: headers.collect(), body, rest: None })
+        let origin = if fetch.crossed { Origin::OtherDatacenter } else { Origin::Here };
+        let method = Method::try_from(fetch.method.as_str()).ok();
+        fetched(match method.filter(|method| context.holds_keys() && is_allowed(method)) {
+            Some(method) => inside.answer(origin, method, &fetch.path_and_query, fetch.body, fetch.token).await,
+            None => Failure::NoEndpoint.into(),
+        })
     }
+}
+
+fn fetched(answer: Answer) -> Option<Fetched> {
+    let (status, headers, body) = answer.into_parts()?;
+    let headers = headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec().into())).collect();
+    Some(Fetched { status: status.as_u16(), headers, body, ..Fetched::default() })
 }
 
 fn is_answered(method: &Method, path: &str) -> bool {
     ANSWERED.iter().any(|(allowed, prefix)| method == *allowed && path.starts_with(prefix))
+}
+
+/// Whether a request of that path and query may be passed on to another datacenter.
+fn crosses(target: &str) -> bool {
+    CROSSING.iter().any(|prefix| target.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -19,16 +19,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    kept::Answers, keyring, kv, maintenance, operator, prepared, query::Query, query::decode_path, session, snapshot,
-    status, txn,
+    kept::Answers, keyring, kv, maintenance, operator, prepared, query::Query, query::decode_path, remote, session,
+    snapshot, status, txn,
 };
 use crate::{
     backend::Pieces,
     metrics::{HTTP_REQUESTS, Series, as_f64},
 };
 
+/// From where a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// From this datacenter: a caller of this node, or another node of it.
+    Here,
+    /// From a server of another datacenter: it is passed on to none.
+    OtherDatacenter,
+}
+
 /// A request as handlers see it.
 pub(super) struct Request {
+    /// From where it comes.
+    pub origin: Origin,
     /// Its method.
     pub method: Method,
     /// Its path and query as they came.
@@ -209,10 +220,14 @@ pub(super) fn takes_pieces(place: usize) -> bool {
     (method, *path) == (&Method::PUT, "/v1/snapshot")
 }
 
-/// Runs the handler of the endpoint at that place of the table.
+/// Runs the handler of the endpoint at that place of the table; what it finds to be another datacenter's matter is
+/// passed on.
 pub(super) async fn handle(place: usize, context: &Context, request: &Request) -> Result<Answer, Failure> {
     let (_, _, handler) = &ENDPOINTS[place];
-    handler(context, request).await
+    match handler(context, request).await {
+        Err(Failure::OtherDatacenter(name)) => remote::pass_on(context, request, &name).await,
+        answered => answered,
+    }
 }
 
 impl Router {

@@ -27,7 +27,7 @@ use crate::{
 
 pub(super) async fn create(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
-    let session = session(&request.body, &context.settings.identity.node_name)?;
+    let session = session(&request.body, context.agent_asked(request))?;
     let session = Session { id: Uuid::new_v4(), ..session };
     let id = session.id;
     match context.backend.write(Command::Session(SessionCommand::Create(Box::new(session)))).await?.outcome {

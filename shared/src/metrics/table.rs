@@ -83,6 +83,26 @@ pub static APPLICATION_STREAMS: Gauge =
 /// Watch streams that this server feeds.
 pub static WATCH_STREAMS: Gauge = Gauge::new("lictor_watch_streams", "Watch streams that this server feeds.");
 
+/// Requests to servers of other datacenters: 0 answered, 1 failed, 2 refused at once because none answers or too many
+/// were under way.
+pub static DATACENTER_REQUESTS: Counter<3> = Counter::labelled(
+    "lictor_datacenter_requests_total",
+    "Requests of this server to servers of other datacenters by outcome.",
+    "outcome",
+    ["answered", "failed", "refused"],
+);
+/// Other datacenters that are not asked because no server of them answers.
+pub static UNREACHABLE_DATACENTERS: Gauge = Gauge::new(
+    "lictor_unreachable_datacenters",
+    "Other datacenters that this server does not ask because no server of them answers.",
+);
+
+/// Copies of services of other datacenters that cannot be kept up to date.
+pub static STALE_COPIES: Gauge = Gauge::new(
+    "lictor_stale_copies",
+    "Copies of services of other datacenters that cannot be kept up to date at the moment.",
+);
+
 /// Nodes that gossip calls failed and that hold a watch stream all the same.
 pub static WITNESSED_NODES: Gauge = Gauge::new(
     "lictor_witnessed_nodes",
@@ -197,11 +217,11 @@ impl DnsTally {
 #[must_use]
 pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
-    let reads = [HTTP_READS.read(), WAKE_UPS.read(), GOSSIP_DROPPED.read()];
+    let reads = [HTTP_READS.read(), WAKE_UPS.read(), GOSSIP_DROPPED.read(), DATACENTER_REQUESTS.read()];
     let mut all: Vec<Series> = counters.into_iter().chain(reads).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
-    all.extend([&WITNESSED_NODES, &HELD_BACK_NODES].map(Gauge::read));
+    all.extend([&WITNESSED_NODES, &HELD_BACK_NODES, &UNREACHABLE_DATACENTERS, &STALE_COPIES].map(Gauge::read));
     all.extend([&HTTP_CONNECTIONS, &WATCH_STREAMS, &APPLICATION_STREAMS].map(Gauge::read));
     all
 }

@@ -86,6 +86,14 @@ pub struct Failover {
     pub targets: Vec<FailoverTarget>,
 }
 
+impl Failover {
+    /// Whether any are named.
+    #[must_use]
+    pub fn names_others(&self) -> bool {
+        self.nearest > 0 || !self.datacenters.is_empty() || !self.targets.is_empty()
+    }
+}
+
 /// Where a query is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailoverTarget {

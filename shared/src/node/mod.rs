@@ -7,6 +7,7 @@
 
 mod applications;
 mod coordinates;
+mod flood;
 mod former;
 mod join;
 mod keyring;
@@ -50,6 +51,8 @@ pub struct Ground {
     pub config: Arc<Config>,
     /// The LAN pool, joined.
     pub pool: Pool,
+    /// The WAN pool, on servers that are in it.
+    pub wan: Option<Pool>,
     /// The tags that this node shows in the pool.
     pub tags: BTreeMap<String, String>,
     /// The only writer of the node's view.

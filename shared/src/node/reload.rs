@@ -39,6 +39,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         check_update_interval: "check_update_interval",
         script_checks: "enable_script_checks or enable_local_script_checks",
         http_limits: "limits",
+        remote_copies: "cache.remote",
         http_access: "http_config or translate_wan_addrs",
         pid_file: "pid_file"
     } but { listen, dns, log, services, checks, watches, leave_on_terminate, skip_leave_on_interrupt, ignored });

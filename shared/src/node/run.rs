@@ -9,7 +9,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates, former,
+    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates, flood, former,
     join::Joining,
     keyring, leaderless,
     logging::Level,
@@ -142,11 +142,15 @@ async fn start<R: Role>(
     for pool in &joining {
         pool.start().await?;
     }
+    if let Some(wan) = &wan {
+        flood::start(config.datacenter.clone(), pool.clone(), wan.clone(), &tasks);
+    }
     let (writer, reader) = view::new();
     let interface = http::Interface::default();
     let ground = Ground {
         config: config.clone(),
         pool: pool.clone(),
+        wan: wan.clone(),
         tags,
         writer,
         reader: reader.clone(),
@@ -169,6 +173,7 @@ async fn start<R: Role>(
         backend: backend.clone(),
         tasks: tasks.clone(),
     });
+    let copies = http::Copies::start(&config.remote_copies, config.http_access.translates_wan, &backend, &tasks);
     let context = http::Context {
         settings: http_settings(&config, id),
         reader: reader.clone(),
@@ -179,6 +184,7 @@ async fn start<R: Role>(
         events: Events::start(&pool, &agent, &tasks),
         control,
         monitor: level.monitor(),
+        copies,
         answers: Arc::default(),
     };
     let context = Arc::new(context);
@@ -231,7 +237,8 @@ impl Sockets {
             tasks.spawn("HTTP", http::serve(context.clone(), listener, tasks.clone()));
         }
         let freshness = dns::Freshness::new(context.backend.clone(), config.discovery_max_stale);
-        dns::serve(self.dns, config.dns.clone(), reader.clone(), freshness, tasks);
+        let far = dns::FarLookups::new(http::Inside::new(context, tasks.stopping()));
+        dns::serve(self.dns, config.dns.clone(), reader.clone(), freshness, Some(far), tasks);
     }
 }
 

@@ -59,7 +59,13 @@ pub fn is_internal(tag: &str) -> bool {
 /// Whether the member belongs to that datacenter.
 #[must_use]
 pub fn is_of(member: &Member, datacenter: &str) -> bool {
-    member.tags.get("dc").is_some_and(|dc| dc == datacenter)
+    self::datacenter(member) == Some(datacenter)
+}
+
+/// The datacenter of a member, as it says.
+#[must_use]
+pub fn datacenter(member: &Member) -> Option<&str> {
+    member.tags.get("dc").map(String::as_str)
 }
 
 /// The RPC address of a member that is a server of that datacenter.

@@ -1,7 +1,7 @@
 //! Consul's JSON, and nowhere else: the rows of answers and the bodies of requests.
 //!
 //! `rows` writes the catalog and health answers, `ui` those of the web page, `agent`, `host` and `metrics` those about
-//! this agent, its pool and its host, `operator` and `usage` those about the servers, `prepared` prepared queries; `registration` reads what the
+//! this agent, its pool and its host, `operator` and `usage` those about the servers, `prepared` prepared queries; `far` reads what other datacenters answer, `registration` reads what the
 //! catalog endpoints take; services and checks of the agent are read by [`crate::agent::definition`], since
 //! files have them too. What is null, `[]` or `{}` when empty is as recorded from Consul, field by field: clients
 //! have come to depend on it.
@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod coordinate;
 pub mod event;
+pub mod far;
 pub mod host;
 pub mod kv;
 pub mod metrics;

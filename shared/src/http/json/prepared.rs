@@ -190,7 +190,7 @@ impl<'a> ExecutionRow<'a> {
             nodes: instances.map(|instance| InstanceRow::new(instance, datacenter).with_null()).collect(),
             dns: DnsRow { ttl: &query.dns_ttl },
             datacenter,
-            // Nobody else was asked.
+            // Who asks others counts them.
             failovers: 0,
             freshness,
         }

@@ -143,6 +143,7 @@ async fn the_configuration_says_who_may_do_what() {
                 ("access-control-allow-origin".parse().unwrap(), "*".parse().unwrap()),
                 ("content-type".parse().unwrap(), "text/odd".parse().unwrap()),
             ],
+            ..Access::default()
         };
     })
     .await;

@@ -18,7 +18,7 @@ use super::{
         answer::Answer,
         kept::Answers,
         read::again,
-        route::{self, Request, Router},
+        route::{self, Origin, Request, Router},
     },
     *,
 };
@@ -86,6 +86,7 @@ impl Desk {
         let (path, query) = target.split_once('?').unwrap();
         let found = self.router.find(&Method::GET, path).unwrap();
         let request = Request {
+            origin: Origin::Here,
             method: Method::GET,
             target: target.into(),
             endpoint: found.place,

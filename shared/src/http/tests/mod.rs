@@ -3,6 +3,8 @@
 mod agent;
 mod blocking;
 mod connections;
+mod copies;
+mod datacenters;
 mod events;
 mod insight;
 mod kept;
@@ -127,6 +129,11 @@ impl TestServer {
     }
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with_copies(&[], change).await
+    }
+
+    /// The same, which keeps copies of those services of other datacenters.
+    async fn with_copies(copied: &[RemoteService], change: impl FnOnce(&mut Settings)) -> Self {
         let backend = Fake::new();
         let mut settings = Settings {
             identity: Identity {
@@ -151,6 +158,8 @@ impl TestServer {
         let wan = Pool::start(wan_pool(), &tasks).await.unwrap();
         let wan_gossip = wan.local_address();
         let monitor = Monitor::default();
+        let shared: Arc<dyn crate::backend::Backend> = backend.clone();
+        let copies = Copies::start(copied, settings.access.translates_wan, &shared, &tasks);
         let context = Context {
             settings,
             reader: backend.reader(),
@@ -161,6 +170,7 @@ impl TestServer {
             wan: Some(wan),
             control,
             monitor: monitor.clone(),
+            copies,
             answers: Arc::default(),
         };
         let gossip = context.members.local_address();
