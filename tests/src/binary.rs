@@ -1,5 +1,8 @@
 //! The binaries under test, built fresh once per test process with the profile of the test itself, so that
 //! `cargo test --workspace` is the only command on a clean clone.
+//!
+//! That command has built them too, but with the features that tests need: building them alone compiles half of the
+//! workspace again. Who knows that they are there and fresh, as `.ci/run` does, sets [`BUILT`].
 
 use std::{
     env,
@@ -13,6 +16,9 @@ const PACKAGES: [&str; 4] = ["lictor", "lictor-sidecar", "hello", "hello-client"
 /// Variables that `cargo test` sets for the test and that must not reach the build: build scripts that watch them
 /// (ring's does) would build again and again.
 const VARIABLES_OF_THE_TEST: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
+/// Set in the environment: the binaries are there, built from this source.
+const BUILT: &str = "LICTOR_TESTS_BUILT";
 
 /// Where cargo puts the binaries of this profile: `target/debug` or `target/release`.
 #[must_use]
@@ -29,12 +35,13 @@ pub fn directory() -> PathBuf {
 /// It does not build; the compiler's messages are in the panic.
 #[must_use]
 pub fn path(name: &str) -> PathBuf {
-    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
-    if let Err(messages) = BUILT.get_or_init(build) {
+    static BUILD: OnceLock<Result<(), String>> = OnceLock::new();
+    let built = || if env::var_os(BUILT).is_some() { Ok(()) } else { build() };
+    if let Err(messages) = BUILD.get_or_init(built) {
         panic!("cargo build: {messages}");
     }
     let path = directory().join(name);
-    assert!(path.is_file(), "{}: the build did not make it", path.display());
+    assert!(path.is_file(), "{}: no build made it", path.display());
     path
 }
 
