@@ -21,6 +21,7 @@ pub mod agent;
 pub mod base64;
 pub mod binary;
 pub mod cluster;
+pub mod containers;
 pub mod conformance;
 pub mod crash;
 pub mod dns;

@@ -12,15 +12,16 @@ use std::{
     time::Duration,
 };
 
-use lictor_tests::{agent::Agent, wait};
+use lictor_tests::{
+    agent::Agent,
+    containers::{attempt, docker, succeeded},
+    wait,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longest time until a check that runs every 200 ms has told, with an engine on a busy machine.
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
-
-/// Longest time for one command of `docker`, in seconds: an engine whose containerd died answers, but not to the end.
-const COMMAND_LIMIT: &str = "60";
 
 /// What runs in the container, by its first argument: waits for its end, or says something and exits with a code.
 const PROGRAM: &str = r#"
@@ -92,26 +93,6 @@ impl Drop for Docker {
             }
         }
     }
-}
-
-/// The command `docker`, ended after [`COMMAND_LIMIT`].
-fn docker() -> Command {
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", COMMAND_LIMIT, "docker"]);
-    command
-}
-
-/// What the command said.
-fn attempt(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn succeeded(command: &mut Command) -> String {
-    attempt(command).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Waits until the check has this status, and all of `words` in its output.
