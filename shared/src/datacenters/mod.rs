@@ -50,9 +50,9 @@ use crate::{
 /// The most requests under way to one datacenter, most of which wait for a change there.
 pub const MAX_REQUESTS: usize = 1024;
 /// How long a server may say nothing until it is in doubt.
-pub const SILENCE: Duration = Duration::from_millis(300);
+pub const SILENCE: Duration = Duration::from_millis(250);
 /// How long a server may take to say that it is there: a round trip across the world, with a connection to be made.
-pub const LOOK_LIMIT: Duration = Duration::from_millis(700);
+pub const LOOK_LIMIT: Duration = Duration::from_millis(600);
 /// How long after its beginning a look that found nobody is good for all who are in doubt.
 const NOBODY_HOLDS: Duration = Duration::from_secs(1);
 /// Between two looks at a datacenter that is not asked; each time twice as long.

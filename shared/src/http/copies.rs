@@ -14,7 +14,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
@@ -286,8 +286,12 @@ impl Keeper {
 }
 
 fn rows(body: &[u8]) -> Result<Arc<[Row]>, String> {
-    let values: Vec<Value> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    Ok(values.into_iter().map(|value| Row { text: value.to_string(), value }).collect())
+    let texts: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let row = |text: &RawValue| {
+        let value = serde_json::from_str(text.get()).map_err(|error| error.to_string())?;
+        Ok(Row { text: text.get().to_owned(), value })
+    };
+    texts.into_iter().map(row).collect()
 }
 
 fn headers(given: &[(String, bytes::Bytes)]) -> HeaderMap {
