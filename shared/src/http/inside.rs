@@ -75,7 +75,7 @@ impl Inside {
         answer.await.unwrap_or_else(Answer::from)
     }
 
-    /// The answer to a question, as a whole; `None` where it is longer than [`LOOK_BYTES`] or breaks off.
+    /// The answer to a question, as a whole; `None` where it is longer than 16 MiB or breaks off.
     pub async fn look(&self, target: &str) -> Option<(StatusCode, Bytes)> {
         let answer = self.answer(Origin::Here, Method::GET, target, Bytes::new(), String::new()).await;
         let (head, body) = answer.into_response(false).into_parts();
