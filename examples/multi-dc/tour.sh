@@ -28,6 +28,7 @@ until_true() {
 get() { curl -sS --fail --max-time 10 "http://$1$2"; }
 answer() { dig +short +time=5 +tries=1 @127.0.0.1 -p $DNS_PORT "$@" | sort | tr '\n' ' '; }
 status() { curl -s -o /dev/null --max-time 10 -w '%{http_code}' "http://$HTTP$1" || true; }
+container() { "${compose[@]}" ps -q "$1"; }
 passing() { [ "$(get "$1" "/v1/health/service/hello?passing&stale${3:-}" | grep -o '"Service":"hello"' | wc -l)" = "$2" ]; }
 members() { [ "$("${compose[@]}" exec -T "$1" /lictor members ${3:-} | grep -c alive)" = "$2" ]; }
 write_key() { get "$HTTP" "/v1/status/leader" | grep -q : && curl -sS --fail --max-time 2 -X PUT -d "$1" "http://$HTTP/v1/kv/tour"; }
@@ -82,6 +83,22 @@ seen "dc1-server-$leader is gone; writes work again after $took ms; $right looku
 until_true "dc1-server-$leader is back" members dc1-server-"$leader" 5
 seen "dc1-server-$leader is back"
 
+step "The link between the datacenters is cut"
+link=$(docker inspect -f '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$(container dc2-server-1)" | grep 'wan$')
+for server in 1 2 3; do docker network disconnect "$link" "$(container dc2-server-$server)"; done
+before=$(milliseconds)
+code=$(status '/v1/kv/greeting?dc=dc2')
+took=$(($(milliseconds) - before))
+case $code in 5*) ;; *) failed "the link is cut, and the answer is $code" ;; esac
+[ $took -lt 2000 ] || failed "a question over the cut link took $took ms"
+seen "a question over it has the answer $code after $took ms"
+write_key 'the link is cut' >/dev/null || failed "dc1 cannot write"
+curl -sS --fail --max-time 2 -X PUT -d 'on its own' "http://$OTHER_HTTP/v1/kv/greeting" >/dev/null || failed "dc2 cannot write"
+seen "both read and write on their own"
+for server in 1 2 3; do docker network connect --ip 10.81.0.2$server "$link" "$(container dc2-server-$server)"; done
+until_true "the link works again" sh -c "curl -s --fail --max-time 2 'http://$HTTP/v1/kv/greeting?dc=dc2&raw' | grep -q 'on its own'"
+seen "mended, it is used again: greeting is \"$(get $HTTP '/v1/kv/greeting?dc=dc2&raw')\""
+
 step "All servers of dc2 are killed"
 "${compose[@]}" kill dc2-server-1 dc2-server-2 dc2-server-3 >/dev/null 2>&1
 before=$(milliseconds)
@@ -100,7 +117,7 @@ seen "and dc2's own sidecar answers its applications without any server"
 
 step "dc2 comes back"
 "${compose[@]}" start dc2-server-1 dc2-server-2 dc2-server-3 >/dev/null 2>&1
-until_true "dc2 answers again" sh -c "curl -s --fail --max-time 2 'http://$HTTP/v1/kv/greeting?dc=dc2&raw' | grep -q 'from dc1'"
+until_true "dc2 answers again" sh -c "curl -s --fail --max-time 2 'http://$HTTP/v1/kv/greeting?dc=dc2&raw' | grep -q 'on its own'"
 seen "it answers again, with all that it had: greeting is \"$(get $HTTP '/v1/kv/greeting?dc=dc2&raw')\""
 
 printf '\nAll %d steps passed in %d s.\n' $step $SECONDS

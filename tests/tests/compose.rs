@@ -101,7 +101,7 @@ fn the_tour_through_two_datacenters() {
         panic!("{error}\n{}", logs.unwrap_or_else(|error| error))
     });
     eprintln!("{tour}");
-    assert!(tour.contains("All 6 steps passed"), "{tour}");
+    assert!(tour.contains("All 7 steps passed"), "{tour}");
     let user = containers::docker().args(["inspect", "-f", "{{.Config.User}}", &project.image]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&user.stdout).trim(), "65532:65532");
 }
