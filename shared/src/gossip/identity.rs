@@ -42,15 +42,31 @@ pub(super) fn is_reachable(address: SocketAddr) -> bool {
     !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0
 }
 
+/// An address as foca compares it, with every member of its list for each update that it takes: as numbers, and not byte
+/// by byte as the standard library does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint(SocketAddr);
+
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.0, other.0) {
+            (SocketAddr::V4(one), SocketAddr::V4(other)) => {
+                one.port() == other.port() && one.ip().to_bits() == other.ip().to_bits()
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
 impl foca::Identity for Identity {
-    type Addr = SocketAddr;
+    type Addr = Endpoint;
 
     fn renew(&self) -> Option<Self> {
         Some(Self { renewal: self.renewal.checked_add(1)?, ..*self })
     }
 
-    fn addr(&self) -> SocketAddr {
-        self.address
+    fn addr(&self) -> Endpoint {
+        Endpoint(self.address)
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {

@@ -93,6 +93,7 @@ impl Protocol {
             }
             let (identity, name) = (record.identity, record.name.clone());
             let ours = held.get(&identity.address).filter(|held| *held.id() == identity);
+            let is_alive = !record.facts.down;
             let answers_us = ours.is_some_and(|held| held.state() != State::Down);
             let (incarnation, state) = match (record.facts.down, record.facts.leaves) {
                 (true, false) if answers_us => {
@@ -102,15 +103,23 @@ impl Protocol {
                 (true, _) => (0, State::Down),
                 (false, _) => (0, State::Alive),
             };
-            match self.table.merge(record, now) {
+            let merged = self.table.merge(record, now);
+            if merged == Merge::Changed {
+                self.unswept.note(identity.address);
+            }
+            match merged {
                 Merge::Conflict(holder) => self.log_conflict(now, &name, holder, identity.address),
                 Merge::Unchanged if self.table.record(&name).is_none() => {}
-                Merge::Unchanged | Merge::Changed => updates.push(Update::new(identity, incarnation, state)),
+                // Foca looks through all members for each update, and nothing would follow from this one.
+                Merge::Unchanged | Merge::Changed if is_alive && ours.is_some() => {}
+                Merge::Unchanged | Merge::Changed => {
+                    self.unswept.note(identity.address);
+                    updates.push(Update::new(identity, incarnation, state));
+                }
                 Merge::Full => tracing::warn!(member = name, "the member table is full: a member was not taken"),
             }
         }
         self.tell_foca(updates);
-        self.swept = false;
         self.settle(now);
     }
 
@@ -130,7 +139,9 @@ impl Protocol {
         if record.identity.order() > own.order() {
             self.outlive(now, record.identity);
         } else if record.identity == own && record.name == self.name {
-            self.outdate(now, record.revision);
+            // Damaged on its way, it has our revision and is not what we said.
+            let garbled = record.revision == self.own().revision && record.tags != self.own().tags;
+            self.outdate(now, record.revision.saturating_add(u64::from(garbled)));
             self.refute(record.facts);
         }
         if record.name != self.name {
