@@ -35,8 +35,8 @@ use self::{
 };
 use crate::internal::{
     self, BarrierRequest, ChangeServersRequest, FetchRequest, RenewRequest, RestoreArchivePiece, SaveArchiveRequest,
-    ServersRequest, WatchEvent, WatchRequest, barrier_reply, change_servers_reply, registry_client::RegistryClient,
-    renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
+    ServersRequest, WatchEvent, WatchRequest, WatchingRequest, barrier_reply, change_servers_reply,
+    registry_client::RegistryClient, renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
 };
 
 /// The largest message between servers and sidecars, in bytes; above the largest command and a batch of changes.
@@ -118,6 +118,15 @@ impl Client {
     pub async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
         let reply = self.registry(server)?.fetch(FetchRequest::from(fetch)).await.map_err(refused)?;
         fetch::answer(reply.into_inner()).await
+    }
+
+    /// Which of `nodes` hold a watch stream at `server`.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn watching(&self, server: &str, nodes: Vec<String>) -> Result<Vec<String>, AskError> {
+        let reply = self.registry(server)?.watching(WatchingRequest { nodes }).await.map_err(refused)?;
+        Ok(reply.into_inner().nodes)
     }
 
     /// Starts a session's time to live anew at `server`. Whether there is such a session.
