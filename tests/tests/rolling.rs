@@ -9,6 +9,6 @@ fn servers_restart_one_after_the_other_and_nobody_notices() {
     let report = rolling::run(1, &|line| eprintln!("{line}"));
     eprintln!("{report}");
     assert!(report.wrong.is_empty(), "{report}");
-    assert!(report.lookups > 50 && report.writes > 50, "too little was done: {report}");
+    assert!(report.lookups > 20 && report.writes > 10, "too little was done: {report}");
     assert!(report.of_leaders > 0, "no leader was restarted: {report}");
 }

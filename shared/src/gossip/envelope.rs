@@ -84,7 +84,7 @@ pub(super) struct Opened<'bytes> {
 pub(super) enum OpenError {
     #[error("it is not of the gossip protocol, version {PLAIN} or {SEALED}")]
     Foreign,
-    #[error("it is of another pool")]
+    #[error("it is of another pool: both must have the same datacenter, and LAN goes with LAN, WAN with WAN")]
     OtherPool,
     #[error("it is not encrypted, and this pool is: give that node the pool's key (encrypt)")]
     Plain,

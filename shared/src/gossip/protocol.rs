@@ -473,7 +473,7 @@ impl Protocol {
                 break;
             }
         }
-        self.log_changes();
+        self.log_changes(now);
     }
 
     fn follow(&mut self, notification: OwnedNotification<Identity>, now: Duration) {
@@ -516,15 +516,19 @@ impl Protocol {
         super::identity::addresses_of(payload).is_some_and(|named| named.iter().all(|address| known.contains(address)))
     }
 
-    fn log_changes(&mut self) {
+    fn log_changes(&mut self, now: Duration) {
         for name in self.table.take_touched() {
             let Some(record) = self.table.record(&name).filter(|record| !record.facts.pruned) else {
                 self.logged.remove(&name);
                 continue;
             };
-            let (address, status) = (record.identity.address, record.facts.status());
+            let (identity, status) = (record.identity, record.facts.status());
+            let address = identity.address;
             if self.logged.insert(name.clone(), (address, status)) != Some((address, status)) {
                 tracing::info!(member = name, %address, %status, "a gossip member changed");
+                if let Some(ahead) = self.foca.identity().clock_behind(now, identity) {
+                    tracing::warn!(member = name, %address, ?ahead, "its clock is ahead of this host's: set both (NTP)");
+                }
                 #[cfg(any(test, feature = "simulation"))]
                 self.history.push((name, status));
             }

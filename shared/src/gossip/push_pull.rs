@@ -18,6 +18,8 @@ use super::{
     wire::{Knowledge, Reply, Request},
 };
 
+/// The tag that no two members may have in common (`node::tags`).
+const NODE_ID_TAG: &str = "id";
 /// A name conflict is logged at most this often.
 const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -62,16 +64,26 @@ impl Protocol {
         }
     }
 
-    /// Why `sender` cannot be a member: another one that is alive has its name.
+    /// Why `sender` cannot be a member: another one that is alive, at another address, has its name or its node ID.
     fn objection(&self, sender: &Record) -> Option<String> {
-        let held = self.table.record(&sender.name)?;
-        let taken = held.identity.address != sender.identity.address && held.facts == Facts::default();
-        (taken && !sender.facts.down).then(|| {
-            format!(
-                "the node name {:?} of {} is in use by the alive member at {}; give one of them another name",
-                sender.name, sender.identity.address, held.identity.address
-            )
-        })
+        if sender.facts.down {
+            return None;
+        }
+        let (name, address) = (&sender.name, sender.identity.address);
+        let other = |held: &&Record| held.identity.address != address && held.facts == Facts::default();
+        if let Some(held) = self.table.record(name).filter(other) {
+            let holder = held.identity.address;
+            return Some(format!(
+                "the node name {name:?} of {address} is in use by the alive member at {holder}; give one of them another name"
+            ));
+        }
+        let id = sender.tags.get(NODE_ID_TAG)?;
+        let held = self.table.tagged(NODE_ID_TAG, id).filter(|held| held.name != *name).find(other)?;
+        Some(format!(
+            "the node ID {id} of {name:?} at {address} is in use by the alive member {:?} at {}; was a data directory \
+             copied? give one of them another (node-id, or an empty data directory)",
+            held.name, held.identity.address
+        ))
     }
 
     /// Takes a peer's records into the table and into foca, and the events that are news.
