@@ -17,6 +17,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, ready};
+use hyper_util::client::legacy::connect::HttpConnector;
 use lictor_shared::{
     backend::{Archive, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
@@ -47,9 +48,12 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// A cluster has a handful of servers; more connections than this are addresses of the past.
 const MAX_CONNECTIONS: usize = 32;
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// A connection whose other end went away without a word is given up after the sum of these.
+/// A connection on which nothing is sent, whose other end went away without a word, is given up after the sum of these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+/// One on which something was sent is given up when the other end's system has not acknowledged it for so long: a write
+/// to a leader that was cut off ends soon after the others have a new one.
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(3);
 
 /// Connections to servers.
 #[derive(Debug, Default)]
@@ -231,10 +235,19 @@ impl Client {
             // Requests under way keep theirs; the servers of today are connected again.
             connections.clear();
         }
-        let connection = Connection { channel: endpoint.connect_lazy(), writes: Arc::default() };
+        let channel = endpoint.connect_with_connector_lazy(connector());
+        let connection = Connection { channel, writes: Arc::default() };
         connections.insert(server.to_owned(), connection.clone());
         Ok(connection)
     }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_LIMIT));
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT));
+    connector
 }
 
 fn registry(channel: Channel) -> RegistryClient<Channel> {

@@ -83,7 +83,13 @@ impl Client {
         socket.set_read_timeout(Some(TIME_OUT))?;
         socket.send(question)?;
         let mut buffer = vec![0; usize::from(u16::MAX)];
-        let length = socket.recv(&mut buffer)?;
+        let length = loop {
+            match socket.recv(&mut buffer) {
+                // A signal for this process: the answer is still to come.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                received => break received?,
+            }
+        };
         buffer.truncate(length);
         Ok(buffer)
     }
