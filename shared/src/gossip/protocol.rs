@@ -262,10 +262,8 @@ impl Protocol {
             Timer::ChangeSuspectToDown { .. } if late => {
                 return self.set_timer(now + self.health.stretched(self.timing.probe_period), timer);
             }
-            Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
-                if !self.suspicions.decide(member_id, incarnation) || !self.is_suspected(member_id, incarnation) {
-                    return;
-                }
+            Timer::ChangeSuspectToDown { member_id, incarnation, .. } if !self.condemns(member_id, incarnation) => {
+                return;
             }
             Timer::SendIndirectProbe { probed_id, .. } => {
                 if self.fallback.waits_for(probed_id) {

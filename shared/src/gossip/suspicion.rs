@@ -144,11 +144,13 @@ impl Protocol {
         }
     }
 
-    /// Whether foca still suspects this incarnation. When it does not, a timer that is due would have foca tell the member
-    /// that it is down, and the member would take another identity for nothing.
-    pub(super) fn is_suspected(&self, identity: Identity, incarnation: Incarnation) -> bool {
+    /// The time of a suspected member is up: whether that still means something. When foca does not suspect this
+    /// incarnation any more, its timer would have it tell the member that it is down all the same, and the member would
+    /// take another identity for nothing.
+    pub(super) fn condemns(&mut self, identity: Identity, incarnation: Incarnation) -> bool {
         let held = self.foca.iter_members().find(|member| *member.id() == identity);
-        held.is_some_and(|held| held.state() == State::Suspect && held.incarnation() == incarnation)
+        let suspected = held.is_some_and(|held| held.state() == State::Suspect && held.incarnation() == incarnation);
+        self.suspicions.decide(identity, incarnation) && suspected
     }
 
     /// Tells a suspected member that it is, so that it can refute that at once.
