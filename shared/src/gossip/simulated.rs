@@ -86,18 +86,6 @@ impl Network {
         }
     }
 
-    /// A pool of so many nodes, the first of which the others have just joined.
-    pub fn started(seed: u64, size: u16) -> Self {
-        let mut network = Self::new(seed, Timing::lan());
-        for index in 0..size {
-            let node = network.start(&format!("node-{index:03}"), 1000 + index);
-            if node > 0 {
-                network.join(node, 0);
-            }
-        }
-        network
-    }
-
     /// A pool of so many nodes that have known each other for long: none has news to tell.
     pub fn formed(seed: u64, size: u16) -> Self {
         let mut network = Self::new(seed, Timing::lan());

@@ -14,6 +14,18 @@ use super::{
 };
 
 impl Network {
+    /// A pool of so many nodes, the first of which the others have just joined.
+    fn started(seed: u64, size: u16) -> Self {
+        let mut network = Self::new(seed, Timing::lan());
+        for index in 0..size {
+            let node = network.start(&format!("node-{index:03}"), 1000 + index);
+            if node > 0 {
+                network.join(node, 0);
+            }
+        }
+        network
+    }
+
     /// Lets the time pass until `holds`; a panic after `limit`.
     fn until(&mut self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) {
         let from = self.now;
