@@ -34,6 +34,8 @@ pub struct Report {
     pub restarts: usize,
     /// How many of them were of the leader.
     pub of_leaders: usize,
+    /// In how many of those another led when the process had ended.
+    pub handed_over: usize,
     /// Lookups that were answered.
     pub lookups: usize,
     /// Writes that were acknowledged.
@@ -48,10 +50,10 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { restarts, of_leaders, lookups, writes, unanswered, stall, wrong } = self;
+        let Self { restarts, of_leaders, handed_over, lookups, writes, unanswered, stall, wrong } = self;
         write!(
             formatter,
-            "{restarts} restarts ({of_leaders} of leaders): {lookups} lookups, {writes} writes ({unanswered} more \
+            "{restarts} restarts ({of_leaders} of leaders, {handed_over} handed over): {lookups} lookups, {writes} writes ({unanswered} more \
              without an answer), longest stall {stall:.2?}"
         )?;
         wrong.iter().try_for_each(|wrong| write!(formatter, "\nWRONG: {wrong}"))
@@ -79,8 +81,8 @@ pub fn run(rounds: usize, told: &dyn Fn(&str)) -> Report {
         done.store(true, Relaxed);
         let failed = asker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut report = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (restarts, of_leaders) = restarted.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (report.restarts, report.of_leaders) = (restarts, of_leaders);
+        let restarted = restarted.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (report.restarts, report.of_leaders, report.handed_over) = restarted;
         report.wrong.extend(failed);
         report
     });
@@ -91,8 +93,8 @@ pub fn run(rounds: usize, told: &dyn Fn(&str)) -> Report {
     report
 }
 
-fn restart(servers: &mut [Agent], rounds: usize, told: &dyn Fn(&str)) -> (usize, usize) {
-    let mut of_leaders = 0;
+fn restart(servers: &mut [Agent], rounds: usize, told: &dyn Fn(&str)) -> (usize, usize, usize) {
+    let (mut of_leaders, mut handed_over) = (0, 0);
     for round in 1..=rounds {
         for at in 0..servers.len() {
             let other = &servers[(at + 1) % servers.len()];
@@ -103,6 +105,9 @@ fn restart(servers: &mut [Agent], rounds: usize, told: &dyn Fn(&str)) -> (usize,
             let ended = servers[at].terminate();
             assert!(ended.success(), "{}: {ended}", servers[at].name);
             let down = started.elapsed();
+            let next = servers[(at + 1) % servers.len()].http().json("/v1/status/leader").unwrap_or_default();
+            let another = next.as_str().is_some_and(|next| !next.is_empty()) && next != leader;
+            handed_over += usize::from(leads && another);
             servers[at].start();
             servers[at].wait_for_http();
             // What an operator waits for before the next: that all are voters again, and healthy.
@@ -119,7 +124,7 @@ fn restart(servers: &mut [Agent], rounds: usize, told: &dyn Fn(&str)) -> (usize,
             ));
         }
     }
-    (rounds * servers.len(), of_leaders)
+    (rounds * servers.len(), of_leaders, handed_over)
 }
 
 /// A lookup by HTTP and by DNS.
