@@ -17,6 +17,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, ready};
+use hyper_util::client::legacy::connect::HttpConnector;
 use lictor_shared::{
     backend::{Archive, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
@@ -35,8 +36,8 @@ use self::{
 };
 use crate::internal::{
     self, BarrierRequest, ChangeServersRequest, FetchRequest, RenewRequest, RestoreArchivePiece, SaveArchiveRequest,
-    ServersRequest, WatchEvent, WatchRequest, barrier_reply, change_servers_reply, registry_client::RegistryClient,
-    renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
+    ServersRequest, WatchEvent, WatchRequest, WatchingRequest, barrier_reply, change_servers_reply,
+    registry_client::RegistryClient, renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
 };
 
 /// The largest message between servers and sidecars, in bytes; above the largest command and a batch of changes.
@@ -48,9 +49,12 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// the past.
 const MAX_CONNECTIONS: usize = 128;
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// A connection whose other end went away without a word is given up after the sum of these.
+/// A connection on which nothing is sent, whose other end went away without a word, is given up after the sum of these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+/// One on which something was sent is given up when the other end's system has not acknowledged it for so long: a write
+/// to a leader that was cut off ends soon after the others have a new one.
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(3);
 
 /// Connections to servers.
 #[derive(Debug, Default)]
@@ -119,6 +123,15 @@ impl Client {
     pub async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
         let reply = self.registry(server)?.fetch(FetchRequest::from(fetch)).await.map_err(refused)?;
         fetch::answer(reply.into_inner()).await
+    }
+
+    /// Which of `nodes` hold a watch stream at `server`.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn watching(&self, server: &str, nodes: Vec<String>) -> Result<Vec<String>, AskError> {
+        let reply = self.registry(server)?.watching(WatchingRequest { nodes }).await.map_err(refused)?;
+        Ok(reply.into_inner().nodes)
     }
 
     /// Starts a session's time to live anew at `server`. Whether there is such a session.
@@ -223,10 +236,19 @@ impl Client {
             // Requests under way keep theirs; the servers of today are connected again.
             connections.clear();
         }
-        let connection = Connection { channel: endpoint.connect_lazy(), writes: Arc::default() };
+        let channel = endpoint.connect_with_connector_lazy(connector());
+        let connection = Connection { channel, writes: Arc::default() };
         connections.insert(server.to_owned(), connection.clone());
         Ok(connection)
     }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_LIMIT));
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT));
+    connector
 }
 
 fn registry(channel: Channel) -> RegistryClient<Channel> {

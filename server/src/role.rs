@@ -60,7 +60,7 @@ struct Prepared {
 impl Role for ServerRole {
     async fn prepare(&mut self, config: &Config) -> Result<Uuid, RoleError> {
         let address = SocketAddr::new(config.listen.bind, config.listen.server);
-        let listener = TcpListener::bind(address).await.map_err(|reason| BindError { address, reason })?;
+        let listener = grpc::listen(address).await.map_err(|reason| BindError { address, reason })?;
         let (raft_id, node_id) = match &config.data_dir {
             None => (new_raft_id(), config.node_id.unwrap_or_else(Uuid::new_v4)),
             Some(path) => {
@@ -130,9 +130,11 @@ impl Role for ServerRole {
         Ok(Arc::new(backend))
     }
 
-    async fn leave(&mut self) {
+    async fn hand_over(&mut self) {
         let Some(raft) = &self.raft else { return };
-        if raft.is_leader() && raft.servers().len() > 1 {
+        // A leader that a majority no longer answers has nobody to hand over to.
+        let (confirmed, _) = raft.contact();
+        if raft.is_leader() && confirmed && raft.servers().len() > 1 {
             match tokio::time::timeout(HAND_OVER, raft.transfer_leadership(None)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "no other server has taken over; the others will elect one"),

@@ -40,7 +40,7 @@ impl Role for SidecarRole {
         Ok(Sidecar::start(settings, servers, ground.writer, &ground.tasks))
     }
 
-    async fn leave(&mut self) {}
+    async fn hand_over(&mut self) {}
 
     async fn stop(&mut self) {}
 }

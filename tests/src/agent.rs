@@ -331,7 +331,7 @@ impl Agent {
     /// Its DNS.
     #[must_use]
     pub fn dns(&self) -> dns::Client {
-        dns::Client::new(self.ports.dns)
+        dns::Client::at(self.address(self.ports.dns))
     }
 
     /// The IDs of the passing instances of `service` as its HTTP API has them, sorted.

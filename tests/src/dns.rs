@@ -38,7 +38,13 @@ impl Client {
     /// A client of the agent whose DNS port on 127.0.0.1 is `port`.
     #[must_use]
     pub fn new(port: u16) -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, port).into() }
+        Self::at((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// A client of the agent that answers DNS there.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address }
     }
 
     /// Asks for the records of `kind` of `name`, which is taken as absolute.
@@ -72,12 +78,18 @@ impl Client {
     }
 
     fn by_udp(&self, question: &[u8]) -> io::Result<Vec<u8>> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect(self.address)?;
         socket.set_read_timeout(Some(TIME_OUT))?;
         socket.send(question)?;
         let mut buffer = vec![0; usize::from(u16::MAX)];
-        let length = socket.recv(&mut buffer)?;
+        let length = loop {
+            match socket.recv(&mut buffer) {
+                // A signal for this process: the answer is still to come.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                received => break received?,
+            }
+        };
         buffer.truncate(length);
         Ok(buffer)
     }

@@ -7,6 +7,7 @@
 //!   programs of the operating system;
 //! - [`namespaces`] gives every agent a host of its own whose network can be cut, where the kernel lets it;
 //! - [`linear`] and [`crash`] let all of it fail, again and again, and check what was promised; [`large`] fills it;
+//! - [`membership`] lets hosts vanish and come back, [`rolling`] restarts servers under load;
 //! - [`http`] and [`dns`] ask them, [`wait`] waits for a condition with a deadline;
 //! - [`conformance`] replays recorded conversations and compares the answers.
 //!
@@ -21,17 +22,19 @@ pub mod agent;
 pub mod base64;
 pub mod binary;
 pub mod cluster;
-pub mod containers;
 pub mod conformance;
+pub mod containers;
 pub mod crash;
 pub mod dns;
 pub mod http;
 pub mod installed;
 pub mod large;
 pub mod linear;
+pub mod membership;
 pub mod namespaces;
 pub mod ports;
 pub mod process;
+pub mod rolling;
 pub mod turn;
 pub mod upstream;
 pub mod wait;

@@ -12,6 +12,8 @@ use std::{
     net::Ipv4Addr,
     process::{Command, ExitStatus},
     sync::Mutex,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::binary;
@@ -125,6 +127,20 @@ impl Network {
         for other in (0..self.hosts.len()).filter(|&other| other != host) {
             self.cut(host, other);
             self.cut(other, host);
+        }
+    }
+
+    /// Has the network lose what the host `from` sends to all others, all of it for `lost` of each `period`, until `end`.
+    /// (A kernel may have no `tc netem` to lose single packets; this is rather worse for TCP.)
+    ///
+    /// # Panics
+    /// As [`Network::cut`].
+    pub fn lose(&self, from: usize, lost: Duration, period: Duration, end: Instant) {
+        while Instant::now() < end {
+            (0..self.hosts.len()).filter(|&other| other != from).for_each(|other| self.cut(from, other));
+            thread::sleep(lost);
+            self.heal();
+            thread::sleep(period.saturating_sub(lost));
         }
     }
 

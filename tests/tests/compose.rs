@@ -37,8 +37,12 @@ impl Project {
         }
         image_context(directory);
         let file = project.root.join("examples/multi-dc/Dockerfile");
-        let build = containers::attempt(containers::docker().args(["build", "-q", "-t", &project.image, "-f"]).arg(file).arg(directory))
-            .and_then(|_| containers::attempt(containers::docker().args(["run", "--rm", "--network=none", &project.image, "version"])));
+        let build = containers::attempt(
+            containers::docker().args(["build", "-q", "-t", &project.image, "-f"]).arg(file).arg(directory),
+        )
+        .and_then(|_| {
+            containers::attempt(containers::docker().args(["run", "--rm", "--network=none", &project.image, "version"]))
+        });
         if let Err(error) = build {
             eprintln!("not tested: the Docker Engine here starts no container: {error}");
             return None;
@@ -53,7 +57,10 @@ impl Project {
     fn limited(&self, seconds: &str, program: &str) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", seconds, program]).current_dir(&self.root);
-        command.env("COMPOSE_PROJECT_NAME", &self.image).env("LICTOR_IMAGE", &self.image).env("HELLO_IMAGE", &self.image);
+        command
+            .env("COMPOSE_PROJECT_NAME", &self.image)
+            .env("LICTOR_IMAGE", &self.image)
+            .env("HELLO_IMAGE", &self.image);
         command
     }
 }

@@ -370,6 +370,27 @@ async fn a_server_of_another_datacenter_or_version_refuses() {
     assert!(client.watch(&address, good).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_stream_at_another_server_is_a_witness_as_long_as_it_lasts() {
+    use lictor_server::leader::witness::Witness;
+
+    let log = Log::new(&[1, 2]);
+    let (leader, other) = (Server::start(&log, RING).await, Server::start(&log, RING).await);
+    let host = Host::start(&[&other]);
+    until("it follows", || !other.watchers.is_empty()).await;
+    let witness = Witness::new(leader.watchers.clone());
+    let doubted = ["Web-1".into(), "web-2".into()];
+    let seen = vec![Key::new("web-1")];
+    let at = |server: &Server| vec![server.address.to_string()];
+    let alive = async |servers| witness.alive(&doubted, servers).await.into_iter().collect::<Vec<Key>>();
+    assert_eq!(alive(at(&other)).await, seen);
+    assert!(alive(at(&leader)).await.is_empty(), "it holds no stream there");
+    assert!(alive(vec!["127.0.0.1:1".into()]).await.is_empty(), "nobody is there to ask");
+    host.stop().await;
+    until("the stream is let go", || other.watchers.is_empty()).await;
+    assert!(alive(at(&other)).await.is_empty());
+}
+
 /// What can happen between a host and its servers.
 #[derive(Clone, Debug)]
 enum Event {

@@ -1254,6 +1254,19 @@ pub struct RenewRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub session: ::prost::bytes::Bytes,
 }
+/// Nodes that somebody takes for failed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchingRequest {
+    /// Node names.
+    #[prost(string, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Those of them that hold a stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchingReply {
+    #[prost(string, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// What came of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewReply {
@@ -1711,6 +1724,28 @@ pub mod registry_client {
                 .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Renew"));
             self.inner.unary(req, path, codec).await
         }
+        /// Which of some nodes hold a watch stream at this server. Answered by every server of itself alone.
+        pub async fn watching(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchingRequest>,
+        ) -> std::result::Result<tonic::Response<super::WatchingReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lictor.internal.v1.Registry/Watching",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("lictor.internal.v1.Registry", "Watching"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The whole registry as an archive, for an operator to keep.
         pub async fn save_archive(
             &mut self,
@@ -1861,6 +1896,11 @@ pub mod registry_server {
             &self,
             request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::RenewReply>, tonic::Status>;
+        /// Which of some nodes hold a watch stream at this server. Answered by every server of itself alone.
+        async fn watching(
+            &self,
+            request: tonic::Request<super::WatchingRequest>,
+        ) -> std::result::Result<tonic::Response<super::WatchingReply>, tonic::Status>;
         /// Server streaming response type for the SaveArchive method.
         type SaveArchiveStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SaveArchivePiece, tonic::Status>,
@@ -2183,6 +2223,49 @@ pub mod registry_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/lictor.internal.v1.Registry/Watching" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchingSvc<T: Registry>(pub Arc<T>);
+                    impl<T: Registry> tonic::server::UnaryService<super::WatchingRequest>
+                    for WatchingSvc<T> {
+                        type Response = super::WatchingReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Registry>::watching(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchingSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -6,7 +6,7 @@
 //! himself. `operate` has what operators ask, `fetch` answers in pieces, `watch` a stream's life, `whole` the state it begins
 //! with, `watchers` who holds one.
 //!
-//! Never opens a port: [`serve`] takes the one that carries this service and Raft's.
+//! [`serve`] takes the port that carries this service and Raft's; [`listen`] opens it.
 
 mod fetch;
 mod operate;
@@ -14,24 +14,26 @@ mod watch;
 mod watchers;
 mod whole;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
         self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, FetchRequest, NotLeader,
         Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest, ServersReply,
-        ServersRequest, Unknown, Unsent, WatchRequest, WriteOutcome, WriteReply, WriteRequest, barrier_reply,
+        ServersRequest, Unknown, Unsent, WatchRequest, WatchingReply, WatchingRequest, WriteOutcome, WriteReply,
+        WriteRequest, barrier_reply,
         registry_server::{Registry, RegistryServer},
         renew_reply, servers_reply,
         write_outcome::Outcome,
     },
 };
 use lictor_shared::{
-    backend::{Consistency, Fetched},
+    backend::Consistency,
     command::{Command, Written},
     forward::AskError,
     http::Interface,
+    model::NodeName,
     tasks::Tasks,
     view::Reader,
 };
@@ -47,12 +49,7 @@ use tonic::{
 use uuid::Uuid;
 
 pub use self::{fetch::FetchStream, operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
-use crate::{
-    archive::Archives,
-    consensus::Consensus,
-    fanout::Fanout,
-    leader::{sessions::SessionTimers, witness},
-};
+use crate::{archive::Archives, consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
 
 /// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
 pub const MAX_REQUESTS: usize = 4096;
@@ -65,9 +62,14 @@ pub const MAX_INITS: usize = 32;
 
 /// The most requests of one connection; a fellow server has all its clients' on one.
 const MAX_REQUESTS_OF_CONNECTION: u32 = 2048;
-/// A connection whose other end went away without a word is closed after the sum of these.
+/// A connection on which nothing is sent, whose other end went away without a word, is closed after the sum of these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+/// One on which something was sent is closed when the other end's system has not acknowledged it for so long. A watch
+/// stream is sent something every second ([`HEARTBEAT`]), so it outlives its host by no more than this and that second:
+/// shorter than gossip takes to call the host failed. A process that gets no processor is not meant by it: its system
+/// acknowledges all the same.
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(3);
 /// How long requests under way may take when the server stops. A peer that does not read cannot hold it open.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -152,6 +154,18 @@ pub fn server() -> Server {
         .max_concurrent_streams(MAX_REQUESTS_OF_CONNECTION)
 }
 
+/// Opens the RPC port.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    // Connections have it from the listener.
+    let limit_ms = u32::try_from(UNACKNOWLEDGED_LIMIT.as_millis()).unwrap_or(u32::MAX);
+    rustix::net::sockopt::set_tcp_user_timeout(&listener, limit_ms)?;
+    Ok(listener)
+}
+
 /// Serves the RPC port until `stopping`; then streams end at once, and what is under way has a second to end.
 ///
 /// # Errors
@@ -212,13 +226,7 @@ impl Registry for RegistryService {
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchStream>, Status> {
         let place = self.inner.fetches.clone().try_acquire_owned();
         let place = place.map_err(|_| Status::resource_exhausted("too many requests"))?;
-        let request = request.into_inner();
-        if request.path_and_query == witness::PATH {
-            let body = witness::answer(&self.inner.watchers, &request.body).into();
-            let fetched = Fetched { status: 200, body, ..Fetched::default() };
-            return Ok(Response::new(FetchStream::new(fetched, place)));
-        }
-        let fetched = self.inner.desk.interface.answer(request.into()).await;
+        let fetched = self.inner.desk.interface.answer(request.into_inner().into()).await;
         let fetched = fetched.ok_or_else(|| Status::resource_exhausted("this server is not ready to answer"))?;
         Ok(Response::new(FetchStream::new(fetched, place)))
     }
@@ -231,6 +239,13 @@ impl Registry for RegistryService {
             None => renew_reply::Reply::NotLeader(not_leader(self.inner.consensus.leader())),
         };
         Ok(Response::new(RenewReply { reply: Some(reply) }))
+    }
+
+    async fn watching(&self, request: Request<WatchingRequest>) -> Result<Response<WatchingReply>, Status> {
+        let _place = self.inner.requests.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
+        let mut nodes = request.into_inner().nodes;
+        nodes.retain(|node| self.inner.watchers.watching(&NodeName::from(node.as_str())));
+        Ok(Response::new(WatchingReply { nodes }))
     }
 
     async fn save_archive(&self, request: Request<SaveArchiveRequest>) -> Result<Response<ArchiveStream>, Status> {

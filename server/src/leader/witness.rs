@@ -1,8 +1,8 @@
 //! The second witness: a host that the pool calls failed is not critical while it holds a watch stream at some server.
 //!
 //! The leader asks itself and every other server that is alive, only while somebody is in doubt, with one small request
-//! (a `Fetch` of [`PATH`], answered by `grpc` itself). A server that does not answer in time is no witness. A stream of
-//! a host that vanished without a word ends with its keepalive, after 8 seconds.
+//! (`Watching`). A server that does not answer in time is no witness. The stream of a host that vanished without a word
+//! ends when what it was sent is not acknowledged (`grpc`), before gossip calls the host failed.
 //!
 //! [`Brake`] is for a loss of many at once, which is more often a fault of the network or of this server than of all of
 //! them: only a share may turn critical in each interval, and the operator is told.
@@ -16,7 +16,6 @@ use std::{
 use futures_util::future::join_all;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    backend::Fetch,
     metrics::{HELD_BACK_NODES, WITNESSED_NODES},
     model::{Key, NodeName},
 };
@@ -24,8 +23,6 @@ use tokio::time::timeout;
 
 use crate::grpc::Watchers;
 
-/// What a server is asked: the body is a JSON list of node names, the answer those of them that hold a stream there.
-pub const PATH: &str = "/internal/watching";
 /// How long another server may take.
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 /// The interval of the brake.
@@ -56,32 +53,22 @@ impl Witness {
     }
 
     async fn ask(&self, server: &str, doubted: &[NodeName]) -> Vec<Key> {
-        let names: Vec<&str> = doubted.iter().map(|node| node.as_str()).collect();
-        let fetch = Fetch {
-            method: "GET".into(),
-            path_and_query: PATH.into(),
-            body: serde_json::to_vec(&names).unwrap_or_default().into(),
-            token: String::new(),
-            any_server: true,
-            limit: ANSWER_LIMIT,
-            ..Fetch::default()
-        };
-        let Ok(Ok(fetched)) = timeout(ANSWER_LIMIT, self.client.fetch(server, &fetch)).await else {
-            tracing::debug!(server, "a server did not say in time who watches there");
-            return Vec::new();
-        };
-        let names: Vec<String> = serde_json::from_slice(&fetched.body).unwrap_or_default();
-        names.iter().map(|name| Key::new(name)).collect()
+        let names = doubted.iter().map(|node| node.as_str().to_owned()).collect();
+        match timeout(ANSWER_LIMIT, self.client.watching(server, names)).await {
+            Ok(Ok(watching)) => watching.iter().map(|name| Key::new(name)).collect(),
+            Ok(Err(error)) => {
+                tracing::warn!(server, %error, "a server did not say which nodes watch there: it is no witness");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::warn!(
+                    server,
+                    "a server did not say within {ANSWER_LIMIT:?} which nodes watch there: it is no witness"
+                );
+                Vec::new()
+            }
+        }
     }
-}
-
-/// Answers [`PATH`] at the server whose streams these are.
-#[must_use]
-pub fn answer(watchers: &Watchers, body: &[u8]) -> Vec<u8> {
-    let names: Vec<String> = serde_json::from_slice(body).unwrap_or_default();
-    let watching: Vec<String> =
-        names.into_iter().filter(|name| watchers.watching(&NodeName::from(name.as_str()))).collect();
-    serde_json::to_vec(&watching).unwrap_or_default()
 }
 
 /// How many may turn critical.

@@ -1,5 +1,5 @@
-//! What rides on foca's packets besides its own updates: descriptions, notices, intents to leave,
-//! user events.
+//! What rides on foca's packets besides its own updates: descriptions, notices, intents to leave, user events, and who
+//! found whom silent.
 //!
 //! [`Relay`] is foca's handler: it decides nothing, but hands each received item to the protocol, which merges it and
 //! gives it back to foca to be spread on when it was news. A new kind of item is a new variant; nodes that do not know
@@ -7,12 +7,12 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::mpsc};
 
-use foca::{BroadcastHandler, Invalidates};
+use foca::{BroadcastHandler, Incarnation, Invalidates};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    identity::Identity,
+    identity::{Identity, is_reachable},
     limits::MAX_BROADCAST_BYTES,
     member::{Facts, Record},
     user_event::UserEvent,
@@ -29,6 +29,8 @@ pub(super) enum Broadcast {
     Departure { identity: Identity, facts: Facts },
     /// A message to the nodes.
     Event(UserEvent),
+    /// A probe of `identity` by the member at `by` has failed.
+    Suspicion { identity: Identity, incarnation: Incarnation, by: SocketAddr },
 }
 
 impl Broadcast {
@@ -53,6 +55,7 @@ impl Broadcast {
             Self::Description(record) => record.check().is_ok(),
             Self::Notice { identity, .. } | Self::Departure { identity, .. } => identity.is_plausible(),
             Self::Event(event) => event.is_plausible(),
+            Self::Suspicion { identity, by, .. } => identity.is_plausible() && is_reachable(*by),
         };
         good.then_some(item)
     }
@@ -63,16 +66,18 @@ impl Broadcast {
             Self::Notice { identity, .. } => Key::Member { address: identity.address, departs: false },
             Self::Departure { identity, .. } => Key::Member { address: identity.address, departs: true },
             Self::Event(event) => Key::Event(event.id),
+            Self::Suspicion { identity, by, .. } => Key::Suspicion { of: identity.address, by: *by },
         }
     }
 }
 
-/// Items with the same key replace each other in the queue, so it holds at most two per address; of events, it holds
-/// as many as the protocol lets in.
+/// Items with the same key replace each other in the queue, so it holds at most two per address; of events and of
+/// suspicions it holds as many as the protocol lets in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Member { address: SocketAddr, departs: bool },
     Event(Uuid),
+    Suspicion { of: SocketAddr, by: SocketAddr },
 }
 
 impl Invalidates for Key {

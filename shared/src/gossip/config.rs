@@ -60,7 +60,8 @@ pub struct Timing {
     pub probe_period: Duration,
     /// After this long without an answer other members are asked to probe. Below half of the period.
     pub probe_rtt: Duration,
-    /// How long a suspected member has to speak up, in a pool of at most ten; grows with the logarithm of the size.
+    /// How long a suspected member has to speak up that several have found silent, in a pool of at most ten; grows with
+    /// the logarithm of the size. One that a single member finds silent has twice as long.
     pub suspicion: Duration,
     /// How often news is sent to three random members.
     pub gossip: Duration,
@@ -139,6 +140,11 @@ impl Timing {
         }
     }
 
+    /// How long a suspected member has to speak up in a pool of `size` members, when enough have found it silent.
+    pub(super) fn suspicion_in(&self, size: usize) -> Duration {
+        self.suspicion.mul_f64(decades(size).max(1.0))
+    }
+
     /// Foca's configuration for a pool of `size` members.
     pub(super) fn foca(&self, size: usize) -> foca::Config {
         let periodic = |frequency, members| {
@@ -152,7 +158,8 @@ impl Timing {
             probe_rtt: self.probe_rtt,
             num_indirect_probes: NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN),
             max_transmissions: transmissions(size),
-            suspect_to_down_after: self.suspicion.mul_f64(decades(size).max(1.0)),
+            // The protocol sets that timer itself (`suspicion`).
+            suspect_to_down_after: self.suspicion_in(size),
             // Foca would keep a timer for each time anyone was declared down; the protocol reaps instead.
             remove_down_after: None,
             max_packet_size: NonZeroUsize::new(MAX_PACKET_BYTES - SEAL_BYTES).unwrap_or(NonZeroUsize::MIN),

@@ -29,7 +29,7 @@ impl Protocol {
                     self.undescribed.remove(&record.identity.address);
                     self.tell_foca(vec![Update::alive(record.identity)]);
                     // Foca may know better than the owner's word that it is alive.
-                    self.swept = false;
+                    self.unswept.note(record.identity.address);
                     self.broadcast(&item);
                 }
                 Merge::Conflict(holder) => self.log_conflict(now, &record.name, holder, record.identity.address),
@@ -51,6 +51,9 @@ impl Protocol {
                         self.broadcast(&item);
                     }
                 }
+            }
+            Broadcast::Suspicion { identity, incarnation, by } => {
+                self.confirm_suspicion(now, *identity, *incarnation, *by);
             }
             Broadcast::Departure { identity, facts } if *identity == *self.foca.identity() => self.refute(*facts),
             Broadcast::Departure { identity, facts } => {

@@ -21,14 +21,16 @@ pub(super) struct Fallback {
     unanswered: Option<(Identity, ProbeNumber)>,
     /// Asked by a stream.
     asked: Option<(Identity, ProbeNumber)>,
+    probing: bool,
 }
 
 impl Fallback {
-    /// Notes what foca sends.
-    pub fn sent(&mut self, to: Identity, mut packet: &[u8]) {
-        if let Ok(Header { message: Message::Ping(number), .. }) = CheckedCodec.decode_header(&mut packet) {
-            self.unanswered = Some((to, number));
-        }
+    /// Notes what foca sends. True for a probe.
+    pub fn sent(&mut self, to: Identity, header: &Header<Identity>) -> bool {
+        let Message::Ping(number) = header.message else { return false };
+        self.unanswered = Some((to, number));
+        self.probing = true;
+        true
     }
 
     /// Notes what foca is given.
@@ -42,6 +44,12 @@ impl Fallback {
         if answered.is_some() && answered == self.unanswered {
             self.unanswered = None;
         }
+    }
+
+    /// The time of the probe is up: whether it was answered, if there was one.
+    pub fn end(&mut self) -> Option<bool> {
+        let probing = std::mem::take(&mut self.probing);
+        probing.then(|| self.unanswered.take().is_none())
     }
 
     /// Whether the probe of `member` has had no answer yet.

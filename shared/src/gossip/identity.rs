@@ -3,7 +3,7 @@
 //! Names and tags are not here: foca copies identities into every packet, so they stay at about twenty bytes. What
 //! a life is called is in [`super::member`]; how identities and updates travel is in [`super::protocol`].
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Buf, BufMut};
 use foca::{Codec, Header, Message, PostcardCodec};
@@ -31,26 +31,53 @@ impl Identity {
         (self.generation, self.renewal)
     }
 
+    /// By how much the clock of this host, `now` after this life began, is behind that of `other`: nobody can have begun in
+    /// the future. None where that is little, or not to be seen: the other has been there for long, or is behind itself.
+    pub fn clock_behind(&self, now: Duration, other: Self) -> Option<Duration> {
+        let here = Duration::from_millis(self.generation) + now;
+        let ahead = Duration::from_millis(other.generation).checked_sub(here)?;
+        (ahead >= TOLERATED_CLOCK_DIFFERENCE).then_some(ahead)
+    }
+
     /// True when a packet could be sent to it and its generation leaves room for the next.
     pub fn is_plausible(&self) -> bool {
         self.generation <= MAX_GENERATION && is_reachable(self.address)
     }
 }
 
+/// Clocks that differ by less are not worth a word.
+const TOLERATED_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
+
 /// True for an address that one member can have: neither unspecified nor multicast, with a port.
 pub(super) fn is_reachable(address: SocketAddr) -> bool {
     !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0
 }
 
+/// An address as foca compares it, with every member of its list for each update that it takes: as numbers, and not byte
+/// by byte as the standard library does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint(SocketAddr);
+
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.0, other.0) {
+            (SocketAddr::V4(one), SocketAddr::V4(other)) => {
+                one.port() == other.port() && one.ip().to_bits() == other.ip().to_bits()
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
 impl foca::Identity for Identity {
-    type Addr = SocketAddr;
+    type Addr = Endpoint;
 
     fn renew(&self) -> Option<Self> {
         Some(Self { renewal: self.renewal.checked_add(1)?, ..*self })
     }
 
-    fn addr(&self) -> SocketAddr {
-        self.address
+    fn addr(&self) -> Endpoint {
+        Endpoint(self.address)
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
@@ -138,6 +165,25 @@ mod tests {
         assert!(renewed.win_addr_conflict(&first));
         assert!(restarted.win_addr_conflict(&renewed));
         assert!(!first.win_addr_conflict(&restarted));
+    }
+
+    #[test]
+    fn a_life_that_began_in_the_future_tells_of_a_clock() {
+        let own = Identity { address: "127.0.0.1:8301".parse().unwrap(), generation: 1_000_000, renewal: 0 };
+        let began = |generation| Identity { generation, ..own };
+        let minute = Duration::from_secs(60);
+        for (now_s, generation, behind_s) in [
+            (0, 1_000_000, None),
+            (0, 1_059_999, None),
+            (0, 1_060_000, Some(60)),
+            (60, 1_060_000, None),
+            (60, 8_260_000, Some(7200 - 60 + 60)),
+            (60, 1, None),
+        ] {
+            let behind = own.clock_behind(Duration::from_secs(now_s), began(generation));
+            assert_eq!(behind, behind_s.map(Duration::from_secs), "{generation} after {now_s} s");
+        }
+        assert!(own.clock_behind(minute, own).is_none());
     }
 
     #[test]

@@ -21,6 +21,8 @@
 //! | `config`, `error` | what a pool is started with, and what can go wrong |
 //! | `member`, `table`, `identity` | records and their merge rules, pure |
 //! | `protocol`, `push_pull`, `dissemination`, `broadcast` | one node's behaviour, without sockets or clock |
+//! | `awareness`, `suspicion` | how long it waits, by its own health and by what others found (Lifeguard) |
+//! | `sweep` | how the table follows the failure detector |
 //! | `fallback` | probes by TCP, where packets do not get through |
 //! | `user_event` | messages to every node: which are kept, pure |
 //! | `coordinate`, `round_trip` | where this node is in the network, pure; how that is measured |
@@ -29,6 +31,7 @@
 //! | `wire` | the frames on streams |
 //! | `transport`, `runtime` | sockets and tasks |
 
+mod awareness;
 mod broadcast;
 mod config;
 mod coordinate;
@@ -46,6 +49,8 @@ mod push_pull;
 mod replay;
 mod round_trip;
 mod runtime;
+mod suspicion;
+mod sweep;
 mod table;
 mod transport;
 mod user_event;
@@ -53,9 +58,9 @@ mod wire;
 
 #[cfg(test)]
 mod pool_tests;
-#[cfg(test)]
-mod scale;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
+pub mod scale;
+#[cfg(any(test, feature = "simulation"))]
 mod simulated;
 #[cfg(test)]
 mod simulation;

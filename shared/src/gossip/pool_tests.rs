@@ -143,11 +143,75 @@ async fn failed_joins_name_each_address_and_cause() {
     let error = three.join(&[one.local_address()]).await.unwrap_err().to_string();
     assert!(error.contains("another pool"), "{error}");
 
+    assert!(error.contains(&one.local_address().to_string()) && error.contains("datacenter"), "{error}");
+
     let (double, _tasks) = start("two", anywhere()).await;
     let error = double.join(&[one.local_address()]).await.unwrap_err().to_string();
     let named =
         [two.local_address(), double.local_address()].iter().all(|address| error.contains(&address.to_string()));
     assert!(named && error.contains("in use"), "{error}");
+}
+
+#[tokio::test]
+async fn a_node_id_belongs_to_one_member() {
+    let tagged = |name: &str| {
+        let tags = [("id".to_owned(), "11111111-2222-3333-4444-555555555555".to_owned())].into();
+        PoolConfig { tags, ..config(name, anywhere()) }
+    };
+    let tasks = Tasks::new();
+    let one = Pool::start(tagged("one"), &tasks).await.unwrap();
+    let copied = Pool::start(tagged("copied"), &tasks).await.unwrap();
+    let (third, _tasks) = start("third", anywhere()).await;
+    third.join(&[one.local_address()]).await.unwrap();
+    let error = copied.join(&[third.local_address()]).await.unwrap_err().to_string();
+    for named in [one.local_address().to_string(), copied.local_address().to_string(), "node ID".into()] {
+        assert!(error.contains(&named), "{named}: {error}");
+    }
+    assert!(third.members().iter().all(|member| member.name != "copied"));
+    // The holder leaves, and the ID is free.
+    one.leave().await;
+    until_status(&third, "one", MemberStatus::Left).await;
+    copied.join(&[third.local_address()]).await.unwrap();
+    until_status(&third, "copied", MemberStatus::Alive).await;
+}
+
+#[tokio::test]
+async fn a_pool_of_ipv6_addresses() {
+    let loopback = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
+    if std::net::UdpSocket::bind(loopback).is_err() {
+        return eprintln!("there is no IPv6 here");
+    }
+    let (one, _tasks) = start("one", loopback).await;
+    let (two, tasks) = start("two", loopback).await;
+    two.join(&[one.local_address()]).await.unwrap();
+    until_status(&one, "two", MemberStatus::Alive).await;
+    assert!(one.members().iter().all(|member| member.address.is_ipv6()));
+    assert!(tasks.shutdown(DEADLINE).await);
+    until_status(&one, "two", MemberStatus::Failed).await;
+}
+
+#[tokio::test]
+async fn a_member_is_reached_at_the_address_that_it_advertises() {
+    // All of 127/8 is this host: as behind a translation of addresses, it is reached at another than it listens on.
+    let outside = SocketAddr::from(([127, 0, 0, 3], 0));
+    let tasks = Tasks::new();
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let behind = PoolConfig { advertise: Some(outside), ..config("behind", everywhere) };
+    let behind = Pool::start(behind, &tasks).await.unwrap();
+    let (one, _tasks) = start("one", anywhere()).await;
+    behind.join(&[one.local_address()]).await.unwrap();
+    let advertised = SocketAddr::new(outside.ip(), behind.local_address().port());
+    until(&one, "its address", |members| members.iter().any(|member| member.address == advertised)).await;
+    // Its tags come by a stream to that address when packets do not bring them.
+    until(&one, "its tags", |members| members[0].tags.get("role").is_some_and(|role| role == "behind")).await;
+    // Many probe periods: it answers there.
+    let looks = tokio::time::timeout(
+        Duration::from_secs(2),
+        until(&one, "a failure", |members| members.iter().any(|member| member.status == MemberStatus::Failed)),
+    );
+    assert!(looks.await.is_err(), "it was called failed: {:?}", one.members());
+    assert!(tasks.shutdown(DEADLINE).await);
+    until_status(&one, "behind", MemberStatus::Failed).await;
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 //!
 //! Whoever drives it passes the time since the start with each call, gives it what arrives, and afterwards carries out
 //! [`Protocol::take_output`]. [`super::runtime`] does that with sockets, the simulation in the tests with queues.
-//! Foca is the judge of who answers; the table adds names, tags and intents. After each thing foca reports,
-//! [`Protocol::sweep`] brings the table in line with it. What peers tell in bulk is merged in [`super::push_pull`],
-//! what they broadcast in [`super::dissemination`].
+//! Foca is the judge of who answers; the table adds names, tags and intents, and [`super::sweep`] brings it in line with
+//! what foca reports. All of foca's timers are kept here, and so how long it waits is decided here too:
+//! [`super::awareness`] stretches its probes, [`super::suspicion`] sets its time-outs. What peers tell in bulk is merged in
+//! [`super::push_pull`], what they broadcast in [`super::dissemination`].
 
 use std::{
     cmp::Reverse,
@@ -14,10 +15,11 @@ use std::{
     time::Duration,
 };
 
-use foca::{AccumulatingRuntime, Foca, OwnedNotification, State, Timer};
+use foca::{AccumulatingRuntime, Codec, Foca, OwnedNotification, State, Timer};
 use foca_rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use super::{
+    awareness::Health,
     broadcast::{Broadcast, Relay},
     config::{PoolConfig, Timing},
     envelope::{Envelope, Kind, OpenError},
@@ -27,6 +29,8 @@ use super::{
     member::{Facts, Member, MemberStatus, Record},
     replay::ReplayGuard,
     round_trip::RoundTrips,
+    suspicion::Suspicions,
+    sweep::Unswept,
     table::Table,
     user_event::{EventBuffer, UserEvent},
     wire::{Knowledge, Request},
@@ -37,7 +41,7 @@ use crate::{
 };
 
 /// A description that foca's news came without is fetched after this many gossip turns.
-const FETCH_TURNS: u32 = 5;
+pub(super) const FETCH_TURNS: u32 = 5;
 /// With more missing than this, one whole table is fetched instead.
 const MAX_FETCHES: usize = 4;
 /// How often the table is searched for members to forget, as a part of the time to reap.
@@ -73,11 +77,12 @@ pub(super) struct Protocol {
     pub(super) envelope: Envelope,
     replay: ReplayGuard,
     pub(super) fallback: Fallback,
+    pub(super) health: Health,
+    pub(super) suspicions: Suspicions,
     received: mpsc::Receiver<Broadcast>,
     timers: BinaryHeap<Reverse<Due>>,
     timer_count: u64,
-    /// Foca reported a change: the table must be brought in line.
-    pub(super) swept: bool,
+    pub(super) unswept: Unswept,
     /// Alive addresses whose description is missing or old, and when to ask them.
     pub(super) undescribed: BTreeMap<SocketAddr, Duration>,
     /// Down identities without a record, seen at the last reaping.
@@ -89,10 +94,10 @@ pub(super) struct Protocol {
     reconnect_at: Duration,
     reap_at: Duration,
     pub(super) conflict_logged_at: Option<Duration>,
-    sized_for: usize,
+    pub(super) sized_for: usize,
     logged: HashMap<String, (SocketAddr, MemberStatus)>,
     /// What was logged, for the simulation.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) history: Vec<(String, MemberStatus)>,
     pub(super) user_events: EventBuffer,
     pub(super) round_trips: RoundTrips,
@@ -138,10 +143,12 @@ impl Protocol {
             envelope: Envelope::new(&config.label, config.keyring.clone()),
             replay: ReplayGuard::default(),
             fallback: Fallback::default(),
+            health: Health::default(),
+            suspicions: Suspicions::default(),
             received,
             timers: BinaryHeap::new(),
             timer_count: 0,
-            swept: true,
+            unswept: Unswept::default(),
             undescribed: BTreeMap::new(),
             forgettable: HashSet::new(),
             in_flight: HashSet::new(),
@@ -153,7 +160,7 @@ impl Protocol {
             conflict_logged_at: None,
             sized_for: 1,
             logged: HashMap::new(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulation"))]
             history: Vec::new(),
             user_events: EventBuffer::default(),
             round_trips: RoundTrips::default(),
@@ -221,6 +228,7 @@ impl Protocol {
             return Err(GossipDrop::NoRoom);
         }
         self.fallback.heard(&opened.payload);
+        self.acknowledge_request(&opened.payload);
         let taken = self.foca.handle_data(&opened.payload, &mut self.events);
         self.settle(now);
         taken.map_err(|error| {
@@ -233,17 +241,7 @@ impl Protocol {
     pub fn advance(&mut self, now: Duration) {
         while self.timers.peek().is_some_and(|Reverse(due)| due.at <= now) {
             let Some(Reverse(due)) = self.timers.pop() else { break };
-            let late = match &due.timer {
-                Timer::SendIndirectProbe { probed_id, .. } => Some(*probed_id),
-                _ => None,
-            };
-            if let Some(member) = late.filter(|member| self.fallback.waits_for(*member)) {
-                self.probe_by_stream(member);
-            }
-            if let Err(error) = self.foca.handle_timer(due.timer, &mut self.events) {
-                tracing::debug!(%error, "a gossip timer came late");
-            }
-            self.settle(now);
+            self.take_timer(now, due);
         }
         if self.reap_at <= now {
             self.reap_at = now + self.timing.reap.min(self.timing.reap_left) / REAPS_PER_PERIOD;
@@ -254,6 +252,76 @@ impl Protocol {
             self.start_due_round_trip(now);
         }
         self.settle(now);
+    }
+
+    /// One of foca's timers is due, or was while nobody called.
+    fn take_timer(&mut self, now: Duration, Due { at, timer, .. }: Due) {
+        let late = self.health.take_lateness(now.saturating_sub(at), self.timing.probe_rtt);
+        match timer {
+            // What would have spoken for the member may be here, and not read yet.
+            Timer::ChangeSuspectToDown { .. } if late => {
+                return self.set_timer(now + self.health.stretched(self.timing.probe_period), timer);
+            }
+            Timer::ChangeSuspectToDown { member_id, incarnation, .. } if !self.condemns(member_id, incarnation) => {
+                return;
+            }
+            Timer::SendIndirectProbe { probed_id, .. } => {
+                if self.fallback.waits_for(probed_id) {
+                    self.probe_by_stream(probed_id);
+                }
+                if late {
+                    self.postpone_probe(now);
+                }
+            }
+            Timer::ProbeRandomMember(_) => {
+                if let Some(answered) = self.fallback.end() {
+                    self.health.end_probe(answered);
+                }
+                self.suspicions.forget(now);
+            }
+            _ => {}
+        }
+        if let Err(error) = self.foca.handle_timer(timer, &mut self.events) {
+            tracing::debug!(%error, "a gossip timer came late");
+        }
+        self.settle(now);
+    }
+
+    /// The help of others with the present probe was asked for late: its end comes as much later.
+    fn postpone_probe(&mut self, now: Duration) {
+        let end = now + self.health.stretched(self.timing.probe_period - self.timing.probe_rtt);
+        let timers = std::mem::take(&mut self.timers).into_iter().map(|Reverse(mut due)| {
+            if matches!(due.timer, Timer::ProbeRandomMember(_)) {
+                due.at = due.at.max(end);
+            }
+            Reverse(due)
+        });
+        self.timers = timers.collect();
+    }
+
+    pub(super) fn set_timer(&mut self, at: Duration, timer: Timer<Identity>) {
+        self.timer_count += 1;
+        self.timers.push(Reverse(Due { at, number: self.timer_count, timer }));
+    }
+
+    /// For how long foca's timer runs: what it wants, but for what is decided here.
+    fn time_of(&mut self, now: Duration, wanted: Duration, timer: &Timer<Identity>) -> Duration {
+        match timer {
+            Timer::SendIndirectProbe { .. } | Timer::ProbeRandomMember(_) => self.health.stretched(wanted),
+            Timer::ChangeSuspectToDown { .. } => self.begin_suspicion(now, timer).unwrap_or(wanted),
+            _ => wanted,
+        }
+    }
+
+    /// Hands on a packet of foca's.
+    fn send(&mut self, to: Identity, data: &[u8]) {
+        if let Ok(header) = CheckedCodec.decode_header(&mut &*data) {
+            self.health.sent(to.address, &header);
+            if self.fallback.sent(to, &header) {
+                self.notify_probed(to);
+            }
+        }
+        self.output.packets.push((to.address, self.envelope.seal(Kind::Swim, data)));
     }
 
     /// When [`Protocol::advance`] has something to do.
@@ -389,34 +457,34 @@ impl Protocol {
     pub(super) fn settle(&mut self, now: Duration) {
         loop {
             while let Some((to, data)) = self.events.to_send() {
-                self.fallback.sent(to, &data);
-                self.output.packets.push((to.address, self.envelope.seal(Kind::Swim, &data)));
+                self.send(to, &data);
             }
-            while let Some((after, timer)) = self.events.to_schedule() {
-                self.timer_count += 1;
-                self.timers.push(Reverse(Due { at: now + after, number: self.timer_count, timer }));
+            while let Some((wanted, timer)) = self.events.to_schedule() {
+                let after = self.time_of(now, wanted, &timer);
+                self.set_timer(now + after, timer);
             }
             if let Some(notification) = self.events.to_notify() {
                 self.follow(notification, now);
             } else if let Ok(item) = self.received.try_recv() {
                 self.take_item(item, now);
-            } else if !std::mem::replace(&mut self.swept, true) {
-                self.sweep(now);
-            } else {
+            } else if !self.sweep(now) {
                 break;
             }
         }
-        self.log_changes();
+        self.log_changes(now);
     }
 
     fn follow(&mut self, notification: OwnedNotification<Identity>, now: Duration) {
         match notification {
-            OwnedNotification::Rejoin(_) => self.identity_changed(now),
+            OwnedNotification::Rejoin(_) => {
+                self.health.was_declared_down();
+                self.identity_changed(now);
+            }
             // From here on packets reach somebody: those sent before may have been for nobody.
             OwnedNotification::Active => self.broadcast(&Broadcast::describing(&self.own().clone())),
-            OwnedNotification::MemberUp(_) | OwnedNotification::MemberDown(_) | OwnedNotification::Rename(..) => {
-                self.swept = false;
-            }
+            OwnedNotification::MemberUp(identity)
+            | OwnedNotification::MemberDown(identity)
+            | OwnedNotification::Rename(_, identity) => self.unswept.note(identity.address),
             OwnedNotification::Idle | OwnedNotification::Defunct => {}
         }
     }
@@ -436,34 +504,6 @@ impl Protocol {
         self.tell_foca(Vec::new());
     }
 
-    /// Brings the table in line with what foca holds.
-    fn sweep(&mut self, now: Duration) {
-        let own = *self.foca.identity();
-        let held = self.foca.iter_membership_state().map(|member| (*member.id(), member.state() == State::Down));
-        let held: Vec<_> = held.collect();
-        for (identity, down) in held {
-            if identity.address == own.address {
-                if identity.order() > own.order() && self.presence != Presence::Left {
-                    self.outlive(now, identity);
-                }
-                continue;
-            }
-            if self.table.observe(identity, Facts { down, ..Facts::default() }, now) {
-                self.retell_departure(identity);
-            }
-            if !down && !self.table.describes(identity) {
-                self.undescribed.entry(identity.address).or_insert(now + self.timing.gossip * FETCH_TURNS);
-            }
-        }
-        let size = self.foca.num_members() + 1;
-        if size != self.sized_for {
-            self.sized_for = size;
-            if let Err(error) = self.foca.set_config(self.timing.foca(size)) {
-                tracing::debug!(%error, size, "the failure detector was not tuned to the pool's size");
-            }
-        }
-    }
-
     /// False when foca's member list is full and the packet names an address that is not in it.
     fn has_room_for(&self, payload: &[u8]) -> bool {
         // An update has at least 12 bytes, so one packet cannot name more addresses than this.
@@ -474,16 +514,20 @@ impl Protocol {
         super::identity::addresses_of(payload).is_some_and(|named| named.iter().all(|address| known.contains(address)))
     }
 
-    fn log_changes(&mut self) {
+    fn log_changes(&mut self, now: Duration) {
         for name in self.table.take_touched() {
             let Some(record) = self.table.record(&name).filter(|record| !record.facts.pruned) else {
                 self.logged.remove(&name);
                 continue;
             };
-            let (address, status) = (record.identity.address, record.facts.status());
+            let (identity, status) = (record.identity, record.facts.status());
+            let address = identity.address;
             if self.logged.insert(name.clone(), (address, status)) != Some((address, status)) {
                 tracing::info!(member = name, %address, %status, "a gossip member changed");
-                #[cfg(test)]
+                if let Some(ahead) = self.foca.identity().clock_behind(now, identity) {
+                    tracing::warn!(member = name, %address, ?ahead, "its clock is ahead of this host's: set both (NTP)");
+                }
+                #[cfg(any(test, feature = "simulation"))]
                 self.history.push((name, status));
             }
         }

@@ -18,6 +18,8 @@ use super::{
     wire::{Knowledge, Reply, Request},
 };
 
+/// The tag that no two members may have in common (`node::tags`).
+const NODE_ID_TAG: &str = "id";
 /// A name conflict is logged at most this often.
 const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -62,16 +64,26 @@ impl Protocol {
         }
     }
 
-    /// Why `sender` cannot be a member: another one that is alive has its name.
+    /// Why `sender` cannot be a member: another one that is alive, at another address, has its name or its node ID.
     fn objection(&self, sender: &Record) -> Option<String> {
-        let held = self.table.record(&sender.name)?;
-        let taken = held.identity.address != sender.identity.address && held.facts == Facts::default();
-        (taken && !sender.facts.down).then(|| {
-            format!(
-                "the node name {:?} of {} is in use by the alive member at {}; give one of them another name",
-                sender.name, sender.identity.address, held.identity.address
-            )
-        })
+        if sender.facts.down {
+            return None;
+        }
+        let (name, address) = (&sender.name, sender.identity.address);
+        let other = |held: &&Record| held.identity.address != address && held.facts == Facts::default();
+        if let Some(held) = self.table.record(name).filter(other) {
+            let holder = held.identity.address;
+            return Some(format!(
+                "the node name {name:?} of {address} is in use by the alive member at {holder}; give one of them another name"
+            ));
+        }
+        let id = sender.tags.get(NODE_ID_TAG)?;
+        let held = self.table.tagged(NODE_ID_TAG, id).filter(|held| held.name != *name).find(other)?;
+        Some(format!(
+            "the node ID {id} of {name:?} at {address} is in use by the alive member {:?} at {}; was a data directory \
+             copied? give one of them another (node-id, or an empty data directory)",
+            held.name, held.identity.address
+        ))
     }
 
     /// Takes a peer's records into the table and into foca, and the events that are news.
@@ -93,6 +105,7 @@ impl Protocol {
             }
             let (identity, name) = (record.identity, record.name.clone());
             let ours = held.get(&identity.address).filter(|held| *held.id() == identity);
+            let is_alive = !record.facts.down;
             let answers_us = ours.is_some_and(|held| held.state() != State::Down);
             let (incarnation, state) = match (record.facts.down, record.facts.leaves) {
                 (true, false) if answers_us => {
@@ -102,15 +115,23 @@ impl Protocol {
                 (true, _) => (0, State::Down),
                 (false, _) => (0, State::Alive),
             };
-            match self.table.merge(record, now) {
+            let merged = self.table.merge(record, now);
+            if merged == Merge::Changed {
+                self.unswept.note(identity.address);
+            }
+            match merged {
                 Merge::Conflict(holder) => self.log_conflict(now, &name, holder, identity.address),
                 Merge::Unchanged if self.table.record(&name).is_none() => {}
-                Merge::Unchanged | Merge::Changed => updates.push(Update::new(identity, incarnation, state)),
+                // Foca looks through all members for each update, and nothing would follow from this one.
+                Merge::Unchanged | Merge::Changed if is_alive && ours.is_some() => {}
+                Merge::Unchanged | Merge::Changed => {
+                    self.unswept.note(identity.address);
+                    updates.push(Update::new(identity, incarnation, state));
+                }
                 Merge::Full => tracing::warn!(member = name, "the member table is full: a member was not taken"),
             }
         }
         self.tell_foca(updates);
-        self.swept = false;
         self.settle(now);
     }
 
@@ -130,7 +151,9 @@ impl Protocol {
         if record.identity.order() > own.order() {
             self.outlive(now, record.identity);
         } else if record.identity == own && record.name == self.name {
-            self.outdate(now, record.revision);
+            // Damaged on its way, it has our revision and is not what we said.
+            let garbled = record.revision == self.own().revision && record.tags != self.own().tags;
+            self.outdate(now, record.revision.saturating_add(u64::from(garbled)));
             self.refute(record.facts);
         }
         if record.name != self.name {

@@ -15,7 +15,6 @@ use super::{
     coordinate::{LATENCY_WINDOW, Vivaldi},
     envelope::Kind,
     identity::Identity,
-    member::MemberStatus,
     protocol::{Presence, Protocol},
 };
 use crate::model::Coordinate;
@@ -30,6 +29,8 @@ pub(super) enum Trip {
     Question { from: Identity, number: u64, coordinate: Coordinate },
     /// The question's number again.
     Answer { from: Identity, number: u64, coordinate: Coordinate },
+    /// A request for help with a probe is here (`awareness`).
+    Receipt { from: Identity },
 }
 
 /// What is known of distances. Of a peer no more than its record in the member table has it.
@@ -66,16 +67,20 @@ impl RoundTrips {
 }
 
 impl Protocol {
-    /// Asks a random alive member, when it is time.
+    /// Asks a random member that answers, when it is time.
     pub(super) fn start_due_round_trip(&mut self, now: Duration) {
         if self.round_trips.next_at > now {
             return;
         }
         self.round_trips.next_at = now + self.jittered(self.timing.probe_period * PROBE_PERIODS);
         let own = *self.foca.identity();
-        let alive: Vec<_> =
-            self.table.addresses(MemberStatus::Alive).filter(|address| *address != own.address).collect();
-        let Some(address) = self.pick(&alive) else { return };
+        // Foca's list is short to walk; the table's is not, and this is done by all members all the time.
+        let members = self.foca.num_members();
+        if members == 0 {
+            return;
+        }
+        let place = self.random.random_range(0..members);
+        let Some(address) = self.foca.iter_members().nth(place).map(|member| member.id().address) else { return };
         let number = self.random.random();
         self.round_trips.asked = Some((number, address, now));
         self.send_trip(address, Trip::Question { from: own, number, coordinate: self.round_trips.own() });
@@ -85,18 +90,22 @@ impl Protocol {
     /// answered.
     pub(super) fn take_trip(&mut self, now: Duration, payload: &[u8]) {
         let Ok(trip) = postcard::from_bytes::<Trip>(payload) else { return };
-        let (Trip::Question { from, number, coordinate } | Trip::Answer { from, number, coordinate }) = trip;
+        let (from, coordinate) = match trip {
+            Trip::Receipt { from } => return self.health.receipt(from.address),
+            Trip::Question { from, coordinate, .. } | Trip::Answer { from, coordinate, .. } => (from, coordinate),
+        };
         let known = from.is_plausible() && self.table.is_at(from) && from.address != self.foca.identity().address;
         if self.presence != Presence::Present || !known || !coordinate.is_valid() {
             return;
         }
         self.round_trips.peers.entry(from.address).or_default().coordinate = coordinate;
         match trip {
-            Trip::Question { .. } => {
+            Trip::Question { number, .. } => {
                 let answer = Trip::Answer { from: *self.foca.identity(), number, coordinate: self.round_trips.own() };
                 self.send_trip(from.address, answer);
             }
-            Trip::Answer { .. } => self.take_answer(now, from.address, number),
+            Trip::Answer { number, .. } => self.take_answer(now, from.address, number),
+            Trip::Receipt { .. } => {}
         }
     }
 
@@ -113,7 +122,7 @@ impl Protocol {
             .observe(&peer.coordinate, peer.latest_s.make_contiguous(), || random.random_range(-1.0..1.0));
     }
 
-    fn send_trip(&mut self, to: SocketAddr, trip: Trip) {
+    pub(super) fn send_trip(&mut self, to: SocketAddr, trip: Trip) {
         let sealed = self.envelope.seal(Kind::Trip, &super::wire::encode(&trip));
         self.output.packets.push((to, sealed));
     }

@@ -1,10 +1,14 @@
 //! What a pool is measured by, in virtual time with seeds: false failures, how fast a crash is known, joins of many at
-//! once, traffic, a node that gets no processor, a network that lets only streams through.
+//! once, traffic, a node that gets no processor.
 //!
-//! The tests here are small enough for every run; `full` is the same with 1,000 nodes and an hour, with optimisation:
-//! `cargo test --profile simulation -p lictor-shared --lib gossip::scale -- --ignored --nocapture` (some minutes).
+//! The tests here are small enough for every run. With 1,000 nodes and an hour it is a program, which prints a table and
+//! fails when a figure does not hold:
+//!
+//! ```text
+//! cargo run --profile simulation -p lictor-shared --features simulation --example membership
+//! ```
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use super::{
     member::MemberStatus,
@@ -15,12 +19,112 @@ use super::{
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 /// How long a join of many at once may take until all know all.
 const JOINED_WITHIN: Duration = Duration::from_secs(10);
+/// How much more a node may send in a pool of any size than in the smallest that is compared.
+const MORE_TRAFFIC: f64 = 1.3;
+
+/// How much is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// What all randomness comes from.
+    pub seed: u64,
+    /// The nodes of the large pool, at least 20.
+    pub nodes: u16,
+    /// For how long nobody may be failed by loss, in minutes of simulated time.
+    pub minutes: u32,
+}
+
+/// One figure.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// What was done.
+    pub what: String,
+    /// What was to come of it.
+    pub wanted: String,
+    /// What came of it.
+    pub measured: String,
+    /// Whether that is as it was to be.
+    pub holds: bool,
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.holds { "holds" } else { "FAILS" };
+        write!(formatter, "| {} | {} | {} | {verdict} |", self.what, self.wanted, self.measured)
+    }
+}
+
+/// Takes one figure.
+pub type Measure = fn(&Extent) -> Figure;
+
+/// Every figure by its name, those that take longest last.
+pub const MEASURES: [(&str, Measure); 5] =
+    [("join", join), ("traffic", traffic_of_sizes), ("crash", crash), ("starved", starved_node), ("loss", loss)];
+
+fn join(extent: &Extent) -> Figure {
+    let newcomers = extent.nodes / 5;
+    let time = join_of_many(extent.seed, extent.nodes - newcomers, newcomers);
+    Figure {
+        what: format!("{newcomers} join {} at once, 10 % loss", extent.nodes - newcomers),
+        wanted: format!("all know all within {JOINED_WITHIN:?}"),
+        measured: format!("{time:.1?}"),
+        holds: time <= JOINED_WITHIN,
+    }
+}
+
+fn traffic_of_sizes(extent: &Extent) -> Figure {
+    let sizes = [extent.nodes / 10, extent.nodes * 3 / 10, extent.nodes];
+    let sent = sizes.map(|size| traffic(extent.seed, size, 60 * SECOND));
+    let told = sizes
+        .iter()
+        .zip(sent)
+        .map(|(size, (packets, bytes))| format!("{size}: {packets:.1} packets, {bytes:.0} bytes"));
+    let (least_packets, least_bytes) = sent[0];
+    Figure {
+        what: "each node's UDP in a second, by the size of the pool, 10 % loss".into(),
+        wanted: format!("no more than {MORE_TRAFFIC} times that of the smallest"),
+        measured: told.collect::<Vec<_>>().join("; "),
+        holds: sent
+            .iter()
+            .all(|(packets, bytes)| *packets <= MORE_TRAFFIC * least_packets && *bytes <= MORE_TRAFFIC * least_bytes),
+    }
+}
+
+fn crash(extent: &Extent) -> Figure {
+    let killed = usize::from(extent.nodes / 20);
+    let time = crash_known_within(extent.seed, extent.nodes, killed);
+    Figure {
+        what: format!("{killed} of {} killed at once, 10 % loss", extent.nodes),
+        wanted: format!("all others know within {KNOWN_WITHIN:?} (95th percentile)"),
+        measured: format!("{time:.1?}"),
+        holds: time <= KNOWN_WITHIN,
+    }
+}
+
+fn starved_node(extent: &Extent) -> Figure {
+    let rounds = 15;
+    let (of_it, of_others) = starved(extent.seed, extent.nodes, rounds);
+    Figure {
+        what: format!("1 of {} without a processor for 5 s of 20, {rounds} times, 10 % loss", extent.nodes),
+        wanted: "no other fails it more than once, and it fails nobody".into(),
+        measured: format!("at most {of_it} times; others {of_others} times"),
+        holds: of_it <= 1 && of_others == 0,
+    }
+}
+
+fn loss(extent: &Extent) -> Figure {
+    let failed = false_failures(extent.seed, extent.nodes, extent.minutes * 60 * SECOND);
+    Figure {
+        what: format!("{} nodes for {} min, 10 % loss", extent.nodes, extent.minutes),
+        wanted: "nobody is failed".into(),
+        measured: format!("{failed} false failures"),
+        holds: failed == 0,
+    }
+}
 
 /// A pool in which all know all, on a network that loses a tenth.
 fn lossy(seed: u64, size: u16) -> Network {
-    let mut network = Network::started(seed, size);
-    network.pass(5 * SECOND);
-    whole_within(&mut network, 60 * SECOND);
+    let mut network = Network::formed(seed, size);
+    whole_within(&mut network, 5 * SECOND);
     forget_history(&mut network);
     network.loss = 0.1;
     network
@@ -121,57 +225,36 @@ fn traffic(seed: u64, size: u16, time: Duration) -> (f64, f64) {
     (each(sums.0), each(sums.1))
 }
 
-#[test]
-fn nobody_is_failed_by_loss() {
-    assert_eq!(false_failures(1, 60, 40 * SECOND), 0);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn a_crash_of_many_is_known_soon() {
-    let time = crash_known_within(2, 60, 5);
-    assert!(time <= KNOWN_WITHIN, "{time:?}");
-}
-
-#[test]
-fn a_starved_node_is_seldom_failed_and_fails_nobody() {
-    let (of_it, of_others) = starved(3, 60, 2);
-    assert!(of_it <= 1 && of_others == 0, "{of_it} {of_others}");
-}
-
-#[test]
-fn many_join_at_once() {
-    let time = join_of_many(4, 40, 30);
-    assert!(time <= JOINED_WITHIN, "{time:?}");
-}
-
-#[test]
-fn traffic_does_not_grow_with_the_pool() {
-    let (small, large) = (traffic(5, 20, 20 * SECOND), traffic(5, 80, 20 * SECOND));
-    assert!(large.0 < 1.3 * small.0 && large.1 < 1.3 * small.1, "{small:?} {large:?}");
-}
-
-#[test]
-#[ignore = "some minutes with optimisation: see the module's header"]
-fn full() {
-    let minutes = std::env::var("LICTOR_SIMULATED_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(60_u32);
-    let took = |what: &str, started: std::time::Instant| println!("  ({what}: {:.0?})", started.elapsed());
-    let started = std::time::Instant::now();
-    let joined = join_of_many(14, 800, 200);
-    println!("join of 200 at once: all know all after {joined:.1?}");
-    took("join", started);
-    let known = crash_known_within(12, 1000, 50);
-    println!("50 of 1,000 killed: known after {known:.1?} (95th percentile)");
-    took("crash", started);
-    let (of_it, of_others) = starved(13, 1000, 15);
-    println!("starved for 5 s of 20, 15 times: failed at most {of_it} times at one node, others {of_others} times");
-    took("starved", started);
-    for size in [10, 100, 1000] {
-        let (packets, bytes) = traffic(15, size, 60 * SECOND);
-        println!("{size} nodes: each sends {packets:.1} packets, {bytes:.0} bytes a second by UDP");
+    #[test]
+    fn nobody_is_failed_by_loss() {
+        assert_eq!(false_failures(1, 60, 40 * SECOND), 0);
     }
-    took("traffic", started);
-    let failed = false_failures(11, 1000, minutes * 60 * SECOND);
-    println!("1,000 nodes, 10 % loss, {minutes} min: {failed} false failures");
-    took("loss", started);
-    assert!(known <= KNOWN_WITHIN && joined <= JOINED_WITHIN && of_it <= 1 && failed == 0);
+
+    #[test]
+    fn a_crash_of_many_is_known_soon() {
+        let time = crash_known_within(2, 60, 5);
+        assert!(time <= KNOWN_WITHIN, "{time:?}");
+    }
+
+    #[test]
+    fn a_starved_node_is_seldom_failed_and_fails_nobody() {
+        let (of_it, of_others) = starved(3, 60, 2);
+        assert!(of_it <= 1 && of_others == 0, "{of_it} {of_others}");
+    }
+
+    #[test]
+    fn many_join_at_once() {
+        let time = join_of_many(4, 40, 30);
+        assert!(time <= JOINED_WITHIN, "{time:?}");
+    }
+
+    #[test]
+    fn traffic_does_not_grow_with_the_pool() {
+        let (small, large) = (traffic(5, 20, 20 * SECOND), traffic(5, 80, 20 * SECOND));
+        assert!(large.0 <= MORE_TRAFFIC * small.0 && large.1 <= MORE_TRAFFIC * small.1, "{small:?} {large:?}");
+    }
 }

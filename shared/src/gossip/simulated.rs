@@ -1,6 +1,6 @@
 //! A pool of [`Protocol`]s in virtual time on a network that delays, loses and cuts. One seed decides everything.
 //!
-//! Only for tests: `simulation` has those of behaviour, `scale` those of figures. Nothing here sleeps or opens a socket.
+//! `simulation` has tests of behaviour, `scale` figures. Nothing here sleeps or opens a socket, and no node is made of it.
 
 use std::{
     cmp::Reverse,
@@ -14,7 +14,7 @@ use foca_rand::{RngExt, SeedableRng, rngs::SmallRng};
 use super::{
     config::{PoolConfig, Timing},
     identity::Identity,
-    member::{Member, MemberStatus},
+    member::{MemberStatus, Record},
     protocol::Protocol,
     wire::{Knowledge, Reply, Request},
 };
@@ -38,6 +38,8 @@ pub(super) struct Node {
     pub side: usize,
     /// It gets no processor until then.
     pub stalled_until: Duration,
+    /// So much later it hears everything.
+    pub lag: Duration,
     /// The names of the events it was told of, in their order.
     pub events: Vec<String>,
     /// Packets that wait for it to read.
@@ -84,21 +86,22 @@ impl Network {
         }
     }
 
-    /// A pool of so many nodes, the first of which the others have just joined.
-    pub fn started(seed: u64, size: u16) -> Self {
+    /// A pool of so many nodes that have known each other for long: none has news to tell.
+    pub fn formed(seed: u64, size: u16) -> Self {
         let mut network = Self::new(seed, Timing::lan());
         for index in 0..size {
-            let node = network.start(&format!("node-{index:03}"), 1000 + index);
-            if node > 0 {
-                network.join(node, 0);
-            }
+            network.start(&format!("node-{index:03}"), 1000 + index);
+        }
+        let records: Vec<Record> = network.nodes.iter().map(|node| node.protocol.own().clone()).collect();
+        for node in 0..network.nodes.len() {
+            network.call(node, |protocol, now| protocol.know(now, &records));
         }
         network
     }
 
     /// Starts a node; its generation is its start, as with the wall clock.
     pub fn start(&mut self, name: &str, port: u16) -> usize {
-        self.start_at(name, port, u64::try_from(self.now.as_millis()).unwrap() + 1_000_000)
+        self.start_at(name, port, u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX / 2) + 1_000_000)
     }
 
     pub fn start_at(&mut self, name: &str, port: u16, generation: u64) -> usize {
@@ -119,6 +122,7 @@ impl Network {
             running: true,
             side: 0,
             stalled_until: Duration::ZERO,
+            lag: Duration::ZERO,
             events: Vec::new(),
             waiting: 0,
             due: Duration::MAX,
@@ -174,7 +178,7 @@ impl Network {
 
     fn send(&mut self, to: usize, event: Event) {
         let delay = Duration::from_micros(self.random.random_range(100..3000));
-        self.deliver_at(self.now + delay, to, event);
+        self.deliver_at(self.now + delay + self.nodes[to].lag, to, event);
     }
 
     fn deliver_at(&mut self, at: Duration, to: usize, event: Event) {
@@ -275,42 +279,6 @@ impl Network {
         }
     }
 
-    /// Lets the time pass until `holds`; a panic after `limit`.
-    pub fn until(&mut self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) {
-        let from = self.now;
-        while !holds(self) {
-            assert!(self.now < from + limit, "{what}: not within {limit:?}\n{}", self.report());
-            self.pass(Duration::from_millis(2));
-        }
-    }
-
-    /// What each running node shows, without the alive ones.
-    pub fn report(&self) -> String {
-        let running = self.nodes.iter().filter(|node| node.running).map(|node| &node.protocol);
-        let lines = running.map(|protocol| {
-            let all = statuses(protocol);
-            let others: Vec<_> = all.iter().filter(|(_, status)| *status != MemberStatus::Alive).collect();
-            format!("{}: {} alive, {others:?}\n", protocol.name, all.len() - others.len())
-        });
-        lines.collect()
-    }
-
-    pub fn status(&self, at: usize, name: &str) -> Option<MemberStatus> {
-        self.nodes[at]
-            .protocol
-            .table
-            .record(name)
-            .filter(|record| !record.facts.pruned)
-            .map(|record| record.facts.status())
-    }
-
-    /// True when every running node shows `name` with this status.
-    pub fn all_show(&self, name: &str, status: MemberStatus) -> bool {
-        (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].running)
-            .all(|node| self.status(node, name) == Some(status))
-    }
-
     /// True when all running nodes show all running nodes, and nobody else, as alive.
     pub fn is_whole(&self) -> bool {
         let running: Vec<_> = self.nodes.iter().filter(|node| node.running).collect();
@@ -318,6 +286,18 @@ impl Network {
     }
 }
 
-pub(super) fn statuses(protocol: &Protocol) -> Vec<(String, MemberStatus)> {
-    protocol.members().into_iter().map(|Member { name, status, .. }| (name, status)).collect()
+impl Protocol {
+    /// Takes records as if they had been known for long.
+    fn know(&mut self, now: Duration, records: &[Record]) {
+        let others = || records.iter().filter(|record| record.name != self.name).cloned();
+        let updates: Vec<_> = others().map(|record| foca::Member::alive(record.identity)).collect();
+        let records: Vec<_> = others().collect();
+        for record in records {
+            self.table.merge(record, now);
+        }
+        if let Err(error) = self.foca.apply_many(updates.into_iter(), false, &mut self.events) {
+            tracing::debug!(%error, "member updates were not applied");
+        }
+        self.settle(now);
+    }
 }

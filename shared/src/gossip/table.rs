@@ -240,6 +240,12 @@ impl Table {
         self.by_name.get(name).map(|held| &held.record)
     }
 
+    /// The records with this value of a tag.
+    pub fn tagged<'table>(&'table self, tag: &'table str, value: &'table str) -> impl Iterator<Item = &'table Record> {
+        let records = self.by_name.values().map(|held| &held.record);
+        records.filter(move |record| record.tags.get(tag).is_some_and(|held| held == value))
+    }
+
     /// What is known against this very identity.
     pub fn facts(&self, identity: Identity) -> Option<Facts> {
         self.at(identity.address).filter(|held| held.record.identity == identity).map(|held| held.record.facts)

@@ -1,6 +1,10 @@
 //! What travels on streams, inside the envelope (`envelope`).
 //!
 //! A frame on a stream is the length (4 bytes, big-endian) and the sealed bytes; an exchange is one frame each way.
+//!
+//! **Nothing is compressed.** The table of 1,000 members has 157 kB and would have 39 kB (deflate, 0.5 ms), and is sent
+//! about every 90 s: that saves 1.3 kB a second of each node. It is not worth a second form of every frame, a limit on what
+//! small frames may grow to, and lengths that tell of what is sealed.
 
 use std::{fmt, marker::PhantomData};
 

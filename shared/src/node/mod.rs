@@ -80,8 +80,8 @@ pub trait Role: Send {
     /// When its stored state cannot be read.
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError>;
 
-    /// Gives up what the cluster counts on, before the pool is left for good.
-    async fn leave(&mut self);
+    /// Gives up what the cluster counts on, before this node stops, for good or to come back.
+    async fn hand_over(&mut self);
 
     /// Stops what does not stop with the tasks.
     async fn stop(&mut self);

@@ -354,9 +354,9 @@ impl<R: Role> Running<R> {
         let result = match ended {
             Ended::Failed(reason) => Err(reason.into()),
             Ended::Told { leave, answer } => {
+                self.role.hand_over().await;
                 if leave {
                     tracing::info!("leaving");
-                    self.role.leave().await;
                     if let Some(wan) = &self.wan {
                         wan.leave().await;
                     }
