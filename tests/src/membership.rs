@@ -160,14 +160,65 @@ pub fn leader_cut_off(cluster: &Cluster, network: &Network) -> (Duration, Durati
     }
     network.heal();
     let ((), agreed) = wait::timed("all servers have all that was acknowledged", HEAL_LIMIT, || {
-        cluster.servers.iter().try_for_each(|server| {
-            let rows = server.http().json("/v1/kv/membership/?recurse&stale")?;
-            let held: BTreeMap<String, String> = rows.as_array().into_iter().flatten().map(row).collect();
-            let missing: Vec<_> = acknowledged.iter().filter(|(key, value)| held.get(*key) != Some(value)).collect();
-            wait::ensure(missing.is_empty(), || format!("{} lacks {missing:?}", server.name))
-        })
+        cluster.servers.iter().try_for_each(|server| holds(server, "membership/", &acknowledged))
     });
     (stalled, agreed)
+}
+
+/// What was seen on slow lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slow {
+    /// Writes that were acknowledged.
+    pub written: usize,
+    /// Writes that were not; what became of them is open.
+    pub refused: usize,
+    /// The longest time from one acknowledged write to the next.
+    pub longest: Duration,
+    /// Lookups, by HTTP and DNS, none of which failed.
+    pub lookups: usize,
+    /// Until all servers had all that was acknowledged, after the last write.
+    pub agreed: Duration,
+}
+
+/// The hosts are far from each other and lose packets: lookups go on, nothing that was acknowledged is lost, and all servers come
+/// to agree.
+///
+/// # Panics
+/// It is not so.
+#[must_use]
+pub fn slow_lines(cluster: &Cluster, during: Duration) -> Slow {
+    let writer = &cluster.sidecars[1];
+    let (mut seen, mut acknowledged) = (Slow::default(), BTreeMap::new());
+    let (start, mut last) = (Instant::now(), Instant::now());
+    for number in 0.. {
+        if start.elapsed() >= during {
+            break;
+        }
+        let (key, value) = (format!("slow/{number}"), json!(number));
+        if writer.http().put(&format!("/v1/kv/{key}"), &value).is_ok() {
+            acknowledged.insert(key, base64::encode(value.to_string().as_bytes()));
+            seen.longest = seen.longest.max(last.elapsed());
+            last = Instant::now();
+            seen.written += 1;
+        } else {
+            seen.refused += 1;
+        }
+        found(writer, true).unwrap_or_else(|error| panic!("a lookup on slow lines: {error}"));
+        seen.lookups += 2;
+    }
+    seen.agreed = wait::timed("all servers have all that was acknowledged", HEAL_LIMIT, || {
+        cluster.servers.iter().try_for_each(|server| holds(server, "slow/", &acknowledged))
+    })
+    .1;
+    seen
+}
+
+/// That a server holds these rows under the prefix.
+fn holds(server: &Agent, prefix: &str, acknowledged: &BTreeMap<String, String>) -> Result<(), String> {
+    let rows = server.http().json(&format!("/v1/kv/{prefix}?recurse&stale"))?;
+    let held: BTreeMap<String, String> = rows.as_array().into_iter().flatten().map(row).collect();
+    let missing: Vec<_> = acknowledged.iter().filter(|(key, value)| held.get(*key) != Some(value)).collect();
+    wait::ensure(missing.is_empty(), || format!("{} lacks {missing:?}", server.name))
 }
 
 /// The key of a row and its value, as it is encoded there.

@@ -9,8 +9,9 @@ use std::{
     env,
     ffi::OsString,
     fs,
+    io::{BufRead, BufReader},
     net::Ipv4Addr,
-    process::{Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::Mutex,
     thread,
     time::{Duration, Instant},
@@ -85,6 +86,27 @@ pub struct Host {
     interface: String,
 }
 
+/// The line between a host and the router.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    /// How long a packet takes, one way.
+    pub delay: Duration,
+    /// Which share of the packets is lost, each way: 0 to 1.
+    pub loss: f64,
+}
+
+/// What makes a line slow. It ends when this is dropped.
+#[derive(Debug)]
+struct SlowLine(Child);
+
+impl Drop for SlowLine {
+    fn drop(&mut self) {
+        // One that has ended already is no loss.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Hosts and the router between them.
 #[derive(Debug)]
 pub struct Network {
@@ -92,6 +114,8 @@ pub struct Network {
     pub hosts: Vec<Host>,
     /// The rules of the present cuts, as `ip rule` takes them.
     cuts: Mutex<Vec<Vec<String>>>,
+    /// None where lines are perfect.
+    lines: Vec<SlowLine>,
 }
 
 impl Network {
@@ -104,7 +128,16 @@ impl Network {
         assert!(env::var_os(INSIDE).is_some(), "hosts are made inside namespaces only");
         let forwarding = fs::write("/proc/sys/net/ipv4/ip_forward", "1");
         forwarding.unwrap_or_else(|error| panic!("forwarding between hosts: {error}"));
-        Self { hosts: (1..=count).map(make).collect(), cuts: Mutex::default() }
+        Self { hosts: (1..=count).map(make).collect(), cuts: Mutex::default(), lines: Vec::new() }
+    }
+
+    /// From now on the line of every host is such a one: what one sends to another takes twice the delay. Needs Python, as a
+    /// kernel may have no `tc netem`. Once for a network, before anything runs on its hosts.
+    ///
+    /// # Panics
+    /// It cannot be done.
+    pub fn slow_down(&mut self, line: Line) {
+        self.lines = (1..=self.hosts.len()).map(|number| slow_line(number, line)).collect();
     }
 
     /// From now on nothing that the host `from` sends arrives at the host `to`.
@@ -177,6 +210,30 @@ fn make(number: u8) -> Host {
     inside(&["link", "set", "eth0", "up"]);
     inside(&["route", "add", "default", "via", &router.to_string()]);
     Host { address, namespace: format!("/run/netns/{name}"), interface }
+}
+
+/// Puts a slow line between a host and the router: both get a new end, and a program takes frames from one to the other.
+fn slow_line(number: usize, line: Line) -> SlowLine {
+    let (host, interface) = (format!("host-{number}"), format!("to-{number}"));
+    let (near, far) = (format!("near-{number}"), format!("far-{number}"));
+    let (router, address) = (format!("198.18.{number}.1"), format!("198.18.{number}.2"));
+    ip(&["link", "del", &interface]);
+    ip(&["link", "add", &interface, "type", "veth", "peer", "name", &near]);
+    ip(&["link", "add", &far, "type", "veth", "peer", "name", "eth0", "netns", &host]);
+    ip(&["address", "add", &format!("{router}/30"), "dev", &interface]);
+    ip(&["-n", &host, "address", "add", &format!("{address}/30"), "dev", "eth0"]);
+    [&interface, &near, &far].iter().for_each(|end| ip(&["link", "set", end, "up"]));
+    ip(&["-n", &host, "link", "set", "eth0", "up"]);
+    ip(&["-n", &host, "route", "add", "default", "via", &router]);
+    let (delay, loss) = (line.delay.as_secs_f64().to_string(), line.loss.to_string());
+    let mut python = Command::new("python3");
+    python.args(["-c", include_str!("slow_link.py"), &near, &far, &delay, &loss]);
+    let child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = SlowLine(child.unwrap_or_else(|error| panic!("python3: {error}")));
+    let mut said = String::new();
+    let read = child.0.stdout.take().map(|output| BufReader::new(output).read_line(&mut said));
+    assert!(said.trim() == "works", "the slow line of {host} does not work: {read:?}");
+    child
 }
 
 fn ip(arguments: &[&str]) {

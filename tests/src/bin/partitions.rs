@@ -10,7 +10,7 @@ use std::{env, process::ExitCode, time::Duration};
 use clap::Parser;
 use lictor_tests::{
     membership,
-    namespaces::{Entered, Network, enter},
+    namespaces::{Entered, Line, Network, enter},
 };
 
 /// Lets hosts vanish, lose packets and come back
@@ -22,6 +22,12 @@ struct Arguments {
     /// For how long half of what a host sends is lost, in seconds
     #[arg(long, default_value_t = 60)]
     loss_seconds: u64,
+    /// Instead: lines with so many milliseconds from host to host ...
+    #[arg(long, requires = "loss_percent")]
+    delay_ms: Option<u64>,
+    /// ... that lose such a share of all packets
+    #[arg(long, requires = "delay_ms")]
+    loss_percent: Option<f64>,
 }
 
 fn main() -> ExitCode {
@@ -34,6 +40,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some((delay_ms, loss_percent)) = arguments.delay_ms.zip(arguments.loss_percent) {
+        slow_lines(network, Duration::from_millis(delay_ms), loss_percent / 100.0, arguments.loss_seconds);
+        return ExitCode::SUCCESS;
+    }
     let mut cluster = membership::start(&network);
     for round in 1..=arguments.rounds {
         let away = membership::restart(&mut cluster);
@@ -52,4 +62,12 @@ fn main() -> ExitCode {
         );
     }
     ExitCode::SUCCESS
+}
+
+/// A packet goes over two lines from host to host.
+fn slow_lines(mut network: Network, delay: Duration, loss: f64, seconds: u64) {
+    network.slow_down(Line { delay: delay / 2, loss: 1.0 - (1.0 - loss).sqrt() });
+    let cluster = membership::start(&network);
+    let seen = membership::slow_lines(&cluster, Duration::from_secs(seconds));
+    println!("{delay:?} from host to host, {:.0} % of all packets lost, for {seconds} s: {seen:.1?}", loss * 100.0);
 }
