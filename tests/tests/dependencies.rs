@@ -62,7 +62,7 @@ fn the_crates_of_the_workspace_depend_on_each_other_in_one_direction() {
         ("lictor", vec!["lictor-shared", "lictor-proto", "lictor-grpc", "lictor-server", "lictor-sidecar", "hello"]),
         ("lictor-linear", vec![]),
         ("lictor-tests", vec!["lictor-linear"]),
-        ("lictor-bench", vec!["lictor-proto", "lictor-tests"]),
+        ("lictor-bench", vec!["lictor-packets", "lictor-proto", "lictor-tests"]),
         ("hello", vec![]),
         ("hello-client", vec!["hello"]),
     ] {

@@ -5,7 +5,7 @@ use std::{
     fs,
     future::Future,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -284,6 +284,10 @@ async fn many_writers_share_commits() {
     }
 }
 
+fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_files_stop_the_start_by_name() {
     for (file, expected) in
@@ -294,16 +298,19 @@ async fn damaged_files_stop_the_start_by_name() {
         let server = place.start().await;
         server.node.bootstrap([(place.raft_id, place.server())].into()).await.unwrap();
         until("it leads", || server.node.is_leader()).await;
+        let mut last = Index(0);
         for number in 0..60 {
-            server.write(&format!("n{number}")).await;
+            last = server.write(&format!("n{number}")).await;
         }
         until("the log was purged", || server.node.first_index() > Index(20)).await;
+        // One that is being made would be made to its end beside the next start: a process would have ended.
+        let snapshots = place.dir.as_ref().unwrap().path().join("raft/snapshots");
+        let made = |file: PathBuf| file.file_name()?.to_str()?.strip_suffix(".snapshot")?.parse::<u64>().ok();
+        until("no snapshot is due", || files(&snapshots).filter_map(made).max().unwrap_or(0) + 20 > last.0).await;
         server.stop().await;
         let mut path = place.dir.as_ref().unwrap().path().join(file);
         if path.is_dir() {
-            // A snapshot that was being made when the server stopped is nobody's loss.
-            let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-            path = files.filter(|file| file.extension() != Some("unfinished".as_ref())).max().unwrap();
+            path = files(&path).max().unwrap();
         }
         let whole = fs::read(&path).unwrap();
         let mut damaged = whole[..whole.len() - whole.len() / 3].to_vec();
