@@ -2,7 +2,7 @@
 //! `cargo test --workspace` is the only command on a clean clone.
 //!
 //! That command has built them too, but with the features that tests need: building them alone compiles half of the
-//! workspace again. Who knows that they are there and fresh, as `.ci/run` does, sets [`BUILT`].
+//! workspace again. Who knows that they are there and fresh, as `.ci/run` does, sets `LICTOR_TESTS_BUILT`.
 
 use std::{
     env,

@@ -37,14 +37,21 @@ impl Project {
         }
         image_context(directory);
         let file = project.root.join("examples/multi-dc/Dockerfile");
-        let build = containers::attempt(
-            containers::docker().args(["build", "-q", "-t", &project.image, "-f"]).arg(file).arg(directory),
-        )
-        .and_then(|_| {
-            containers::attempt(containers::docker().args(["run", "--rm", "--network=none", &project.image, "version"]))
-        });
-        if let Err(error) = build {
-            eprintln!("not tested: the Docker Engine here starts no container: {error}");
+        let (file, directory) = (file.to_string_lossy(), directory.to_string_lossy());
+        let image = project.image.as_str();
+        let tried = [
+            &["build", "-q", "-t", image, "-f", &file, &directory][..],
+            // As compose.yaml wants it: a network of its own, an address in it, a port on loopback, and no rights.
+            &["network", "create", "--subnet=10.81.0.0/24", image],
+            &["run", "--rm", "--network", image, "--ip=10.81.0.77", "-p=127.0.0.1::8500", image, "version"],
+            &["network", "rm", image],
+        ];
+        let tried =
+            tried.iter().try_for_each(|command| containers::attempt(containers::docker().args(*command)).map(drop));
+        if let Err(error) = tried {
+            eprintln!("not tested: the Docker Engine here starts no containers with networks: {error}");
+            // It is there only where a later step failed.
+            let _ = containers::attempt(containers::docker().args(["network", "rm", image]));
             return None;
         }
         Some(project)
