@@ -15,7 +15,7 @@ mod testing;
 pub mod witness;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -174,7 +174,7 @@ impl Run {
         } else {
             tags.insert(formation::EXPECT.into(), self.duties.expect.to_string());
         }
-        if let Some(agreed) = &self.agreed {
+        if let Some(agreed) = self.agreed.as_ref().filter(|agreed| !self.formed || self.is_the_cluster(agreed)) {
             tags.insert(formation::AGREED.into(), agreed.digest());
         }
         if self.shown.as_ref() != Some(&tags) {
@@ -183,6 +183,12 @@ impl Run {
             }
             self.shown = Some(tags);
         }
+    }
+
+    /// Whether the servers are those of the agreement, as far as this one has heard: another cluster may have taken it in.
+    fn is_the_cluster(&self, agreed: &Agreement) -> bool {
+        let servers: BTreeSet<u64> = self.duties.raft.servers().iter().map(|server| server.raft_id).collect();
+        servers.is_empty() || servers.iter().eq(agreed.servers().keys())
     }
 
     async fn form(&mut self) -> Result<(), String> {

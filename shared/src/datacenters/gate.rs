@@ -35,8 +35,14 @@ struct Seen {
     there: Vec<String>,
 }
 
-/// No server answers: why the last one did not.
-pub(super) struct Nobody(pub String);
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Unheard {
+    /// No server answers: why the last one did not.
+    Nobody(String),
+    /// What must be done at most once has reached a server that has not answered; others may well be there.
+    Open(String),
+}
 
 /// Why one server gave no answer.
 enum Unanswered {
@@ -74,14 +80,14 @@ impl Gate {
         ask: &dyn Ask,
         servers: &[String],
         fetch: &Fetch,
-    ) -> Result<Result<Fetched, BackendError>, Nobody> {
+    ) -> Result<Result<Fetched, BackendError>, Unheard> {
         let mut left = servers.to_vec();
         let mut reason = String::new();
         loop {
             let preferred = self.preferred().clone();
             let place = left.iter().position(|server| Some(server) == preferred.as_ref()).unwrap_or(0);
             if left.is_empty() {
-                return Err(Nobody(reason));
+                return Err(Unheard::Nobody(reason));
             }
             let server = left.remove(place);
             let unanswered = match self.ask_one(ask, servers, &server, fetch).await {
@@ -91,7 +97,10 @@ impl Gate {
                 }
                 Err(unanswered) => unanswered,
             };
+            // The next request shall not begin with it.
+            self.preferred().take_if(|preferred| *preferred == server);
             let has_arrived = !matches!(unanswered, Unanswered::Unsent(_));
+            let nobody_is_there = matches!(&unanswered, Unanswered::Silent(there) if there.is_empty());
             reason = match unanswered {
                 Unanswered::Unsent(reason) | Unanswered::Unknown(reason) => format!("{server}: {reason}"),
                 Unanswered::Silent(there) => {
@@ -101,7 +110,8 @@ impl Gate {
             };
             tracing::debug!(datacenter = self.datacenter, reason, "a server of another datacenter was asked in vain");
             if fetch.once && has_arrived {
-                return Err(Nobody(format!("{reason}; what was asked may or may not have been done")));
+                let reason = format!("{reason}; what was asked may or may not have been done");
+                return Err(if nobody_is_there { Unheard::Nobody(reason) } else { Unheard::Open(reason) });
             }
         }
     }

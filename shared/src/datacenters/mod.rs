@@ -37,7 +37,7 @@ use tokio::{
 pub use self::distance::by_distance;
 use self::{
     directory::Directory,
-    gate::{Gate, Nobody},
+    gate::{Gate, Unheard},
 };
 use crate::{
     backend::{BackendError, Fetch, Fetched, Pieces},
@@ -127,7 +127,8 @@ impl Datacenters {
         let limit = fetch.limit;
         match timeout(limit, gate.fetch(&*self.inner.ask, &servers, &fetch)).await {
             Err(_) => Err(self.inner.failed(&gate, format!("it did not answer within {limit:?}"))),
-            Ok(Err(Nobody(reason))) => {
+            Ok(Err(Unheard::Open(reason))) => Err(self.inner.failed(&gate, reason)),
+            Ok(Err(Unheard::Nobody(reason))) => {
                 let opens = gate.breaker().failed(&reason, Instant::now());
                 if opens {
                     self.inner.look_out(gate.clone(), &reason);

@@ -136,6 +136,22 @@ async fn what_is_done_at_most_once_is_sent_again_only_if_it_did_not_arrive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn writes_to_a_server_that_dies_do_not_make_a_datacenter_unreachable() {
+    for dying in [Manner::Breaks, Manner::Silent] {
+        let world = World::default();
+        let datacenters = world.datacenters(&[(1, dying), (2, Manner::Answers)]);
+        let preferred = || datacenters.inner.gate("dc2").preferred().clone();
+        for _ in 0..2 * breaker::FAILURES {
+            // As many are under way at the one that answered last.
+            *datacenters.inner.gate("dc2").preferred() = Some("10.0.0.1:1".into());
+            assert!(is_unavailable(&timed(&datacenters, Fetch { once: true, ..read() }).await.0), "{dying:?}");
+            assert_eq!(preferred(), None, "{dying:?}: the next does not begin with it");
+        }
+        assert_eq!(timed(&datacenters, read()).await.0.as_deref(), Ok("10.0.0.1:2"), "{dying:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_callers_of_a_silent_datacenter_hear_it_within_about_a_second_and_then_at_once() {
     let world = World::default();
     let datacenters = world.datacenters(&[(1, Manner::Silent), (2, Manner::Silent)]);

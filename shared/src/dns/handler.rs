@@ -226,7 +226,8 @@ impl FarQuestion {
     /// The message from what that datacenter has told. Names in it are of that datacenter.
     pub(super) fn finish(self, told: &Told, settings: &Settings) -> Option<Vec<u8>> {
         let datacenter = if told.datacenter.is_empty() { &self.far.datacenter } else { &told.datacenter };
-        let settings = Settings { datacenter: datacenter.clone(), ..settings.clone() };
+        // Since when a node is gone is not told: whom to go on serving is that datacenter's own business.
+        let settings = Settings { datacenter: datacenter.clone(), protection: None, ..settings.clone() };
         let Some(query) = self.envelope.query.as_ref() else { return self.fail() };
         let mut order = Order::new(rand::rng(), None);
         (order.most, order.asker) = (self.limit.most_answers() + 1, self.asker);

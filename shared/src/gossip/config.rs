@@ -61,7 +61,7 @@ pub struct Timing {
     /// After this long without an answer other members are asked to probe. Below half of the period.
     pub probe_rtt: Duration,
     /// How long a suspected member has to speak up that several have found silent, in a pool of at most ten; grows with
-    /// the logarithm of the size. One that a single member finds silent has twice as long.
+    /// the logarithm of the size. One that a single member finds silent has half as long again.
     pub suspicion: Duration,
     /// How often news is sent to three random members.
     pub gossip: Duration,

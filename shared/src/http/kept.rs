@@ -18,7 +18,7 @@ use super::{
     answer::Answer,
     bounded::{Bounded, Limits},
     params::Mode,
-    query::Query,
+    route::Request,
 };
 use crate::{
     catalog::{State, Topic},
@@ -115,16 +115,17 @@ impl Answers {
     }
 }
 
-/// The text that tells one question from all others.
-pub(super) fn question_key(endpoint: usize, parameter: &str, query: &Query) -> Vec<u8> {
+/// The text that tells one question from all others. `near=_agent` is another place for callers of other datacenters.
+pub(super) fn question_key(request: &Request) -> Vec<u8> {
     let mut key = Vec::with_capacity(128);
-    key.extend(endpoint.to_le_bytes());
+    key.push(request.origin as u8);
+    key.extend(request.endpoint.to_le_bytes());
     let mut push = |text: &str| {
         key.extend(text.len().to_le_bytes());
         key.extend(text.as_bytes());
     };
-    push(parameter);
-    for (name, value) in query.pairs().filter(|(name, _)| !NOT_SHAPING.contains(name)) {
+    push(&request.parameter);
+    for (name, value) in request.query.pairs().filter(|(name, _)| !NOT_SHAPING.contains(name)) {
         push(name);
         push(value);
     }

@@ -155,7 +155,7 @@ async fn answer<A: Into<Answer>>(
         return Ok(finish(answer, options.mode, Freshness { contact, ..freshness }));
     };
     let made_of = question.topics.iter().chain(besides).cloned();
-    let key = question_key(request.endpoint, &request.parameter, &request.query);
+    let key = question_key(request);
     let (answer, slot) = request.answers.answer(&key, &context.reader, made_of, encode);
     let answer = finish(answer, options.mode, Freshness { contact, ..freshness });
     let asks_nobody = matches!(options.mode, Mode::Stale(_) | Mode::Cached);

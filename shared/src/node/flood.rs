@@ -37,11 +37,13 @@ pub(super) fn start(datacenter: String, lan: Pool, wan: Pool, tasks: &Tasks) {
         loop {
             lan.borrow_and_update();
             wan.borrow_and_update();
-            let complete = flood.round().await;
+            let Some(complete) = stopping.run_until_cancelled(flood.round()).await else {
+                return Ok::<(), Infallible>(());
+            };
             pause = if complete { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             let look_again = if complete { LONGEST_PAUSE } else { pause };
             tokio::select! {
-                () = stopping.cancelled() => return Ok::<(), Infallible>(()),
+                () = stopping.cancelled() => return Ok(()),
                 () = sleep(SHORTEST_PAUSE) => {}
             }
             tokio::select! {

@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use lictor_tests::rolling;
+use lictor_tests::rolling::{self, LONGEST_STALL};
 
 /// Restarts servers one after the other while a sidecar is asked and written to
 #[derive(Parser)]
@@ -19,7 +19,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let report = rolling::run(Arguments::parse().rounds, &|line| println!("{line}"));
+    let report = rolling::run(Arguments::parse().rounds, LONGEST_STALL, &|line| println!("{line}"));
     println!("{report}");
     ExitCode::from(u8::from(!report.wrong.is_empty()))
 }
