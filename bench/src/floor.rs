@@ -3,16 +3,24 @@
 //! What they reach is what the kernel, the packets and the HTTP library leave: no registry on them can be faster. Each
 //! runs in a process of its own, this program started again, so that its processor time is counted alone.
 
-use std::{convert::Infallible, env, io, net::UdpSocket, os::fd::AsFd, path::Path, process::Command, str::FromStr};
+use std::{
+    convert::Infallible,
+    env, io,
+    net::{TcpStream, UdpSocket},
+    os::fd::AsFd,
+    path::Path,
+    process::Command,
+    str::FromStr,
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lictor_packets::{Batch, Waits};
-use lictor_tests::{ports, process::Process, wait};
+use lictor_tests::{ports, process::Process};
 
-use crate::{load::START_LIMIT, processor::Processes};
+use crate::{load::wait_for, processor::Processes};
 
 /// The longest datagram that is taken, in bytes.
 const DATAGRAM_BYTES: usize = 4096;
@@ -70,15 +78,9 @@ impl Running {
         };
         let program = env::current_exe().unwrap_or_else(|error| panic!("this program: {error}"));
         let mut process = Process::start("floor", directory, Command::new(program).args(["--floor", &place]));
-        wait::until("the floor answers", START_LIMIT, || {
-            if let Some(status) = process.exit_status() {
-                panic!("the floor ended: {status}: {}", process.log());
-            }
-            let is_taken = match floor {
-                Floor::Udp => UdpSocket::bind(("127.0.0.1", port)).is_err(),
-                Floor::Http(_) => std::net::TcpStream::connect(("127.0.0.1", port)).is_ok(),
-            };
-            wait::ensure(is_taken, || process.log())
+        wait_for("the floor", &mut process, || match floor {
+            Floor::Udp => UdpSocket::bind(("127.0.0.1", port)).is_err(),
+            Floor::Http(_) => TcpStream::connect(("127.0.0.1", port)).is_ok(),
         });
         Self { port, process }
     }

@@ -246,7 +246,6 @@ impl Client {
 fn connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_LIMIT));
     connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT));
     connector
 }

@@ -137,7 +137,7 @@ impl Network {
     /// # Panics
     /// It cannot be done.
     pub fn slow_down(&mut self, line: Line) {
-        self.lines = (1..=self.hosts.len()).map(|number| slow_line(number, line)).collect();
+        self.lines = (1..).zip(&self.hosts).map(|(number, _)| slow_line(number, line)).collect();
     }
 
     /// From now on nothing that the host `from` sends arrives at the host `to`.
@@ -199,32 +199,34 @@ fn words(rule: &[String]) -> Vec<&str> {
 /// A namespace, and a pair of interfaces between it and the router. The addresses are those for measurements (RFC 2544).
 fn make(number: u8) -> Host {
     let (name, interface) = (format!("host-{number}"), format!("to-{number}"));
-    let (router, address) = (Ipv4Addr::new(198, 18, number, 1), Ipv4Addr::new(198, 18, number, 2));
     ip(&["netns", "add", &name]);
+    ip(&["-n", &name, "link", "set", "lo", "up"]);
     ip(&["link", "add", &interface, "type", "veth", "peer", "name", "eth0", "netns", &name]);
-    ip(&["address", "add", &format!("{router}/30"), "dev", &interface]);
-    ip(&["link", "set", &interface, "up"]);
-    let inside = |arguments: &[&str]| ip(&[&["-n", &name], arguments].concat());
-    inside(&["link", "set", "lo", "up"]);
-    inside(&["address", "add", &format!("{address}/30"), "dev", "eth0"]);
-    inside(&["link", "set", "eth0", "up"]);
-    inside(&["route", "add", "default", "via", &router.to_string()]);
+    let address = set_up(number, &name, &interface);
     Host { address, namespace: format!("/run/netns/{name}"), interface }
 }
 
+/// Gives both ends of a host's line their addresses, and the host its way to all others. Gives its address.
+fn set_up(number: u8, name: &str, interface: &str) -> Ipv4Addr {
+    let (router, address) = (Ipv4Addr::new(198, 18, number, 1), Ipv4Addr::new(198, 18, number, 2));
+    ip(&["address", "add", &format!("{router}/30"), "dev", interface]);
+    ip(&["link", "set", interface, "up"]);
+    let inside = |arguments: &[&str]| ip(&[&["-n", name], arguments].concat());
+    inside(&["address", "add", &format!("{address}/30"), "dev", "eth0"]);
+    inside(&["link", "set", "eth0", "up"]);
+    inside(&["route", "add", "default", "via", &router.to_string()]);
+    address
+}
+
 /// Puts a slow line between a host and the router: both get a new end, and a program takes frames from one to the other.
-fn slow_line(number: usize, line: Line) -> SlowLine {
+fn slow_line(number: u8, line: Line) -> SlowLine {
     let (host, interface) = (format!("host-{number}"), format!("to-{number}"));
     let (near, far) = (format!("near-{number}"), format!("far-{number}"));
-    let (router, address) = (format!("198.18.{number}.1"), format!("198.18.{number}.2"));
     ip(&["link", "del", &interface]);
     ip(&["link", "add", &interface, "type", "veth", "peer", "name", &near]);
     ip(&["link", "add", &far, "type", "veth", "peer", "name", "eth0", "netns", &host]);
-    ip(&["address", "add", &format!("{router}/30"), "dev", &interface]);
-    ip(&["-n", &host, "address", "add", &format!("{address}/30"), "dev", "eth0"]);
-    [&interface, &near, &far].iter().for_each(|end| ip(&["link", "set", end, "up"]));
-    ip(&["-n", &host, "link", "set", "eth0", "up"]);
-    ip(&["-n", &host, "route", "add", "default", "via", &router]);
+    [&near, &far].iter().for_each(|end| ip(&["link", "set", end, "up"]));
+    set_up(number, &host, &interface);
     let (delay, loss) = (line.delay.as_secs_f64().to_string(), line.loss.to_string());
     let mut python = Command::new("python3");
     python.args(["-c", include_str!("slow_link.py"), &near, &far, &delay, &loss]);

@@ -11,10 +11,22 @@ pub mod wrk;
 
 use std::{process::Command, time::Duration};
 
+use lictor_tests::{process::Process, wait};
+
 use crate::supervise;
 
 /// How long what is measured beside Lictor may take until it answers.
-pub const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// Waits until what was started answers.
+pub fn wait_for(what: &str, process: &mut Process, answers: impl Fn() -> bool) {
+    wait::until(&format!("{what} answers"), START_LIMIT, || {
+        if let Some(status) = process.exit_status() {
+            panic!("{what} ended: {status}: {}", process.log());
+        }
+        wait::ensure(answers(), || process.log())
+    });
+}
 
 /// A command of a program that [`supervise::can_run`] has looked for.
 fn command(program: &str) -> Command {

@@ -2,9 +2,9 @@
 
 use std::{fmt::Write, fs, net::UdpSocket, path::Path};
 
-use lictor_tests::{ports, process::Process, wait};
+use lictor_tests::{ports, process::Process};
 
-use super::{START_LIMIT, command};
+use super::{command, wait_for};
 use crate::registry;
 
 /// A running unbound. It ends when dropped.
@@ -26,13 +26,8 @@ impl Unbound {
         let file = directory.join("unbound.conf");
         fs::write(&file, configuration(port, services)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut process = Process::start("unbound", directory, command("unbound").arg("-d").arg("-c").arg(&file));
-        wait::until("unbound answers", START_LIMIT, || {
-            if let Some(status) = process.exit_status() {
-                panic!("unbound ended: {status}: {}", process.log());
-            }
-            // Its port is taken once it listens.
-            wait::ensure(UdpSocket::bind(("127.0.0.1", port)).is_err(), || process.log())
-        });
+        // Its port is taken once it listens.
+        wait_for("unbound", &mut process, || UdpSocket::bind(("127.0.0.1", port)).is_err());
         Self { port, process }
     }
 

@@ -20,6 +20,8 @@ use serde::Serialize;
 use super::{Failure, kept::Repeat};
 use crate::backend::Pieces;
 
+/// The longest answer of another node or interface that is looked into as a whole, in bytes.
+pub(super) const WHOLE_BYTES: usize = 16 << 20;
 /// Bodies smaller than this many bytes are not worth compressing.
 const SMALLEST_COMPRESSED: usize = 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -103,12 +105,13 @@ impl Answer {
         Self { status, headers, body, repeat: None }
     }
 
-    /// The same with another body, made of the whole.
-    pub(super) async fn map_body(self, limit: usize, change: impl FnOnce(Bytes) -> Bytes) -> Result<Self, Failure> {
+    /// The same with another body, made of the whole, of [`WHOLE_BYTES`] at most.
+    pub(super) async fn map_body(self, change: impl FnOnce(Bytes) -> Bytes) -> Result<Self, Failure> {
         let body = match self.body {
             Content::Whole(encoded) => encoded.plain.clone(),
             Content::Stream(pieces) => {
-                let whole = Limited::new(StreamBody::new(pieces.map(|piece| piece.map(Frame::data))), limit).collect();
+                let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data)));
+                let whole = Limited::new(body, WHOLE_BYTES).collect();
                 let broken = |error| Failure::Rejected(format!("the answer did not come whole: {error}"));
                 whole.await.map_err(broken)?.to_bytes()
             }

@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 
 use super::{
     Context, Failure,
-    answer::{Answer, encode},
+    answer::{Answer, WHOLE_BYTES, encode},
     json::prepared::{ExecutionRow, FreshnessRow},
     params::{Mode, Options, switch},
     read::{finish, freshen},
@@ -35,8 +35,6 @@ pub(super) const PATH: &str = "/internal/query";
 const LIMIT: Duration = Duration::from_secs(5);
 /// The most datacenters that are asked.
 const MAX_DATACENTERS: usize = 16;
-/// The longest answer, in bytes.
-const ANSWER_BYTES: usize = 16 << 20;
 
 /// The query, and what its caller wants of the answer.
 #[derive(Debug, Deserialize, Serialize)]
@@ -65,7 +63,7 @@ pub(super) async fn failover(
         let answer = remote::fetch_from_any(context, request).await.ok();
         let answer = answer.filter(|answer| answer.status() == StatusCode::OK)?;
         let change = |body| if translates { translate_of_others(body, context.datacenter()) } else { body };
-        return answer.map_body(ANSWER_BYTES, change).await.ok();
+        return answer.map_body(change).await.ok();
     }
     let question = Question {
         service: query.service.clone(),
@@ -125,7 +123,7 @@ async fn ask(context: &Context, datacenter: &str, body: Bytes) -> Result<Value, 
     };
     let fetched = context.backend.fetch(fetch).await.map_err(|error| error.to_string())?;
     let status = fetched.status;
-    let body = fetched.whole(ANSWER_BYTES).await.map_err(|error| error.to_string())?;
+    let body = fetched.whole(WHOLE_BYTES).await.map_err(|error| error.to_string())?;
     if status != 200 {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context,
-    answer::Answer,
+    answer::{Answer, WHOLE_BYTES},
     query::Query,
     read::INDEX,
     route::{self, Origin, Request, Router},
@@ -21,9 +21,6 @@ use crate::{
     model::Index,
     watch::{Seen, Source},
 };
-
-/// The longest answer to one who looks, in bytes.
-const LOOK_BYTES: usize = 16 << 20;
 
 /// The interface of one node.
 pub struct Inside {
@@ -79,7 +76,7 @@ impl Inside {
     pub async fn look(&self, target: &str) -> Option<(StatusCode, Bytes)> {
         let answer = self.answer(Origin::Here, Method::GET, target, Bytes::new(), String::new()).await;
         let (head, body) = answer.into_response(false).into_parts();
-        let body = Limited::new(body, LOOK_BYTES).collect().await.ok()?.to_bytes();
+        let body = Limited::new(body, WHOLE_BYTES).collect().await.ok()?.to_bytes();
         Some((head.status, body))
     }
 }

@@ -33,8 +33,6 @@ use crate::backend::{Fetch, Fetched};
 
 /// How long an answer may take, beside the time that its caller wants it to wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// The longest answer in which addresses are translated, in bytes.
-const ANSWER_BYTES: usize = 16 << 20;
 /// What other nodes of this datacenter may ask here. All else is about the node that is asked.
 const ANSWERED: [(Method, &str); 11] = [
     (Method::GET, "/v1/kv/"),
@@ -108,7 +106,7 @@ async fn cross(context: &Context, request: &Request, datacenter: &str) -> Result
     let answer = ask(context, request, Fetch { datacenter: datacenter.to_owned(), once, ..Fetch::default() }).await?;
     let translates = context.settings.access.translates_wan && !once && has_addresses(&request.target);
     // At the agent that was asked: what it is told is what it tells.
-    if translates { answer.map_body(ANSWER_BYTES, translate).await } else { Ok(answer) }
+    if translates { answer.map_body(translate).await } else { Ok(answer) }
 }
 
 async fn ask(context: &Context, request: &Request, fetch: Fetch) -> Result<Answer, Failure> {

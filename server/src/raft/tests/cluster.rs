@@ -306,7 +306,10 @@ async fn damaged_files_stop_the_start_by_name() {
         // One that is being made would be made to its end beside the next start: a process would have ended.
         let snapshots = place.dir.as_ref().unwrap().path().join("raft/snapshots");
         let made = |file: PathBuf| file.file_name()?.to_str()?.strip_suffix(".snapshot")?.parse::<u64>().ok();
-        until("no snapshot is due", || files(&snapshots).filter_map(made).max().unwrap_or(0) + 20 > last.0).await;
+        until("no snapshot is due", || {
+            files(&snapshots).filter_map(made).max().unwrap_or(0) + place.snapshot_entries > last.0
+        })
+        .await;
         server.stop().await;
         let mut path = place.dir.as_ref().unwrap().path().join(file);
         if path.is_dir() {
