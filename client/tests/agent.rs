@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test, also where it is not in a test function")]
 
+use lictor_shared::acl::{Authority, Credential};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lictor_client::{Agent, Endpoints, Service, State, balanced};
@@ -33,7 +34,7 @@ struct Nobody;
 
 #[tonic::async_trait]
 impl Backend for Nobody {
-    async fn write(&self, _: Command) -> Result<Written, BackendError> {
+    async fn write(&self, _: Command, _: &Credential) -> Result<Written, BackendError> {
         Err(BackendError::NoServers)
     }
 
@@ -41,7 +42,7 @@ impl Backend for Nobody {
         Err(BackendError::NoServers)
     }
 
-    async fn servers(&self) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
         Err(BackendError::NoServers)
     }
 
@@ -95,6 +96,7 @@ impl Registry {
             datacenter: "dc1".into(),
             reader: self.reader.clone(),
             backend: Arc::new(Nobody),
+            authority: Arc::new(Authority::open(self.reader.clone())),
             tasks: tasks.clone(),
         });
         tasks

@@ -54,11 +54,11 @@ const REGISTRY: &str = "lictor.v1.Registry";
 
 /// Serves applications until the tasks of the node stop.
 pub fn serve(applications: Applications) {
-    let Applications { listeners, datacenter, reader, backend, tasks } = applications;
+    let Applications { listeners, datacenter, reader, backend, authority, tasks } = applications;
     if listeners.is_empty() {
         return;
     }
-    let registry = RegistryService::new(reader.clone(), backend, &datacenter, &tasks);
+    let registry = RegistryService::new(reader.clone(), backend, authority, &datacenter, &tasks);
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let health = HealthReporter::new();
     tasks.spawn("gRPC health", report(health.clone(), reader, tasks.stopping()));

@@ -1,12 +1,13 @@
 //! What each watch asks for: which rows of its subject, and in what messages it is told of them. Requests are checked
 //! here; what is wrong with one is said in its status.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lictor_proto::v1::{
     self, ServiceState, Wanted, watch_node_response, watch_service_response, watch_services_response,
 };
 use lictor_shared::{
+    acl::{Level, Resource, Rights},
     catalog::Instance,
     filter,
     http::InstanceFilter,
@@ -29,6 +30,8 @@ pub const MAX_RESOLVED: usize = 1000;
 /// What a row is to a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
+    /// Not for this watcher: as if it were not there.
+    Hidden,
     /// Not what is asked for.
     Other,
     /// As asked for, but for its health.
@@ -70,11 +73,18 @@ pub struct ServiceQuestion {
     wanted: Wanted,
     tags: Vec<String>,
     filter: Option<InstanceFilter>,
+    rights: Arc<Rights>,
 }
 
 impl ServiceQuestion {
     /// Reads the conditions of a request.
-    pub fn new(wanted: i32, tags: Vec<String>, filter: &str, datacenter: &str) -> Result<Self, Status> {
+    pub fn new(
+        wanted: i32,
+        tags: Vec<String>,
+        filter: &str,
+        datacenter: &str,
+        rights: Arc<Rights>,
+    ) -> Result<Self, Status> {
         let wanted = Wanted::try_from(wanted)
             .map_err(|_| Status::invalid_argument(format!("wanted: {wanted} is none of Wanted's values")))?;
         if tags.len() > MAX_TAGS {
@@ -95,11 +105,14 @@ impl ServiceQuestion {
                     .map_err(|error| Status::invalid_argument(format!("filter: {error}")))?,
             ),
         };
-        Ok(Self { wanted, tags, filter })
+        Ok(Self { wanted, tags, filter, rights })
     }
 
     /// What an instance is to it.
     pub fn judge(&self, instance: &Instance) -> Standing {
+        if !self.rights.sees_instance(&instance.node.name, &instance.service.name) {
+            return Standing::Hidden;
+        }
         let matches = self.tags.iter().all(|tag| instance.has_tag(tag))
             && self.filter.as_ref().is_none_or(|filter| filter.keeps(instance));
         let healthy = match self.wanted {
@@ -117,8 +130,8 @@ impl ServiceQuestion {
 
 /// What there is of a service whose instances have these standings.
 pub fn service_state(standings: impl Iterator<Item = Standing>) -> ServiceState {
-    match standings.max() {
-        None => ServiceState::Unknown,
+    match standings.filter(|standing| *standing != Standing::Hidden).max() {
+        None | Some(Standing::Hidden) => ServiceState::Unknown,
         Some(Standing::Other) => ServiceState::NoneMatches,
         Some(Standing::Matching) => ServiceState::NoneHealthy,
         Some(Standing::Selected) => ServiceState::Available,
@@ -154,8 +167,15 @@ impl Question for ServiceQuestion {
     }
 }
 
+fn shown(is_visible: bool) -> Standing {
+    if is_visible { Standing::Selected } else { Standing::Hidden }
+}
+
 /// All services.
-pub struct NamesQuestion;
+pub struct NamesQuestion {
+    /// What the watcher may see.
+    pub rights: Arc<Rights>,
+}
 
 impl Question for NamesQuestion {
     type Subject = NamesSubject;
@@ -163,8 +183,8 @@ impl Question for NamesQuestion {
     /// Listing all services reads every instance there is.
     const PACE: Duration = Duration::from_millis(100);
 
-    fn standing(&self, _: &Entry<v1::ServiceName>) -> Standing {
-        Standing::Selected
+    fn standing(&self, entry: &Entry<v1::ServiceName>) -> Standing {
+        shown(self.rights.allow(Resource::Service, Level::Read, &entry.row.name))
     }
 
     fn response(position: v1::Position, event: Event<v1::ServiceName>) -> v1::WatchServicesResponse {
@@ -184,14 +204,17 @@ impl Question for NamesQuestion {
 }
 
 /// A node and all that is on it.
-pub struct NodeQuestion;
+pub struct NodeQuestion {
+    /// What the watcher may see.
+    pub rights: Arc<Rights>,
+}
 
 impl Question for NodeQuestion {
     type Subject = NodeSubject;
     type Response = v1::WatchNodeResponse;
 
-    fn standing(&self, _: &Entry<v1::Instance>) -> Standing {
-        Standing::Selected
+    fn standing(&self, entry: &Entry<v1::Instance>) -> Standing {
+        shown(self.rights.allow(Resource::Service, Level::Read, &entry.row.service))
     }
 
     fn response(position: v1::Position, event: Event<v1::Instance>) -> v1::WatchNodeResponse {

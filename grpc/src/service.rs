@@ -7,6 +7,7 @@ use lictor_proto::v1::{
     WatchServiceResponse, WatchServicesRequest, WatchServicesResponse, registry_server::Registry,
 };
 use lictor_shared::{
+    acl::{Authority, Credential, Denial, Level, Resource, Rights},
     backend::Backend,
     catalog::Instance,
     model::{Index, Key},
@@ -21,10 +22,12 @@ use tonic::{Request, Response, Status};
 use crate::{
     feed::{Feed, Feeds},
     question::{MAX_RESOLVED, NamesQuestion, NodeQuestion, Question, ServiceQuestion, Standing, name, service_state},
-    stream::{self, Events, Opening},
+    stream::{self, Events, Opening, Permit},
     subject::{NamesSubject, NodeSubject, ServiceSubject},
 };
 
+const TOKEN: &str = "x-consul-token";
+const AUTHORIZATION: &str = "authorization";
 /// The most watches of an agent.
 pub const MAX_STREAMS: usize = 4096;
 /// The largest answer to `Resolve`, but for one instance more.
@@ -39,6 +42,7 @@ pub struct RegistryService {
 struct Inner {
     reader: Reader,
     backend: Arc<dyn Backend>,
+    authority: Arc<Authority>,
     datacenter: String,
     tasks: Tasks,
     places: Arc<Semaphore>,
@@ -50,10 +54,17 @@ struct Inner {
 impl RegistryService {
     /// The service of a node of `datacenter` whose view `reader` sees; `backend` says how fresh that is.
     #[must_use]
-    pub fn new(reader: Reader, backend: Arc<dyn Backend>, datacenter: &str, tasks: &Tasks) -> Self {
+    pub fn new(
+        reader: Reader,
+        backend: Arc<dyn Backend>,
+        authority: Arc<Authority>,
+        datacenter: &str,
+        tasks: &Tasks,
+    ) -> Self {
         let inner = Inner {
             reader,
             backend,
+            authority,
             datacenter: datacenter.to_owned(),
             tasks: tasks.clone(),
             places: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -71,7 +82,25 @@ impl RegistryService {
     }
 }
 
+/// Whoever asks, by what is shown in `x-consul-token` or as a bearer; what this node shows for those who show nothing.
+struct Caller {
+    shown: Credential,
+    rights: Arc<Rights>,
+}
+
 impl Inner {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let text = |name| request.metadata().get(name).and_then(|value| value.to_str().ok());
+        let bearer = || {
+            let (scheme, token) = text(AUTHORIZATION)?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        };
+        let shown = Credential::new(text(TOKEN).or_else(bearer).unwrap_or_default());
+        let shown = shown.or(&self.authority.own().default);
+        let known = self.authority.identify(&shown).map_err(denied)?;
+        Ok(Caller { shown, rights: known.rights.clone() })
+    }
+
     fn refuse_other_datacenter(&self, asked: &str) -> Result<(), Status> {
         if asked.is_empty() || asked.eq_ignore_ascii_case(&self.datacenter) {
             return Ok(());
@@ -94,9 +123,11 @@ impl Inner {
         question: Q,
         feed: Arc<Feed<Q::Subject>>,
         resume: Option<v1::Position>,
+        caller: Caller,
     ) -> Result<Response<Events<Q::Response>>, Status> {
         let (reader, backend, place) = (self.reader.clone(), self.backend.clone(), self.place()?);
-        let opening = Opening { question, feed, resume, reader, backend, place };
+        let permit = Permit { authority: self.authority.clone(), shown: caller.shown, rights: caller.rights };
+        let opening = Opening { question, feed, resume, reader, backend, permit, place };
         Ok(Response::new(stream::start(opening, &self.tasks)))
     }
 
@@ -129,6 +160,14 @@ impl Inner {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn denied(denial: Denial) -> Status {
+    match denial {
+        Denial::NotFound => Status::unauthenticated(denial.to_string()),
+        Denial::Missing { .. } => Status::permission_denied(denial.to_string()),
+    }
+}
+
 #[tonic::async_trait]
 impl Registry for RegistryService {
     type WatchServiceStream = Events<WatchServiceResponse>;
@@ -139,34 +178,49 @@ impl Registry for RegistryService {
         &self,
         request: Request<WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
-        let (inner, asked) = (&self.inner, request.into_inner());
+        let inner = &self.inner;
+        let caller = inner.caller(&request)?;
+        let asked = request.into_inner();
         inner.refuse_other_datacenter(&asked.datacenter)?;
         let key = name("service", &asked.service)?;
-        let question = ServiceQuestion::new(asked.wanted, asked.tags, &asked.filter, &inner.datacenter)?;
-        inner.watch(question, inner.services.get(&key, ServiceSubject), asked.resume)
+        caller.rights.require(Resource::Service, Level::Read, &asked.service).map_err(denied)?;
+        let question =
+            ServiceQuestion::new(asked.wanted, asked.tags, &asked.filter, &inner.datacenter, caller.rights.clone())?;
+        inner.watch(question, inner.services.get(&key, ServiceSubject), asked.resume, caller)
     }
 
     async fn watch_services(
         &self,
         request: Request<WatchServicesRequest>,
     ) -> Result<Response<Self::WatchServicesStream>, Status> {
-        let (inner, asked) = (&self.inner, request.into_inner());
+        let inner = &self.inner;
+        let caller = inner.caller(&request)?;
+        let asked = request.into_inner();
         inner.refuse_other_datacenter(&asked.datacenter)?;
-        inner.watch(NamesQuestion, inner.names.get(&Key::default(), |_| NamesSubject), asked.resume)
+        let question = NamesQuestion { rights: caller.rights.clone() };
+        inner.watch(question, inner.names.get(&Key::default(), |_| NamesSubject), asked.resume, caller)
     }
 
     async fn watch_node(&self, request: Request<WatchNodeRequest>) -> Result<Response<Self::WatchNodeStream>, Status> {
-        let (inner, asked) = (&self.inner, request.into_inner());
+        let inner = &self.inner;
+        let caller = inner.caller(&request)?;
+        let asked = request.into_inner();
         inner.refuse_other_datacenter(&asked.datacenter)?;
         let key = name("node", &asked.node)?;
-        inner.watch(NodeQuestion, inner.nodes.get(&key, NodeSubject), asked.resume)
+        caller.rights.require(Resource::Node, Level::Read, &asked.node).map_err(denied)?;
+        let question = NodeQuestion { rights: caller.rights.clone() };
+        inner.watch(question, inner.nodes.get(&key, NodeSubject), asked.resume, caller)
     }
 
     async fn resolve(&self, request: Request<ResolveRequest>) -> Result<Response<ResolveResponse>, Status> {
-        let (inner, asked) = (&self.inner, request.into_inner());
+        let inner = &self.inner;
+        let caller = inner.caller(&request)?;
+        let asked = request.into_inner();
         inner.refuse_other_datacenter(&asked.datacenter)?;
         let key = name("service", &asked.service)?;
-        let question = ServiceQuestion::new(asked.wanted, asked.tags, &asked.filter, &inner.datacenter)?;
+        caller.rights.require(Resource::Service, Level::Read, &asked.service).map_err(denied)?;
+        let question =
+            ServiceQuestion::new(asked.wanted, asked.tags, &asked.filter, &inner.datacenter, caller.rights.clone())?;
         Ok(Response::new(inner.resolve(&key, &question, asked.limit)?))
     }
 }

@@ -12,10 +12,16 @@ use std::{
     time::Duration,
 };
 
-use futures_util::Stream;
+use futures_util::{Stream, future::OptionFuture};
 use lictor_proto::v1;
 use lictor_shared::{
-    backend::Backend, catalog::State, metrics::APPLICATION_STREAMS, model::Index, tasks::Tasks, view::Reader,
+    acl::{Authority, Credential, Rights},
+    backend::Backend,
+    catalog::{State, Topic},
+    metrics::APPLICATION_STREAMS,
+    model::Index,
+    tasks::Tasks,
+    view::{Reader, Waiting},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -84,18 +90,36 @@ pub struct Opening<Q: Question> {
     pub reader: Reader,
     /// How fresh that is.
     pub backend: Arc<dyn Backend>,
+    /// By whose right.
+    pub permit: Permit,
     /// The stream's place among all.
     pub place: OwnedSemaphorePermit,
+}
+
+/// By whose right something is watched. The watch ends when that changes: whoever may still see something watches anew.
+pub struct Permit {
+    /// Who decides.
+    pub authority: Arc<Authority>,
+    /// What the watcher has shown.
+    pub shown: Credential,
+    /// What it was allowed then.
+    pub rights: Arc<Rights>,
+}
+
+impl Permit {
+    fn still_holds(&self) -> bool {
+        self.authority.identify(&self.shown).is_ok_and(|known| known.rights.fingerprint() == self.rights.fingerprint())
+    }
 }
 
 /// Starts the task of a watch, which ends when the watcher goes or `tasks` stop.
 pub fn start<Q: Question>(opening: Opening<Q>, tasks: &Tasks) -> Events<Q::Response> {
     let (sender, messages) = mpsc::channel(QUEUED_MESSAGES);
     let ended = Arc::new(OnceLock::new());
-    let Opening { question, feed, resume, reader, backend, place } = opening;
+    let Opening { question, feed, resume, reader, backend, permit, place } = opening;
     let topic = feed.subject.topic();
     let watch =
-        Watch { question, feed, resume, reader, backend, sender, told: None, index: Index(0), beat: Instant::now() };
+        Watch { question, feed, resume, reader, backend, permit, sender, told: None, index: Index(0), beat: Instant::now() };
     let (stopping, reason) = (tasks.stopping(), ended.clone());
     // The connection looks for the reason when the last sender is gone.
     let last_sender = watch.sender.clone();
@@ -104,6 +128,9 @@ pub fn start<Q: Question>(opening: Opening<Q>, tasks: &Tasks) -> Events<Q::Respo
         let end = match stopping.run_until_cancelled(watch.run()).await {
             None => Some(Status::unavailable("the agent stops (watch again through another, or when it is back)")),
             Some(Err(Ended::Gone)) => None,
+            Some(Err(Ended::Revoked)) => Some(Status::permission_denied(
+                "what this token allows has changed (watch again, with a token that counts)",
+            )),
             Some(Err(Ended::Stalled)) => Some(Status::resource_exhausted(format!(
                 "nothing was read for {STALL_LIMIT:?} (watch again from the last position)"
             ))),
@@ -123,6 +150,7 @@ pub fn start<Q: Question>(opening: Opening<Q>, tasks: &Tasks) -> Events<Q::Respo
 enum Ended {
     Gone,
     Stalled,
+    Revoked,
 }
 
 struct Watch<Q: Question> {
@@ -131,6 +159,7 @@ struct Watch<Q: Question> {
     resume: Option<v1::Position>,
     reader: Reader,
     backend: Arc<dyn Backend>,
+    permit: Permit,
     sender: mpsc::Sender<Q::Response>,
     /// None until the watcher has, or is known to have, the set.
     told: Option<Told<RowOf<Q>>>,
@@ -145,9 +174,14 @@ type RowOf<Q> = <<Q as Question>::Subject as Subject>::Row;
 impl<Q: Question> Watch<Q> {
     async fn run(mut self) -> Result<Infallible, Ended> {
         let waiting = self.reader.wait_for(&self.feed.subject.topic());
+        let access = self.permit.authority.is_enabled().then(|| self.reader.wait_for(&Topic::Access));
         loop {
             // Made before the look at the state, so that no change falls between the two.
             let next = waiting.next();
+            let revoked = access.as_ref().map(Waiting::next);
+            if access.is_some() && !self.permit.still_holds() {
+                return Err(Ended::Revoked);
+            }
             let looked = Instant::now();
             let state = self.reader.load_full();
             if looked >= self.beat && self.told.is_none() {
@@ -163,6 +197,7 @@ impl<Q: Question> Watch<Q> {
             tokio::select! {
                 () = self.sender.closed() => return Err(Ended::Gone),
                 _ = timeout_at(self.beat, next) => {}
+                Some(()) = OptionFuture::from(revoked) => {}
                 // What fills the view need not touch the topic.
                 () = self.reader.reach(Index(1)), if self.told.is_none() => {}
             }

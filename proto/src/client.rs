@@ -19,13 +19,14 @@ use std::{
 use futures_util::{Stream, StreamExt, ready};
 use hyper_util::client::legacy::connect::HttpConnector;
 use lictor_shared::{
+    acl::Credential,
     backend::{Archive, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
     forward::AskError,
-    model::Index,
+    model::{Index, NodeName},
 };
 use tonic::{
-    Streaming,
+    Request, Streaming,
     transport::{Channel, Endpoint},
 };
 use uuid::Uuid;
@@ -56,10 +57,20 @@ const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
 /// to a leader that was cut off ends soon after the others have a new one.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(3);
 
+/// Who asks, in a request's metadata: the secret of a token.
+pub const TOKEN: &str = "x-consul-token";
+/// Which node asks for itself, likewise.
+pub const NODE: &str = "x-lictor-node";
+
+/// What a node shows for itself, when it asks.
+type Shown = Arc<dyn Fn() -> Credential + Send + Sync>;
+
 /// Connections to servers.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Client {
     connections: Mutex<HashMap<String, Connection>>,
+    /// The node that asks, and what it shows.
+    own: Option<(NodeName, Shown)>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,17 +86,34 @@ impl Client {
         Self::default()
     }
 
+    /// One without connections, of that node, which shows what `shown` gives where nobody else asks.
+    #[must_use]
+    pub fn of_node(node: NodeName, shown: impl Fn() -> Credential + Send + Sync + 'static) -> Self {
+        Self { connections: Mutex::default(), own: Some((node, Arc::new(shown))) }
+    }
+
+    /// A request of this node itself.
+    fn own<T>(&self, message: T) -> Request<T> {
+        let Some((node, shown)) = &self.own else { return Request::new(message) };
+        let mut request = by(message, &shown());
+        // A name that cannot be told is no node that could be admitted.
+        if let Ok(node) = node.as_str().parse() {
+            request.metadata_mut().insert(NODE, node);
+        }
+        request
+    }
+
     /// Proposes a command at `server` (`ip:port`), in one request with others that come at the same time.
     ///
     /// # Errors
     /// [`AskError`]; only `Unknown` leaves the outcome open.
-    pub async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {
+    pub async fn write(&self, server: &str, command: &Command, by: &Credential) -> Result<Written, AskError> {
         let Connection { channel, writes } = self.connection(server)?;
         let send = move |request| {
             let mut registry = registry(channel.clone());
             async move { Ok(registry.write(request).await.map_err(refused)?.into_inner()) }
         };
-        writes.write(command.into(), send).await
+        writes.write(command.into(), by.clone(), send).await
     }
 
     /// Asks `server` for the index to read at.
@@ -94,7 +122,7 @@ impl Client {
     /// [`AskError`].
     pub async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
         let request = BarrierRequest { consistency: internal::Consistency::from(consistency).into() };
-        let reply = self.registry(server)?.barrier(request).await.map_err(refused)?;
+        let reply = self.registry(server)?.barrier(self.own(request)).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(barrier_reply::Reply::Index(index)) => Ok(Index(index)),
             Some(barrier_reply::Reply::NotLeader(hint)) => Err(hint.into()),
@@ -107,8 +135,8 @@ impl Client {
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
-        let reply = self.registry(server)?.servers(ServersRequest {}).await.map_err(refused)?;
+    pub async fn servers(&self, server: &str, asks: &Credential) -> Result<ServersReport, AskError> {
+        let reply = self.registry(server)?.servers(by(ServersRequest {}, asks)).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(servers_reply::Reply::Report(report)) => report.try_into().map_err(unreadable),
             Some(servers_reply::Reply::NotLeader(hint)) => Err(hint.into()),
@@ -130,7 +158,7 @@ impl Client {
     /// # Errors
     /// [`AskError`].
     pub async fn watching(&self, server: &str, nodes: Vec<String>) -> Result<Vec<String>, AskError> {
-        let reply = self.registry(server)?.watching(WatchingRequest { nodes }).await.map_err(refused)?;
+        let reply = self.registry(server)?.watching(self.own(WatchingRequest { nodes })).await.map_err(refused)?;
         Ok(reply.into_inner().nodes)
     }
 
@@ -138,8 +166,8 @@ impl Client {
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
-        let request = RenewRequest::from(session);
+    pub async fn renew(&self, server: &str, session: Uuid, asks: &Credential) -> Result<bool, AskError> {
+        let request = by(RenewRequest::from(session), asks);
         let reply = self.registry(server)?.renew(request).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(renew_reply::Reply::Known(known)) => Ok(known),
@@ -152,8 +180,8 @@ impl Client {
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn save_archive(&self, server: &str, any_server: bool) -> Result<Archive, AskError> {
-        let request = SaveArchiveRequest { any_server };
+    pub async fn save_archive(&self, server: &str, any_server: bool, asks: &Credential) -> Result<Archive, AskError> {
+        let request = by(SaveArchiveRequest { any_server }, asks);
         let reply = self.registry(server)?.save_archive(request).await.map_err(refused)?;
         let mut pieces = reply.into_inner();
         let first = pieces.message().await.map_err(refused)?;
@@ -176,10 +204,10 @@ impl Client {
     ///
     /// # Errors
     /// [`AskError`]; only `Unknown` leaves the outcome open.
-    pub async fn restore_archive(&self, server: &str, pieces: Pieces) -> Result<Index, AskError> {
+    pub async fn restore_archive(&self, server: &str, pieces: Pieces, asks: &Credential) -> Result<Index, AskError> {
         let broken = Broken::default();
         let pieces = UntilBroken { pieces, broken: broken.clone() };
-        let reply = self.registry(server)?.restore_archive(pieces).await.map_err(refused)?;
+        let reply = self.registry(server)?.restore_archive(by(pieces, asks)).await.map_err(refused)?;
         let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
         match reply.into_inner().reply {
             Some(restore_archive_reply::Reply::Index(index)) => Ok(Index(index)),
@@ -196,8 +224,13 @@ impl Client {
     ///
     /// # Errors
     /// [`AskError`]; only `Unknown` leaves the outcome open.
-    pub async fn change_servers(&self, server: &str, change: &ServersChange) -> Result<(), AskError> {
-        let request = ChangeServersRequest::from(change);
+    pub async fn change_servers(
+        &self,
+        server: &str,
+        change: &ServersChange,
+        asks: &Credential,
+    ) -> Result<(), AskError> {
+        let request = by(ChangeServersRequest::from(change), asks);
         let reply = self.registry(server)?.change_servers(request).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(change_servers_reply::Reply::Done(_)) => Ok(()),
@@ -213,7 +246,7 @@ impl Client {
     /// # Errors
     /// [`AskError`]; `Rejected` where the server refuses this watcher for what it is.
     pub async fn watch(&self, server: &str, request: WatchRequest) -> Result<Streaming<WatchEvent>, AskError> {
-        let stream = self.registry(server)?.watch(request).await.map_err(refused)?;
+        let stream = self.registry(server)?.watch(self.own(request)).await.map_err(refused)?;
         Ok(stream.into_inner())
     }
 
@@ -241,6 +274,18 @@ impl Client {
         connections.insert(server.to_owned(), connection.clone());
         Ok(connection)
     }
+}
+
+/// A request of whoever shows that.
+fn by<T>(message: T, credential: &Credential) -> Request<T> {
+    let mut request = Request::new(message);
+    // What is no header's text is no token's secret.
+    if !credential.is_none()
+        && let Ok(token) = credential.expose().parse()
+    {
+        request.metadata_mut().insert(TOKEN, token);
+    }
+    request
 }
 
 fn connector() -> HttpConnector {

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
+    acl::{Authority, Credential, Denial, Level, Resource},
     backend::{Archive, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
-    command::{Command, Written},
+    command::{Command, SessionCommand, Written},
     datacenters::{Ask, Datacenters},
     forward::{AskError, Forward, Servers},
-    model::Index,
+    model::{Index, NodeName},
     tasks::Tasks,
     view::Reader,
 };
@@ -36,12 +37,18 @@ pub struct Own {
     pub address: String,
     /// Its way to other datacenters.
     pub datacenters: Datacenters,
+    /// Who decides here.
+    pub authority: Arc<Authority>,
+    /// This server's node.
+    pub node: NodeName,
 }
 
 /// The backend of a server whose view `reader` sees.
 #[must_use]
 pub fn server_backend(own: Own, reader: Reader, tasks: &Tasks) -> ServerBackend {
-    Forward::new(FellowServers { own, client: Client::new(), started: Instant::now() }, reader, tasks)
+    let authority = own.authority.clone();
+    let client = Client::of_node(own.node.clone(), move || authority.own_credential());
+    Forward::new(FellowServers { own, client, started: Instant::now() }, reader, tasks)
 }
 
 /// Asks servers of other datacenters, over connections of their own.
@@ -58,8 +65,8 @@ impl Ask for FarServers {
 
     async fn is_there(&self, server: &str) -> bool {
         // Whether it leads or not is no matter: it has said something.
-        match self.client.servers(server).await {
-            Ok(_) | Err(AskError::NotLeader { .. } | AskError::Rejected(_)) => true,
+        match self.client.servers(server, &Credential::none()).await {
+            Ok(_) | Err(AskError::NotLeader { .. } | AskError::Rejected(_) | AskError::Denied(_)) => true,
             Err(AskError::Unsent(_) | AskError::Unknown(_)) => false,
         }
     }
@@ -73,9 +80,19 @@ pub struct FellowServers {
 }
 
 impl FellowServers {
+    fn require(&self, by: &Credential, resource: Resource, level: Level) -> Result<(), AskError> {
+        let known = self.own.authority.identify(by).map_err(denied)?;
+        known.rights.require(resource, level, "").map_err(denied)
+    }
+
     fn is_own(&self, server: &str) -> bool {
         server == self.own.address
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn denied(denial: Denial) -> AskError {
+    AskError::Denied(denial.to_string())
 }
 
 #[async_trait]
@@ -98,11 +115,12 @@ impl Servers for FellowServers {
         Contact { known_leader, last: last.unwrap_or_else(|| self.started.elapsed()) }
     }
 
-    async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {
+    async fn write(&self, server: &str, command: &Command, by: &Credential) -> Result<Written, AskError> {
         if self.is_own(server) {
+            self.own.authority.authorize(by, command).map_err(denied)?;
             return self.own.consensus.propose(command.clone()).await;
         }
-        self.client.write(server, command).await
+        self.client.write(server, command, by).await
     }
 
     async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
@@ -112,11 +130,12 @@ impl Servers for FellowServers {
         self.client.barrier(server, consistency).await
     }
 
-    async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
+    async fn servers(&self, server: &str, by: &Credential) -> Result<ServersReport, AskError> {
         if self.is_own(server) {
+            self.require(by, Resource::Operator, Level::Read)?;
             return self.own.consensus.report();
         }
-        self.client.servers(server).await
+        self.client.servers(server, by).await
     }
 
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
@@ -131,32 +150,37 @@ impl Servers for FellowServers {
         Some(&self.own.datacenters)
     }
 
-    async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
+    async fn renew(&self, server: &str, session: Uuid, by: &Credential) -> Result<bool, AskError> {
         if self.is_own(server) {
+            let destroy = Command::Session(SessionCommand::Destroy(session));
+            self.own.authority.authorize(by, &destroy).map_err(denied)?;
             let leader = || self.own.consensus.leader().filter(|leader| *leader != self.own.address);
             return self.own.sessions.renew(session).ok_or_else(|| AskError::NotLeader { leader: leader() });
         }
-        self.client.renew(server, session).await
+        self.client.renew(server, session, by).await
     }
 
-    async fn save_archive(&self, server: &str, any_server: bool) -> Result<Archive, AskError> {
+    async fn save_archive(&self, server: &str, any_server: bool, by: &Credential) -> Result<Archive, AskError> {
         if self.is_own(server) {
+            self.require(by, Resource::Acl, Level::Write)?;
             return self.own.archives.save(any_server).await;
         }
-        self.client.save_archive(server, any_server).await
+        self.client.save_archive(server, any_server, by).await
     }
 
-    async fn restore_archive(&self, server: &str, pieces: Pieces) -> Result<Index, AskError> {
+    async fn restore_archive(&self, server: &str, pieces: Pieces, by: &Credential) -> Result<Index, AskError> {
         if self.is_own(server) {
+            self.require(by, Resource::Acl, Level::Write)?;
             return self.own.archives.restore(pieces).await;
         }
-        self.client.restore_archive(server, pieces).await
+        self.client.restore_archive(server, pieces, by).await
     }
 
-    async fn change_servers(&self, server: &str, change: &ServersChange) -> Result<(), AskError> {
+    async fn change_servers(&self, server: &str, change: &ServersChange, by: &Credential) -> Result<(), AskError> {
         if self.is_own(server) {
+            self.require(by, Resource::Operator, Level::Write)?;
             return self.own.consensus.change_servers(change).await;
         }
-        self.client.change_servers(server, change).await
+        self.client.change_servers(server, change, by).await
     }
 }

@@ -7,6 +7,7 @@ use lictor_shared::{
     backend::Backend,
     config::{Config, RoleConfig},
     datacenters::Datacenters,
+    model::NodeName,
     node::{Ground, Role, RoleError},
     tasks::Tasks,
 };
@@ -81,7 +82,7 @@ impl Role for ServerRole {
 
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let prepared = self.prepared.take().ok_or("a server is prepared before it is started, once")?;
-        let Ground { config, pool, wan, tags, writer, reader, interface, tasks } = ground;
+        let Ground { config, pool, wan, tags, writer, reader, interface, authority, tasks } = ground;
         let RoleConfig::Server { expect, raft_multiplier, snapshot_entries, kept_entries } = config.role else {
             return Err("the configuration is not a server's".into());
         };
@@ -104,14 +105,16 @@ impl Role for ServerRole {
         let consensus: Arc<dyn Consensus> = Arc::new(raft.clone());
         let timers = SessionTimers::new(reader.clone());
         let archives = Archives::new(consensus.clone(), reader.clone(), &config.datacenter, config.data_dir.clone());
-        let desk = Desk { sessions: timers.clone(), interface, archives: archives.clone() };
+        let desk =
+            Desk { sessions: timers.clone(), interface, archives: archives.clone(), authority: authority.clone() };
         let registry =
             RegistryService::new(consensus.clone(), reader.clone(), fanout, desk, &config.datacenter, &tasks);
-        let witness = Witness::new(registry.watchers());
+        let node: NodeName = config.node_name.as_str().into();
+        let witness = Witness::new(registry.watchers(), node.clone(), authority.clone());
         serve(prepared.listener, registry, &raft, &tasks);
         sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
         let datacenters = Datacenters::new(wan, FarServers::default(), &tasks);
-        let own = Own { consensus, sessions: timers, archives, address: rpc, datacenters };
+        let own = Own { consensus, sessions: timers, archives, address: rpc, datacenters, authority, node };
         let backend = server_backend(own, reader.clone(), &tasks);
         let duties = Duties {
             raft_id: prepared.raft_id,
@@ -125,6 +128,7 @@ impl Role for ServerRole {
             reader,
             witness,
             failing_nodes_share: config.gossip.failing_nodes_share,
+            acl: config.acl.clone(),
         };
         duties.start(&tasks)?;
         Ok(Arc::new(backend))

@@ -4,6 +4,7 @@
 //! it is mostly the system's; how many answers a processor gives with many callers is measured with a load generator
 //! against `lictor agent -dev`.
 
+use lictor_shared::acl::{Authority, Credential};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -37,7 +38,7 @@ struct Silent;
 
 #[async_trait]
 impl Backend for Silent {
-    async fn write(&self, _: Command) -> Result<Written, BackendError> {
+    async fn write(&self, _: Command, _: &Credential) -> Result<Written, BackendError> {
         Err(BackendError::NoLeader)
     }
 
@@ -45,7 +46,7 @@ impl Backend for Silent {
         Err(BackendError::NoLeader)
     }
 
-    async fn servers(&self) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
         Err(BackendError::NoLeader)
     }
 
@@ -110,7 +111,8 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         without_servers: WithoutServers::Refuse,
     };
     let backend = Arc::new(Silent);
-    let agent = Agent::new(settings, reader.clone(), backend.clone());
+    let authority = Arc::new(Authority::open(reader.clone()));
+    let agent = Agent::new(settings, reader.clone(), backend.clone(), authority.clone());
     let loopback = "127.0.0.1:0".parse().expect("an address");
     let members = Pool::start(PoolConfig::new("bench", loopback), tasks).await.expect("a pool of one");
     let identity = Identity {
@@ -129,6 +131,7 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         limits: Limits::default(),
         access: Access::default(),
         data_dir: None,
+        token_dir: None,
     };
     let events = Events::start(&members, &agent, tasks);
     let (control, _) = control::channel();
@@ -136,7 +139,7 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
     let answers = Arc::default();
     let copies = Copies::default();
     let context =
-        Context { settings, reader, backend, agent, members, wan: None, events, control, monitor, copies, answers };
+        Context { settings, reader, backend, agent, members, wan: None, events, control, monitor, copies, answers, authority };
     let listener = bind(loopback).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     tasks.spawn("http", serve(Arc::new(context), listener, tasks.clone()));

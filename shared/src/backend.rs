@@ -19,6 +19,7 @@ use futures_util::{Stream, StreamExt, stream::BoxStream};
 use uuid::Uuid;
 
 use crate::{
+    acl::{Credential, Denial},
     command::{Command, Written},
     model::{Index, NodeName, Time},
 };
@@ -91,8 +92,8 @@ pub struct Fetch {
     pub path_and_query: String,
     /// The whole body.
     pub body: Bytes,
-    /// What its caller showed in a header to say who it is; empty: nothing.
-    pub token: String,
+    /// What its caller shows to say who it is.
+    pub token: Credential,
     /// Whether its caller takes what any server has, however old.
     pub any_server: bool,
     /// How long the answer may take.
@@ -229,6 +230,9 @@ pub enum BackendError {
         /// Why.
         reason: String,
     },
+    /// Who asks may not have that: why.
+    #[error("{0}")]
+    Denied(String),
     /// A server refused to take it.
     #[error("rpc error: {0}")]
     Failed(String),
@@ -237,7 +241,14 @@ pub enum BackendError {
     Refused(String),
 }
 
-/// A node's way to the servers.
+impl From<Denial> for BackendError {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial.to_string())
+    }
+}
+
+/// A node's way to the servers. What is asked with a [`Credential`] is done only if whoever shows it may have that: the
+/// server that does it decides.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// Proposes `command`, waits until it is committed and applied, and until this node's own view has it, so that
@@ -245,7 +256,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackendError`]; after `TimedOut` the outcome is unknown. Idempotent commands have then been retried already.
-    async fn write(&self, command: Command) -> Result<Written, BackendError>;
+    async fn write(&self, command: Command, by: &Credential) -> Result<Written, BackendError>;
 
     /// The index this node's view must have reached before a read of that consistency may be answered.
     ///
@@ -257,7 +268,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackendError`] when there is no leader to ask.
-    async fn servers(&self) -> Result<ServersReport, BackendError>;
+    async fn servers(&self, by: &Credential) -> Result<ServersReport, BackendError>;
 
     /// Has a server answer a request about what this node does not hold. Ends early, also at the server, when it is
     /// dropped.
@@ -272,7 +283,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackendError`] when there is no leader to ask.
-    async fn renew(&self, _: Uuid) -> Result<bool, BackendError> {
+    async fn renew(&self, _: Uuid, _by: &Credential) -> Result<bool, BackendError> {
         Err(BackendError::NoLeader)
     }
 
@@ -280,7 +291,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackendError`] when no server answers.
-    async fn save_archive(&self, _any_server: bool) -> Result<Archive, BackendError> {
+    async fn save_archive(&self, _any_server: bool, _by: &Credential) -> Result<Archive, BackendError> {
         Err(BackendError::NoServers)
     }
 
@@ -288,7 +299,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackendError`]; nothing was changed but after `TimedOut`, when the outcome is unknown.
-    async fn restore_archive(&self, _: Pieces) -> Result<Index, BackendError> {
+    async fn restore_archive(&self, _: Pieces, _by: &Credential) -> Result<Index, BackendError> {
         Err(BackendError::NoServers)
     }
 
@@ -296,7 +307,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackendError`]; nothing was changed but after `TimedOut`.
-    async fn change_servers(&self, _: ServersChange) -> Result<(), BackendError> {
+    async fn change_servers(&self, _: ServersChange, _by: &Credential) -> Result<(), BackendError> {
         Err(BackendError::NoServers)
     }
 

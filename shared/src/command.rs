@@ -3,6 +3,7 @@
 //! A [`Command`] is what a handler has validated and the leader proposes; the catalog's `apply` is its only
 //! interpreter. Fields that only `apply` can know (indexes, a check's service name) are empty in a command.
 
+mod access;
 mod coordination;
 mod queries;
 mod restore;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 pub use self::restore::RestoreCommand;
 pub use self::{
+    access::{AccessCommand, Named, Presence},
     coordination::{
         CatalogName, CatalogRow, Condition, KeyCommand, KeyEntry, Operation, OperationError, OperationResult,
         SessionCommand,
@@ -47,6 +49,8 @@ pub enum Command {
     Transaction(Vec<Operation>),
     /// Put another state in the place of the present one.
     Restore(RestoreCommand),
+    /// Write a token, a policy, a role, or a way to log in.
+    Access(AccessCommand),
 }
 
 /// What [`Command::Register`] puts.
@@ -84,8 +88,8 @@ impl Command {
             Self::SetAutopilot { expected, .. } => expected.is_none(),
             // Between the two, another client may have written what the second time would undo.
             Self::Key(_) | Self::Transaction(_) => false,
-            // The second time would be out of place.
-            Self::Restore(_) => false,
+            // The second time would be out of place, or find what the first has done.
+            Self::Restore(_) | Self::Access(_) => false,
             // No ID is ever given to another session or query.
             Self::Session(_) | Self::Query(QueryCommand::Create(_)) => true,
             // As with keys; and the second time finds nothing to delete, which is told.
@@ -160,6 +164,12 @@ pub enum Refusal {
     /// No more prepared queries are taken.
     #[error("there are {0} prepared queries, and there may not be more (delete some)")]
     TooManyQueries(u32),
+    /// What was asked for about tokens, policies, roles or ways to log in cannot be: the sentence says why.
+    #[error("{0}")]
+    Access(String),
+    /// There was a first token already.
+    #[error("Permission denied: ACL bootstrap no longer allowed (reset index: {0})")]
+    Bootstrapped(Index),
     /// A part of a restore that is not under way.
     #[error("the restore {0} is not under way any more: another one has begun, or it took too long")]
     NotRestoring(Uuid),

@@ -30,6 +30,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
+    acl::Credential,
     backend::{
         Archive, Backend, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport,
     },
@@ -82,6 +83,9 @@ pub enum AskError {
     /// It may have been done or not.
     #[error("{0}")]
     Unknown(String),
+    /// Whoever asks may not have that: why.
+    #[error("{0}")]
+    Denied(String),
     /// It was refused, and another server would refuse it too.
     #[error("{0}")]
     Rejected(String),
@@ -106,7 +110,7 @@ pub trait Servers: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AskError`]; only `Unknown` leaves the outcome open.
-    async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError>;
+    async fn write(&self, server: &str, command: &Command, by: &Credential) -> Result<Written, AskError>;
 
     /// Asks `server` for the index to read at.
     ///
@@ -118,7 +122,7 @@ pub trait Servers: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AskError`].
-    async fn servers(&self, server: &str) -> Result<ServersReport, AskError>;
+    async fn servers(&self, server: &str, by: &Credential) -> Result<ServersReport, AskError>;
 
     /// Has `server` answer a request with its HTTP interface.
     ///
@@ -135,13 +139,13 @@ pub trait Servers: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AskError`].
-    async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError>;
+    async fn renew(&self, server: &str, session: Uuid, by: &Credential) -> Result<bool, AskError>;
 
     /// The whole registry as a file from `server`, whether it leads or (with `any_server`) not.
     ///
     /// # Errors
     /// [`AskError`].
-    async fn save_archive(&self, _server: &str, _any_server: bool) -> Result<Archive, AskError> {
+    async fn save_archive(&self, _server: &str, _any_server: bool, _by: &Credential) -> Result<Archive, AskError> {
         Err(AskError::Rejected("no archives here".into()))
     }
 
@@ -149,7 +153,7 @@ pub trait Servers: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AskError`]; only `Unknown` leaves the outcome open.
-    async fn restore_archive(&self, _server: &str, _: Pieces) -> Result<Index, AskError> {
+    async fn restore_archive(&self, _server: &str, _: Pieces, _by: &Credential) -> Result<Index, AskError> {
         Err(AskError::Rejected("no archives here".into()))
     }
 
@@ -157,7 +161,7 @@ pub trait Servers: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AskError`]; only `Unknown` leaves the outcome open.
-    async fn change_servers(&self, _server: &str, _: &ServersChange) -> Result<(), AskError> {
+    async fn change_servers(&self, _server: &str, _: &ServersChange, _by: &Credential) -> Result<(), AskError> {
         Err(AskError::Rejected("the servers cannot be changed here".into()))
     }
 }
@@ -197,8 +201,8 @@ impl<S: Servers> Forward<S> {
 
 #[async_trait]
 impl<S: Servers> Backend for Forward<S> {
-    async fn write(&self, command: Command) -> Result<Written, BackendError> {
-        let written = self.route.write(&command).await?;
+    async fn write(&self, command: Command, by: &Credential) -> Result<Written, BackendError> {
+        let written = self.route.write(&command, by).await?;
         if timeout(REACH_LIMIT, self.reader.reach(written.index)).await.is_err() {
             debug!(index = written.index.0, "a write is done, but this node's view does not show it yet");
         }
@@ -222,9 +226,9 @@ impl<S: Servers> Backend for Forward<S> {
         barrier.ask().await.unwrap_or_else(|| Err(BackendError::Failed("this node is stopping".into())))
     }
 
-    async fn servers(&self) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, by: &Credential) -> Result<ServersReport, BackendError> {
         let route = &self.route;
-        route.ask(|server| async move { route.servers.servers(&server).await }).await
+        route.ask(|server| async move { route.servers.servers(&server, by).await }).await
     }
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
@@ -240,25 +244,25 @@ impl<S: Servers> Backend for Forward<S> {
         }
     }
 
-    async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
+    async fn renew(&self, session: Uuid, by: &Credential) -> Result<bool, BackendError> {
         let route = &self.route;
-        route.ask(|server| async move { route.servers.renew(&server, session).await }).await
+        route.ask(|server| async move { route.servers.renew(&server, session, by).await }).await
     }
 
-    async fn save_archive(&self, any_server: bool) -> Result<Archive, BackendError> {
-        self.route.save_archive(any_server).await
+    async fn save_archive(&self, any_server: bool, by: &Credential) -> Result<Archive, BackendError> {
+        self.route.save_archive(any_server, by).await
     }
 
-    async fn restore_archive(&self, pieces: Pieces) -> Result<Index, BackendError> {
-        let index = self.route.restore_archive(pieces).await?;
+    async fn restore_archive(&self, pieces: Pieces, by: &Credential) -> Result<Index, BackendError> {
+        let index = self.route.restore_archive(pieces, by).await?;
         if timeout(operate::REACH_LIMIT, self.reader.reach(index)).await.is_err() {
             debug!(index = index.0, "a restore is done, but this node's view does not show it yet");
         }
         Ok(index)
     }
 
-    async fn change_servers(&self, change: ServersChange) -> Result<(), BackendError> {
-        self.route.change_servers(&change).await
+    async fn change_servers(&self, change: ServersChange, by: &Credential) -> Result<(), BackendError> {
+        self.route.change_servers(&change, by).await
     }
 
     fn contact(&self) -> Contact {
@@ -334,7 +338,7 @@ impl Tried {
 }
 
 impl<S: Servers> Route<S> {
-    async fn write(&self, command: &Command) -> Result<Written, BackendError> {
+    async fn write(&self, command: &Command, by: &Credential) -> Result<Written, BackendError> {
         let deadline = Instant::now() + self.limits.write_hold;
         let mut tried = Tried::default();
         loop {
@@ -343,13 +347,14 @@ impl<S: Servers> Route<S> {
                 continue;
             };
             let limit = deadline.min(Instant::now() + self.limits.answer);
-            let asked = timeout_at(limit, self.servers.write(&server, command)).await;
+            let asked = timeout_at(limit, self.servers.write(&server, command, by)).await;
             let error = match asked.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into()))) {
                 Ok(written) => {
                     self.remember(Some(server));
                     return Ok(written);
                 }
                 Err(AskError::Rejected(reason)) => return Err(BackendError::Failed(reason)),
+                Err(AskError::Denied(reason)) => return Err(BackendError::Denied(reason)),
                 Err(AskError::Unknown(reason)) if !command.is_idempotent() => {
                     debug!(server, reason, "the outcome of a write is not known");
                     return Err(BackendError::TimedOut(self.limits.answer));
@@ -402,6 +407,7 @@ impl<S: Servers> Route<S> {
                     return Ok(answer);
                 }
                 Err(AskError::Rejected(reason)) => return Err(BackendError::Failed(reason)),
+                Err(AskError::Denied(reason)) => return Err(BackendError::Denied(reason)),
                 Err(error) => error,
             };
             if self.failed(&mut tried, server, error) {

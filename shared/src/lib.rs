@@ -3,6 +3,7 @@
 //! Start at [`model`] (the data), [`catalog`] (the state and its only way to change) and [`view`] (how readers see
 //! it). [`backend`] is the one seam between a server and a sidecar. ARCHITECTURE.md has the map.
 
+pub mod acl;
 pub mod agent;
 pub mod backend;
 pub mod catalog;

@@ -4,6 +4,7 @@
 //! `proto` crate, DNS in `dns`. Names are compared without regard to case, as Consul does, so maps use [`Key`], the
 //! folded form, while rows keep the name as it was written.
 
+mod access;
 mod coordination;
 mod prepared;
 
@@ -21,6 +22,10 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 pub use self::{
+    access::{
+        ANONYMOUS, ANONYMOUS_SECRET, AccessToken, AuthMethod, Bind, BindingRule, Grants, MANAGEMENT_POLICY,
+        MANAGEMENT_POLICY_NAME, NodeIdentity, Policy, Role, Secret, SecretDigest, ServiceIdentity,
+    },
     coordination::{Behavior, KeyValue, Session},
     prepared::{Failover, FailoverTarget, PreparedQuery, ServiceQuery, Template, Token},
 };

@@ -12,6 +12,7 @@ use rand::{Rng, seq::SliceRandom};
 use smol_str::SmolStr;
 
 use crate::{
+    acl::Rights,
     agent::duration,
     catalog::{Instance, Protection, State},
     model::{Check, Key, Meta, PreparedQuery, ServiceQuery, Status},
@@ -39,6 +40,8 @@ pub struct Asked<'a> {
     pub limit: usize,
     /// When the instances of vanished nodes are served all the same.
     pub protection: Option<Protection>,
+    /// What whoever asks may see; none: everything.
+    pub rights: Option<&'a Rights>,
 }
 
 /// The instances that a query is answered with, in order.
@@ -61,6 +64,7 @@ pub fn execute<'s>(
         tags.match_those_of(instance)
             && has(&instance.node.meta, &service.node_meta)
             && has(&instance.service.meta, &service.service_meta)
+            && asked.rights.is_none_or(|rights| rights.sees_instance(&instance.node.name, &instance.service.name))
     });
     instances.shuffle(random);
     let near = if asked.near.is_empty() { &service.near } else { asked.near };

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use lictor_proto::client::Client;
 use lictor_shared::{
+    acl::Credential,
     backend::{Archive, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
     forward::{AskError, Servers},
@@ -16,7 +17,7 @@ use lictor_shared::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::contact::ServerContact;
+use crate::{Connect, contact::ServerContact};
 
 /// The servers as a sidecar knows them: alive by gossip, and as the followed one says.
 pub struct KnownServers {
@@ -30,8 +31,8 @@ pub struct KnownServers {
 impl KnownServers {
     /// Servers whose RPC addresses are in `alive`.
     #[must_use]
-    pub fn new(alive: watch::Receiver<Vec<SocketAddr>>, contact: Arc<ServerContact>) -> Self {
-        Self { alive, contact, client: Client::new(), fetches: Client::new() }
+    pub fn new(alive: watch::Receiver<Vec<SocketAddr>>, contact: Arc<ServerContact>, connect: &Connect) -> Self {
+        Self { alive, contact, client: connect(), fetches: connect() }
     }
 }
 
@@ -54,35 +55,35 @@ impl Servers for KnownServers {
         self.contact.contact()
     }
 
-    async fn write(&self, server: &str, command: &Command) -> Result<Written, AskError> {
-        self.client.write(server, command).await
+    async fn write(&self, server: &str, command: &Command, by: &Credential) -> Result<Written, AskError> {
+        self.client.write(server, command, by).await
     }
 
     async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError> {
         self.client.barrier(server, consistency).await
     }
 
-    async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
-        self.client.servers(server).await
+    async fn servers(&self, server: &str, by: &Credential) -> Result<ServersReport, AskError> {
+        self.client.servers(server, by).await
     }
 
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
         self.fetches.fetch(server, fetch).await
     }
 
-    async fn renew(&self, server: &str, session: Uuid) -> Result<bool, AskError> {
-        self.client.renew(server, session).await
+    async fn renew(&self, server: &str, session: Uuid, by: &Credential) -> Result<bool, AskError> {
+        self.client.renew(server, session, by).await
     }
 
-    async fn save_archive(&self, server: &str, any_server: bool) -> Result<Archive, AskError> {
-        self.fetches.save_archive(server, any_server).await
+    async fn save_archive(&self, server: &str, any_server: bool, by: &Credential) -> Result<Archive, AskError> {
+        self.fetches.save_archive(server, any_server, by).await
     }
 
-    async fn restore_archive(&self, server: &str, pieces: Pieces) -> Result<Index, AskError> {
-        self.fetches.restore_archive(server, pieces).await
+    async fn restore_archive(&self, server: &str, pieces: Pieces, by: &Credential) -> Result<Index, AskError> {
+        self.fetches.restore_archive(server, pieces, by).await
     }
 
-    async fn change_servers(&self, server: &str, change: &ServersChange) -> Result<(), AskError> {
-        self.client.change_servers(server, change).await
+    async fn change_servers(&self, server: &str, change: &ServersChange, by: &Credential) -> Result<(), AskError> {
+        self.client.change_servers(server, change, by).await
     }
 }

@@ -27,6 +27,7 @@ pub use self::{keeper::LastKnown, role::SidecarRole};
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use lictor_proto::client::Client;
 use lictor_shared::{backend::Backend, forward::Forward, model::NodeName, tasks::Tasks, view::Writer};
 use tokio::sync::watch;
 
@@ -75,6 +76,9 @@ impl SidecarSettings {
     }
 }
 
+/// Makes a client that asks servers in this node's name.
+pub type Connect = dyn Fn() -> Client + Send + Sync;
+
 /// The host's end.
 pub struct Sidecar;
 
@@ -86,6 +90,7 @@ impl Sidecar {
         mut settings: SidecarSettings,
         servers: watch::Receiver<Vec<SocketAddr>>,
         mut writer: Writer,
+        connect: &Connect,
         tasks: &Tasks,
     ) -> Arc<dyn Backend> {
         let mut contact = ServerContact::new(settings.silence_limit);
@@ -96,13 +101,13 @@ impl Sidecar {
             writer.replace(last_known.state);
         }
         let contact = Arc::new(contact);
-        let known = KnownServers::new(servers.clone(), contact.clone());
+        let known = KnownServers::new(servers.clone(), contact.clone(), connect);
         let reader = writer.reader();
         if let Some(directory) = settings.data_dir.clone() {
             let keeper = Keeper::new(directory, &settings, reader.clone(), contact.clone(), cluster.clone());
             tasks.spawn("last good state", keeper.run(tasks.stopping()));
         }
-        let follow = Follow::new(settings, servers, writer, contact, cluster);
+        let follow = Follow::new(settings, servers, writer, contact, cluster, connect());
         tasks.spawn("watch stream", follow.run(tasks.stopping()));
         Arc::new(Forward::new(known, reader, tasks))
     }

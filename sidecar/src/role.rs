@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use lictor_proto::client::Client;
 use lictor_shared::{
     backend::Backend,
     config::Config,
@@ -37,7 +38,12 @@ impl Role for SidecarRole {
         let data_dir = config.data_dir.clone().filter(|_| !max_age.is_zero());
         let mut settings = SidecarSettings { data_dir, ..SidecarSettings::new(&config.node_name, &config.datacenter) };
         settings.last_known = keeper::last_known(&settings, max_age).await;
-        Ok(Sidecar::start(settings, servers, ground.writer, &ground.tasks))
+        let (node, authority) = (settings.node.clone(), ground.authority);
+        let connect = move || {
+            let authority = authority.clone();
+            Client::of_node(node.clone(), move || authority.own_credential())
+        };
+        Ok(Sidecar::start(settings, servers, ground.writer, &connect, &ground.tasks))
     }
 
     async fn hand_over(&mut self) {}

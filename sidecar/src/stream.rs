@@ -90,13 +90,14 @@ impl Follow {
         writer: Writer,
         contact: Arc<ServerContact>,
         cluster: Arc<Cluster>,
+        client: Client,
     ) -> Self {
         Self {
             settings,
             servers,
             absorber: Absorber::new(writer),
             contact,
-            client: Client::new(),
+            client,
             anew: false,
             round: Vec::new(),
             cluster,
@@ -248,7 +249,7 @@ impl Follow {
 
     fn log_end(&mut self, server: SocketAddr, ended: &Ended, worked: bool) {
         match ended {
-            Ended::Refused(AskError::Rejected(reason)) => error!(%server, reason, "a server refuses this node"),
+            Ended::Refused(AskError::Rejected(reason) | AskError::Denied(reason)) => error!(%server, reason, "a server refuses this node"),
             Ended::Absorb(AbsorbError::Decode(_) | AbsorbError::OutOfPlace(_) | AbsorbError::TooLarge) => {
                 error!(%server, %ended, "a server cannot be followed");
             }

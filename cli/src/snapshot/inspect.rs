@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, process::ExitCode};
 use anyhow::anyhow;
 use clap::Args;
 use lictor_server::archive::Manifest;
-use lictor_shared::catalog::Record;
+use lictor_shared::catalog::{AccessRow, Record};
 use serde::Serialize;
 
 use super::read;
@@ -93,6 +93,14 @@ fn kind(record: &Record) -> &'static str {
         Record::LockDelay(..) => "LockDelay",
         Record::Session(_) => "Session",
         Record::Query(_) => "PreparedQuery",
+        Record::Access(row) => match row {
+            AccessRow::Token(_) | AccessRow::TokenGone(_) | AccessRow::Servers(_) => "ACLToken",
+            AccessRow::Policy(_) | AccessRow::PolicyGone(_) => "ACLPolicy",
+            AccessRow::Role(_) | AccessRow::RoleGone(_) => "ACLRole",
+            AccessRow::AuthMethod(_) | AccessRow::AuthMethodGone(_) => "ACLAuthMethod",
+            AccessRow::BindingRule(_) | AccessRow::BindingRuleGone(_) => "ACLBindingRule",
+            AccessRow::Bootstrapped(_) => "ACLBootstrap",
+        },
         Record::Restoring(..) | Record::Staged(_) => "Restore",
     }
 }

@@ -8,6 +8,7 @@
 mod interleavings;
 mod registry;
 
+use lictor_shared::acl::{Authority, Credential};
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -49,7 +50,7 @@ impl Host {
         let (writer, reader) = view::new();
         let tasks = Tasks::new();
         let (sender, receiver) = watch::channel(servers.iter().map(|server| server.address).collect());
-        let backend = Sidecar::start(settings, receiver, writer, &tasks);
+        let backend = Sidecar::start(settings, receiver, writer, &lictor_proto::client::Client::new, &tasks);
         Self { backend, reader, servers: sender, tasks }
     }
 
@@ -184,7 +185,8 @@ async fn writes_go_to_the_leader_and_are_seen_at_once() {
     let host = Host::start(&[&other, &leader]);
     for n in 0..20 {
         let name = format!("n{n}");
-        let writing = host.backend.write(register(&name, "web", Status::Passing));
+        let nobody = Credential::none();
+        let writing = host.backend.write(register(&name, "web", Status::Passing), &nobody);
         let (store, log_end) = (other.store.clone(), Index(n + 1));
         // The follower has it a little later than the leader, as followers do.
         let replicate = async { until("replicated", || store.apply_to(log_end).is_some()).await };
@@ -193,7 +195,7 @@ async fn writes_go_to_the_leader_and_are_seen_at_once() {
         assert!(host.reader.load().node(&name).is_some(), "read your writes");
     }
     log.lead(Some(&other));
-    let index = host.backend.write(register("last", "web", Status::Passing)).await.unwrap().index;
+    let index = host.backend.write(register("last", "web", Status::Passing), &Credential::none()).await.unwrap().index;
     assert_eq!(index, Index(21));
     until("heartbeats tell the leader", || host.backend.leader() == Some(other.address.to_string())).await;
     let mut peers = [leader.address.to_string(), other.address.to_string()];
@@ -209,7 +211,7 @@ async fn a_write_waits_for_an_election() {
     let host = Host::start(&[&server]);
     let writing = tokio::spawn({
         let backend = host.backend.clone();
-        async move { backend.write(register("n1", "web", Status::Passing)).await }
+        async move { backend.write(register("n1", "web", Status::Passing), &Credential::none()).await }
     });
     let barrier = host.backend.barrier(Consistency::Quorum).await;
     assert_eq!(barrier, Err(BackendError::NoLeader), "a barrier is not held as long");
@@ -378,7 +380,8 @@ async fn a_stream_at_another_server_is_a_witness_as_long_as_it_lasts() {
     let (leader, other) = (Server::start(&log, RING).await, Server::start(&log, RING).await);
     let host = Host::start(&[&other]);
     until("it follows", || !other.watchers.is_empty()).await;
-    let witness = Witness::new(leader.watchers.clone());
+    let open = Arc::new(Authority::open(lictor_shared::view::new().1));
+    let witness = Witness::new(leader.watchers.clone(), "server-1".into(), open);
     let doubted = ["Web-1".into(), "web-2".into()];
     let seen = vec![Key::new("web-1")];
     let at = |server: &Server| vec![server.address.to_string()];

@@ -1,6 +1,7 @@
 //! Servers that answer the real Registry service on loopback, with a consensus that agrees with itself: one log, which
 //! each server applies as far as a test lets it.
 
+use lictor_shared::acl::Authority;
 use std::{
     net::SocketAddr,
     sync::{
@@ -107,6 +108,7 @@ impl Store {
             sessions: SessionTimers::new(self.reader.clone()),
             interface: Interface::default(),
             archives: Archives::new(self.clone(), self.reader.clone(), "dc1", None),
+            authority: Arc::new(Authority::open(self.reader.clone())),
         };
         RegistryService::new(self.clone(), self.reader.clone(), self.fanout.clone(), desk, "dc1", tasks)
     }

@@ -1,5 +1,7 @@
 //! The interface on a socket: health, reflection, watches, and an end after which the port is free.
 
+use std::sync::Arc;
+use lictor_shared::acl::Authority;
 use std::{net::SocketAddr, time::Duration};
 
 use lictor_proto::v1::{WatchServiceRequest, registry_client::RegistryClient};
@@ -25,6 +27,7 @@ async fn served(world: &World) -> (SocketAddr, Channel) {
         datacenter: "dc1".into(),
         reader: world.reader.clone(),
         backend: world.backend.clone(),
+            authority: Arc::new(Authority::open(world.reader.clone())),
         tasks: world.tasks.clone(),
     });
     (address, Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())

@@ -1,5 +1,6 @@
 //! A registry of one view, without servers.
 
+use lictor_shared::acl::{Authority, Credential};
 use std::{sync::Arc, time::Duration};
 
 use lictor_shared::{
@@ -18,7 +19,7 @@ struct Silent;
 
 #[tonic::async_trait]
 impl Backend for Silent {
-    async fn write(&self, _: Command) -> Result<Written, BackendError> {
+    async fn write(&self, _: Command, _: &Credential) -> Result<Written, BackendError> {
         Err(BackendError::NoLeader)
     }
 
@@ -26,7 +27,7 @@ impl Backend for Silent {
         Err(BackendError::NoLeader)
     }
 
-    async fn servers(&self) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
         Err(BackendError::NoLeader)
     }
 
@@ -58,7 +59,13 @@ impl World {
     pub fn new() -> Self {
         let (writer, reader) = view::new();
         let (backend, tasks): (Arc<dyn Backend>, _) = (Arc::new(Silent), Tasks::new());
-        let service = RegistryService::new(reader.clone(), backend.clone(), "dc1", &tasks);
+        let service = RegistryService::new(
+            reader.clone(),
+            backend.clone(),
+            Arc::new(Authority::open(reader.clone())),
+            "dc1",
+            &tasks,
+        );
         Self { writer, reader, backend, service, tasks, next: 10 }
     }
 

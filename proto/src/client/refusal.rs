@@ -34,6 +34,12 @@ impl From<internal::Rejected> for AskError {
     }
 }
 
+impl From<internal::Denied> for AskError {
+    fn from(denied: internal::Denied) -> Self {
+        Self::Denied(denied.reason)
+    }
+}
+
 /// An answer that is not what it should be; what was asked for may have been done.
 pub(super) fn unreadable(error: DecodeError) -> AskError {
     AskError::Unknown(format!("the answer cannot be read: {error}"))
@@ -58,7 +64,8 @@ pub(super) fn refused(status: Status) -> AskError {
     match status.code() {
         // What this crate's server side says before it does anything.
         Code::ResourceExhausted | Code::Unimplemented => AskError::Unsent(reason),
-        Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied => AskError::Rejected(reason),
+        Code::InvalidArgument | Code::FailedPrecondition => AskError::Rejected(reason),
+        Code::PermissionDenied => AskError::Denied(reason),
         code => AskError::Unknown(format!("{code:?}: {reason}")),
     }
 }

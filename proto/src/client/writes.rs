@@ -14,6 +14,7 @@ use std::{
 };
 
 use lictor_shared::{
+    acl::Credential,
     command::Written,
     forward::{ANSWER_LIMIT, AskError},
 };
@@ -59,6 +60,7 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     command: Command,
+    by: Credential,
     caller: oneshot::Sender<Answer>,
 }
 
@@ -67,6 +69,7 @@ impl Writes {
     pub async fn write<F>(
         self: Arc<Self>,
         command: Command,
+        by: Credential,
         send: impl Fn(WriteRequest) -> F + Send + 'static,
     ) -> Answer
     where
@@ -75,7 +78,7 @@ impl Writes {
         let (caller, answer) = oneshot::channel();
         let first = {
             let mut queue = self.queue();
-            queue.waiting.push_back(Waiting { command, caller });
+            queue.waiting.push_back(Waiting { command, by, caller });
             if queue.wanted.is_some_and(|wanted| queue.waiting.len() >= wanted) {
                 queue.wanted = None;
                 self.gathered.notify_one();
@@ -152,9 +155,16 @@ impl Sending {
         loop {
             self.writes.gather(callers_seen).await;
             let Some(waiting) = self.writes.next() else { break };
-            let (commands, callers): (Vec<_>, Vec<_>) =
-                waiting.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
-            let sent = timeout(ANSWER_LIMIT, send(WriteRequest { commands })).await;
+            let (mut commands, mut tokens, mut callers) = (Vec::new(), Vec::new(), Vec::new());
+            for Waiting { command, by, caller } in waiting {
+                commands.push(command);
+                tokens.push(by.expose().to_owned());
+                callers.push(caller);
+            }
+            if tokens.iter().all(String::is_empty) {
+                tokens.clear();
+            }
+            let sent = timeout(ANSWER_LIMIT, send(WriteRequest { commands, tokens })).await;
             let sent = sent.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into())));
             callers_seen = COMMANDS.min(callers.len() + self.writes.queue().waiting.len());
             let mut answers = answers(sent, callers.len()).into_iter();
@@ -190,6 +200,7 @@ fn answer(outcome: WriteOutcome) -> Answer {
         Some(write_outcome::Outcome::Unsent(unsent)) => Err(unsent.into()),
         Some(write_outcome::Outcome::Unknown(unknown)) => Err(unknown.into()),
         Some(write_outcome::Outcome::Rejected(rejected)) => Err(rejected.into()),
+        Some(write_outcome::Outcome::Denied(denied)) => Err(denied.into()),
         None => Err(missing("WriteOutcome.outcome")),
     }
 }
@@ -238,7 +249,7 @@ mod tests {
 
         fn write(self: &Arc<Self>, writes: &Arc<Writes>, bytes: usize) -> tokio::task::JoinHandle<Answer> {
             let (server, writes) = (self.clone(), writes.clone());
-            tokio::spawn(writes.write(command(bytes), move |request| server.take(request)))
+            tokio::spawn(writes.write(command(bytes), Credential::none(), move |request| server.take(request)))
         }
     }
 
@@ -350,7 +361,7 @@ mod tests {
         assert_eq!(answers(Err(unsent.clone()), 2), [Err(unsent.clone()), Err(unsent)]);
         // A server that answers less than it was asked.
         let writes = Arc::new(Writes::default());
-        let short = writes.write(command(1), |_| async { Ok(WriteReply { outcomes: Vec::new() }) });
+        let short = writes.write(command(1), Credential::none(), |_| async { Ok(WriteReply { outcomes: Vec::new() }) });
         assert!(matches!(timeout(LIMIT, short).await.unwrap(), Err(AskError::Unknown(_))));
     }
 }

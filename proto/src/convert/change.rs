@@ -45,6 +45,7 @@ impl From<&Row> for internal::Row {
             Row::Autopilot(autopilot) => row::Row::Autopilot((&**autopilot).into()),
             Row::Query(query) => row::Row::Query((&**query).into()),
             Row::QueryGone(query) => row::Row::QueryGone(id_bytes(*query)),
+            Row::Access(what) => row::Row::Access(what.into()),
         };
         Self { row: Some(row) }
     }
@@ -66,6 +67,7 @@ impl TryFrom<internal::Row> for Row {
             row::Row::Autopilot(autopilot) => Self::Autopilot(Arc::new(autopilot.into())),
             row::Row::Query(query) => Self::Query(Arc::new(query.try_into()?)),
             row::Row::QueryGone(query) => Self::QueryGone(id(&query, "Row.query_gone")?),
+            row::Row::Access(what) => Self::Access(what.try_into()?),
         })
     }
 }
@@ -84,6 +86,7 @@ impl From<&Record> for internal::Record {
             Record::Coordinate(coordinate) => record::Record::Coordinate((&**coordinate).into()),
             Record::Autopilot(autopilot) => record::Record::Autopilot((&**autopilot).into()),
             Record::Query(query) => record::Record::Query((&**query).into()),
+            Record::Access(what) => record::Record::Access(what.into()),
             Record::Indexes(indexes) => record::Record::Indexes((*indexes).into()),
             Record::Key(row) => record::Record::Key((&**row).into()),
             Record::KeyGone(key, index, due) => coordination::key_gone(key, *index, *due),
@@ -114,6 +117,7 @@ impl TryFrom<internal::Record> for Record {
             record::Record::Coordinate(coordinate) => Self::Coordinate(Arc::new(coordinate.try_into()?)),
             record::Record::Autopilot(autopilot) => Self::Autopilot(Arc::new(autopilot.into())),
             record::Record::Query(query) => Self::Query(Arc::new(query.try_into()?)),
+            record::Record::Access(what) => Self::Access(what.try_into()?),
             record::Record::Indexes(indexes) => Self::Indexes(indexes.into()),
             record::Record::Key(row) => row.try_into()?,
             record::Record::KeyGone(gone) => gone.into(),
@@ -142,6 +146,7 @@ impl From<Indexes> for internal::Indexes {
             queries: indexes.queries.0,
             queries_gone: indexes.queries_gone.0,
             restored: indexes.restored.0,
+            access: indexes.access.0,
         }
     }
 }
@@ -159,6 +164,7 @@ impl From<internal::Indexes> for Indexes {
             queries: Index(indexes.queries),
             queries_gone: Index(indexes.queries_gone),
             restored: Index(indexes.restored),
+            access: Index(indexes.access),
         }
     }
 }

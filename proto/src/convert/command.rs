@@ -36,6 +36,7 @@ impl From<&Command> for internal::Command {
                 command::Command::Transaction(internal::Transaction { operations })
             }
             Command::Restore(what) => command::Command::Restore(what.into()),
+            Command::Access(what) => command::Command::Access(what.into()),
         };
         Self { command: Some(command) }
     }
@@ -64,6 +65,7 @@ impl TryFrom<internal::Command> for Command {
                 Self::Transaction(operations.collect::<Result<_, DecodeError>>()?)
             }
             command::Command::Restore(what) => Self::Restore(what.try_into()?),
+            command::Command::Access(what) => Self::Access(what.try_into()?),
         })
     }
 }
@@ -175,6 +177,8 @@ impl From<&Refusal> for internal::Refusal {
             Refusal::QueryNameIsId(name) => refusal::Reason::QueryNameIsId(name.to_string()),
             Refusal::TemplateForAllTaken => refusal::Reason::TemplateForAllTaken(internal::TemplateForAllTaken {}),
             Refusal::TooManyQueries(most) => refusal::Reason::TooManyQueries(*most),
+            Refusal::Access(reason) => refusal::Reason::Access(reason.clone()),
+            Refusal::Bootstrapped(index) => refusal::Reason::Bootstrapped(index.0),
             Refusal::NotRestoring(restore) => refusal::Reason::NotRestoring(id_bytes(*restore)),
         };
         Self { reason: Some(reason) }
@@ -199,6 +203,8 @@ impl TryFrom<internal::Refusal> for Refusal {
             refusal::Reason::QueryNameIsId(name) => Self::QueryNameIsId(name.into()),
             refusal::Reason::TemplateForAllTaken(internal::TemplateForAllTaken {}) => Self::TemplateForAllTaken,
             refusal::Reason::TooManyQueries(most) => Self::TooManyQueries(most),
+            refusal::Reason::Access(reason) => Self::Access(reason),
+            refusal::Reason::Bootstrapped(index) => Self::Bootstrapped(Index(index)),
             refusal::Reason::NotRestoring(restore) => Self::NotRestoring(id(&restore, "Refusal.not_restoring")?),
         })
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use lictor_shared::backend::{Fetch, Fetched};
+use lictor_shared::{
+    acl::Credential,
+    backend::{Fetch, Fetched},
+};
 use uuid::Uuid;
 
 use super::{
@@ -18,7 +21,7 @@ impl From<&Fetch> for FetchRequest {
             method: fetch.method.clone(),
             path_and_query: fetch.path_and_query.clone(),
             body: fetch.body.clone(),
-            token: fetch.token.clone(),
+            token: fetch.token.expose().to_owned(),
             datacenter: fetch.datacenter.clone(),
             once: fetch.once,
             crossed: fetch.crossed,
@@ -33,7 +36,7 @@ impl From<FetchRequest> for Fetch {
             method: request.method,
             path_and_query: request.path_and_query,
             body: request.body,
-            token: request.token,
+            token: Credential::new(&request.token),
             any_server: false,
             limit: Duration::MAX,
             datacenter: request.datacenter,

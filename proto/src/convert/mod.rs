@@ -2,10 +2,11 @@
 //!
 //! Whatever comes in is checked here: a field that is missing or has a value that cannot be is a [`DecodeError`] that
 //! names it. Nothing here panics, whatever the bytes. `model` has the rows, `command` the writes, `coordination` and
-//! `transaction` those of keys and sessions, `query` prepared queries, `fetch` what a sidecar does not hold, `change` what
+//! `transaction` those of keys and sessions, `query` prepared queries, `access` tokens and policies, `fetch` what a sidecar does not hold, `change` what
 //! watchers and snapshots hold, `restore` a saved state on its way in, `servers` what the leader knows of the servers,
 //! `public` what applications are told.
 
+mod access;
 mod change;
 mod command;
 mod coordination;

@@ -395,7 +395,7 @@ fn restore_command() -> BoxedStrategy<RestoreCommand> {
 }
 
 fn record() -> BoxedStrategy<Record> {
-    let indexes = prop::array::uniform12(index()).prop_map(|indexes| {
+    let indexes = prop::array::uniform13(index()).prop_map(|indexes| {
         let [
             nodes,
             nodes_gone,
@@ -407,6 +407,7 @@ fn record() -> BoxedStrategy<Record> {
             queries,
             queries_gone,
             restored,
+            access,
         ] = indexes;
         Record::Indexes(Indexes {
             nodes,
@@ -419,6 +420,7 @@ fn record() -> BoxedStrategy<Record> {
             queries,
             queries_gone,
             restored,
+            access,
         })
     });
     prop_oneof![

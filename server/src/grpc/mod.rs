@@ -8,6 +8,7 @@
 //!
 //! [`serve`] takes the port that carries this service and Raft's; [`listen`] opens it.
 
+mod access;
 mod fetch;
 mod operate;
 mod watch;
@@ -19,7 +20,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
     internal::{
-        self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, FetchRequest, NotLeader,
+        self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, Denied, FetchRequest, NotLeader,
         Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest, ServersReply,
         ServersRequest, Unknown, Unsent, WatchRequest, WatchingReply, WatchingRequest, WriteOutcome, WriteReply,
         WriteRequest, barrier_reply,
@@ -29,8 +30,9 @@ use lictor_proto::{
     },
 };
 use lictor_shared::{
+    acl::{Authority, Credential, Level, Resource},
     backend::Consistency,
-    command::{Command, Written},
+    command::{Command, SessionCommand, Written},
     forward::AskError,
     http::Interface,
     model::NodeName,
@@ -82,6 +84,8 @@ pub struct Desk {
     pub interface: Interface,
     /// Saves and restores the registry.
     pub archives: Arc<Archives>,
+    /// Who decides who may do what.
+    pub authority: Arc<Authority>,
 }
 
 /// Answers the Registry service.
@@ -96,6 +100,7 @@ struct Inner {
     fanout: Arc<Fanout>,
     watchers: Arc<Watchers>,
     datacenter: String,
+    authority: Arc<Authority>,
     desk: Desk,
     requests: Semaphore,
     fetches: Arc<Semaphore>,
@@ -121,6 +126,7 @@ impl RegistryService {
             fanout,
             watchers: Arc::new(Watchers::new(MAX_STREAMS)),
             datacenter: datacenter.to_owned(),
+            authority: desk.authority.clone(),
             desk,
             requests: Semaphore::new(MAX_REQUESTS),
             fetches: Arc::new(Semaphore::new(MAX_FETCHES)),
@@ -193,14 +199,15 @@ impl Registry for RegistryService {
     type WatchStream = WatchStream;
 
     async fn write(&self, request: Request<WriteRequest>) -> Result<Response<WriteReply>, Status> {
-        let commands = request.into_inner().commands;
+        let WriteRequest { commands, tokens } = request.into_inner();
         let places =
             u32::try_from(commands.len()).ok().and_then(|count| self.inner.requests.try_acquire_many(count).ok());
         let _places = places.ok_or_else(|| Status::resource_exhausted("too many requests"))?;
-        Ok(Response::new(WriteReply { outcomes: self.inner.propose(commands).await }))
+        Ok(Response::new(WriteReply { outcomes: self.inner.propose(commands, &tokens).await }))
     }
 
     async fn barrier(&self, request: Request<BarrierRequest>) -> Result<Response<BarrierReply>, Status> {
+        self.inner.admit(&request)?;
         let consistency = Consistency::try_from(request.into_inner());
         let consistency = consistency.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let _place = self.inner.requests.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
@@ -208,13 +215,15 @@ impl Registry for RegistryService {
             Ok(index) => barrier_reply::Reply::Index(index.0),
             Err(AskError::NotLeader { leader }) => barrier_reply::Reply::NotLeader(not_leader(leader)),
             Err(AskError::Unsent(reason)) => return Err(Status::resource_exhausted(reason)),
+            Err(AskError::Denied(reason)) => return Err(Status::permission_denied(reason)),
             Err(AskError::Rejected(reason)) => return Err(Status::failed_precondition(reason)),
             Err(AskError::Unknown(reason)) => barrier_reply::Reply::Unknown(Unknown { reason }),
         };
         Ok(Response::new(BarrierReply { reply: Some(reply) }))
     }
 
-    async fn servers(&self, _: Request<ServersRequest>) -> Result<Response<ServersReply>, Status> {
+    async fn servers(&self, request: Request<ServersRequest>) -> Result<Response<ServersReply>, Status> {
+        self.inner.require(&request, Resource::Operator, Level::Read)?;
         let reply = match self.inner.consensus.report() {
             Ok(report) => servers_reply::Reply::Report((&report).into()),
             Err(AskError::NotLeader { leader }) => servers_reply::Reply::NotLeader(not_leader(leader)),
@@ -232,8 +241,10 @@ impl Registry for RegistryService {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
-        let session = Uuid::try_from(request.into_inner());
+        let session = Uuid::try_from(request.get_ref().clone());
         let session = session.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        // Who may keep one may end it.
+        self.inner.authorize(&request, &Command::Session(SessionCommand::Destroy(session)))?;
         let reply = match self.inner.desk.sessions.renew(session) {
             Some(known) => renew_reply::Reply::Known(known),
             None => renew_reply::Reply::NotLeader(not_leader(self.inner.consensus.leader())),
@@ -242,6 +253,7 @@ impl Registry for RegistryService {
     }
 
     async fn watching(&self, request: Request<WatchingRequest>) -> Result<Response<WatchingReply>, Status> {
+        self.inner.admit(&request)?;
         let _place = self.inner.requests.try_acquire().map_err(|_| Status::resource_exhausted("too many requests"))?;
         let mut nodes = request.into_inner().nodes;
         nodes.retain(|node| self.inner.watchers.watching(&NodeName::from(node.as_str())));
@@ -249,6 +261,7 @@ impl Registry for RegistryService {
     }
 
     async fn save_archive(&self, request: Request<SaveArchiveRequest>) -> Result<Response<ArchiveStream>, Status> {
+        self.inner.require(&request, Resource::Acl, Level::Write)?;
         self.inner.save_archive(request.into_inner().any_server).await.map(Response::new)
     }
 
@@ -256,6 +269,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<Streaming<RestoreArchivePiece>>,
     ) -> Result<Response<RestoreArchiveReply>, Status> {
+        self.inner.require(&request, Resource::Acl, Level::Write)?;
         Ok(Response::new(self.inner.restore_archive(request.into_inner()).await))
     }
 
@@ -263,28 +277,35 @@ impl Registry for RegistryService {
         &self,
         request: Request<ChangeServersRequest>,
     ) -> Result<Response<ChangeServersReply>, Status> {
+        self.inner.require(&request, Resource::Operator, Level::Write)?;
         self.inner.change_servers(request.into_inner()).await.map(Response::new)
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
+        self.inner.admit_as(&request, &request.get_ref().node)?;
+        let shown = access::shown(&request);
         let request = request.into_inner();
         self.inner.refuse(&request)?;
         let held = self.inner.watchers.enter(&request.node);
         let held = held.ok_or_else(|| Status::resource_exhausted("too many watch streams at this server"))?;
-        Ok(Response::new(watch::start(self.inner.clone(), request, held)))
+        Ok(Response::new(watch::start(self.inner.clone(), request, shown, held)))
     }
 }
 
 impl Inner {
-    async fn propose(&self, commands: Vec<internal::Command>) -> Vec<WriteOutcome> {
+    async fn propose(&self, commands: Vec<internal::Command>, tokens: &[String]) -> Vec<WriteOutcome> {
         let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(commands.len());
         let mut readable = Vec::with_capacity(commands.len());
-        for command in commands {
+        for (place, command) in commands.into_iter().enumerate() {
+            let by = Credential::new(tokens.get(place).map_or("", String::as_str));
             outcomes.push(match Command::try_from(command) {
-                Ok(command) => {
-                    readable.push(command);
-                    None
-                }
+                Ok(command) => match self.authority.authorize(&by, &command) {
+                    Ok(()) => {
+                        readable.push(command);
+                        None
+                    }
+                    Err(denial) => Some(Outcome::Denied(Denied { reason: denial.to_string() })),
+                },
                 Err(error) => Some(Outcome::Rejected(rejected(format!("WriteRequest.commands: {error}")))),
             });
         }
@@ -330,6 +351,7 @@ fn outcome(proposed: Result<Written, AskError>) -> Outcome {
         Err(AskError::NotLeader { leader }) => Outcome::NotLeader(not_leader(leader)),
         Err(AskError::Unsent(reason)) => Outcome::Unsent(Unsent { reason }),
         Err(AskError::Unknown(reason)) => Outcome::Unknown(Unknown { reason }),
+        Err(AskError::Denied(reason)) => Outcome::Denied(Denied { reason }),
         Err(AskError::Rejected(reason)) => Outcome::Rejected(rejected(reason)),
     }
 }

@@ -22,7 +22,11 @@ use std::{
 
 use futures_util::{Stream, StreamExt};
 use lictor_proto::internal::{Changes, InitBegin, InitDone, Records, WatchEvent, WatchRequest, watch_event::Event};
-use lictor_shared::{metrics::WATCH_STREAMS, model::Index};
+use lictor_shared::{
+    acl::{Credential, Denial},
+    metrics::WATCH_STREAMS,
+    model::Index,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
@@ -130,7 +134,7 @@ impl WatchStream {
 }
 
 /// Starts the task of a stream.
-pub(super) fn start(inner: Arc<Inner>, request: WatchRequest, held: Held) -> WatchStream {
+pub(super) fn start(inner: Arc<Inner>, request: WatchRequest, shown: Credential, held: Held) -> WatchStream {
     let (sender, messages) = mpsc::channel(QUEUED_MESSAGES);
     let (wants, wanted) = mpsc::channel(1);
     let (stopping, tasks) = (inner.tasks.stopping(), inner.tasks.clone());
@@ -140,7 +144,8 @@ pub(super) fn start(inner: Arc<Inner>, request: WatchRequest, held: Held) -> Wat
         // There is room for one.
         let _ = wants.try_send(Index(0));
     }
-    let beside = Beside { inner: inner.clone(), sender, wanted, beat: Instant::now() };
+    let beside =
+        Beside { inner: inner.clone(), node: request.node.clone(), shown, sender, wanted, beat: Instant::now() };
     let life = async move {
         let _counted = WATCH_STREAMS.hold();
         if let Some(Err(ended)) = stopping.run_until_cancelled(beside.run()).await {
@@ -164,11 +169,16 @@ enum Ended {
     Stalled,
     #[error("the state could not be listed")]
     NoRecords,
+    #[error("the watcher's token does not count any more: {0}")]
+    Revoked(#[from] Denial),
 }
 
 /// What is beside the changes of a stream.
 struct Beside {
     inner: Arc<Inner>,
+    /// Whose it is, and what it has shown.
+    node: String,
+    shown: Credential,
     sender: mpsc::Sender<Event>,
     /// The whole state is wanted, at that index or later.
     wanted: mpsc::Receiver<Index>,
@@ -224,6 +234,7 @@ impl Beside {
         if Instant::now() < self.beat {
             return Ok(());
         }
+        self.inner.authority.admit(&self.shown, &self.node)?;
         self.send(Event::Heartbeat(self.inner.heartbeat())).await?;
         self.beat = Instant::now() + HEARTBEAT;
         Ok(())

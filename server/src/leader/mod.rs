@@ -5,6 +5,7 @@
 //! five seconds; it acts only as the leader, except for forming the cluster. All it proposes is idempotent, so that
 //! two leaders in a row may say the same.
 
+pub mod access;
 pub mod formation;
 pub mod reaper;
 pub mod reconcile;
@@ -24,6 +25,7 @@ use futures_util::{StreamExt, stream};
 use lictor_shared::{
     backend::Consistency,
     command::{Command, Outcome},
+    config::Acl,
     gossip::{Member, MemberStatus, Pool},
     model::{Autopilot, Index, Key, NodeName, Time},
     node::tags,
@@ -80,6 +82,8 @@ pub struct Duties {
     pub witness: Witness,
     /// The share of all nodes that may turn critical at once; 1: all.
     pub failing_nodes_share: f64,
+    /// What is set about access control.
+    pub acl: Acl,
 }
 
 impl Duties {
@@ -254,6 +258,7 @@ impl Run {
             let state = duties.reader.base();
             let mut commands = reconcile::commands(&members, &state, &duties.datacenter, &lost, &may_fail);
             commands.extend(reaper::commands(&state, Time::now()));
+            commands.extend(access::commands(&state, &duties.acl, Time::now()));
             if state.autopilot().is_none() {
                 let autopilot = Box::new(Autopilot::default());
                 commands.push(Command::SetAutopilot { autopilot, expected: Some(Index(0)) });

@@ -16,6 +16,7 @@ use std::{
 use futures_util::future::join_all;
 use lictor_proto::client::Client;
 use lictor_shared::{
+    acl::Authority,
     metrics::{HELD_BACK_NODES, WITNESSED_NODES},
     model::{Key, NodeName},
 };
@@ -39,8 +40,8 @@ pub struct Witness {
 impl Witness {
     /// With the streams of this server; others are asked.
     #[must_use]
-    pub fn new(watchers: Arc<Watchers>) -> Self {
-        Self { watchers, client: Client::new() }
+    pub fn new(watchers: Arc<Watchers>, node: NodeName, authority: Arc<Authority>) -> Self {
+        Self { watchers, client: Client::of_node(node, move || authority.own_credential()) }
     }
 
     /// Those of `doubted` that hold a stream here or at one of `servers` (`ip:port` of the RPC ports of the others).

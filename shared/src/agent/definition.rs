@@ -9,6 +9,7 @@ use serde_json::Value;
 use smol_str::{SmolStr, format_smolstr};
 
 pub use super::fields::{DefinitionError, Fields, Strictness, fold};
+use crate::acl::Credential;
 use crate::model::{CheckDefinition, CheckId, Meta, Service, ServiceAddress, ServiceId, Status, Weights};
 
 /// Keys of the service mesh, which is not part of Lictor: accepted and ignored.
@@ -29,6 +30,8 @@ pub struct ServiceDefinition {
     pub checks: Vec<CheckRegistration>,
     /// The file it is written in; empty: none.
     pub file: SmolStr,
+    /// By whose right it is written to the registry; none: whoever registers it.
+    pub token: Credential,
 }
 
 /// A check of the node or of one of its services.
@@ -50,6 +53,8 @@ pub struct CheckRegistration {
     pub nested: bool,
     /// The file it is written in; empty: none.
     pub file: SmolStr,
+    /// By whose right it is written to the registry; none: whoever registers it.
+    pub token: Credential,
 }
 
 impl ServiceDefinition {
@@ -74,7 +79,7 @@ impl ServiceDefinition {
         let mut fields = Fields::of(value, strictness)?;
         let given = fields.one_or_several("check", "checks")?;
         let mut service = read_service(&mut fields)?;
-        fields.text("token")?;
+        let token = Credential::new(&fields.text("token")?);
         warn_of_ignored(fields.ignore(&MESH_KEYS), &service.name, strictness);
         fields.finish()?;
 
@@ -105,7 +110,7 @@ impl ServiceDefinition {
         }
         let checks: Vec<CheckRegistration> = checks.into_iter().map(|check| check.registration).collect();
         refuse_repeated_ids(&checks)?;
-        Ok(Self { service, checks, file: SmolStr::default() })
+        Ok(Self { service, checks, file: SmolStr::default(), token })
     }
 }
 
@@ -142,7 +147,7 @@ impl CheckRegistration {
     fn read(value: &Value, strictness: Strictness) -> Result<Self, DefinitionError> {
         let mut fields = Fields::of(value, strictness)?;
         let mut check = read_check(&mut fields)?;
-        fields.text("token")?;
+        check.registration.token = Credential::new(&fields.text("token")?);
         warn_of_ignored(fields.ignore(&MESH_KEYS), &check.registration.name, strictness);
         fields.finish()?;
         if check.registration.name.is_empty() {
@@ -288,6 +293,7 @@ fn read_check(fields: &mut Fields<'_>) -> Result<ReadCheck, DefinitionError> {
         definition: check_definition(fields)?,
         nested: false,
         file: SmolStr::default(),
+        token: Credential::none(),
     };
     Ok(ReadCheck { registration, status })
 }

@@ -20,6 +20,7 @@ use super::{
     duration,
 };
 use crate::{
+    acl::Credential,
     catalog::State,
     model::{Check, CheckDefinition, CheckId, Key, Node, Origin, SERF_HEALTH, Service, ServiceId, Status},
 };
@@ -45,6 +46,8 @@ pub(super) struct Local {
     /// Services registered here since the registry was last given their tags: these count, also where others may
     /// change them afterwards.
     own_tags: BTreeSet<Key>,
+    /// By whose right each group is written, where somebody has shown a token; the agent's own counts besides.
+    tokens: BTreeMap<Key, Credential>,
     dirty: BTreeSet<Key>,
     to_start: BTreeSet<Key>,
     last_run: u64,
@@ -121,12 +124,34 @@ impl Local {
             adopted: false,
             provisional: BTreeSet::new(),
             own_tags: BTreeSet::new(),
+            tokens: BTreeMap::new(),
             dirty: BTreeSet::new(),
             to_start: BTreeSet::new(),
             last_run: 0,
             output_delay,
             script_checks,
         }
+    }
+
+    /// A group is written by this right from now on.
+    pub(super) fn set_token(&mut self, group: &Key, by: Credential) {
+        if by.is_none() {
+            self.tokens.remove(group);
+        } else {
+            self.tokens.insert(group.clone(), by);
+        }
+    }
+
+    /// The same, where it has none.
+    pub(super) fn offer_token(&mut self, group: &Key, by: Credential) {
+        if !by.is_none() {
+            self.tokens.entry(group.clone()).or_insert(by);
+        }
+    }
+
+    /// By whose right a group is written.
+    pub(super) fn token(&self, group: &Key) -> Credential {
+        self.tokens.get(group).cloned().unwrap_or_default()
     }
 
     /// How many groups were changed here since the last [`Local::take_dirty`].
@@ -157,6 +182,9 @@ impl Local {
         let new_checks = definition.checks.iter().filter(|check| !self.checks.contains_key(&check.id.key())).count();
         self.refuse_too_many(new, new_checks)?;
         let service = Service { node: self.node.name.clone(), origin, ..definition.service.clone() };
+        if origin == Origin::File {
+            self.set_token(&key, definition.token.clone());
+        }
         let before = self.services.insert(key.clone(), Arc::new(service));
         // A file that is read again says nothing new.
         let said = origin == Origin::Agent || before.is_some_and(|before| before.tags != definition.service.tags);

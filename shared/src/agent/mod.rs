@@ -43,6 +43,7 @@ use self::{
     local::Local,
 };
 use crate::{
+    acl::{Authority, Credential},
     backend::Backend,
     catalog::Topic,
     model::{Check, CheckId, Key, Node, Origin, Service, ServiceId, Status},
@@ -148,6 +149,7 @@ struct Inner {
     unsent: AtomicUsize,
     reader: Reader,
     backend: Arc<dyn Backend>,
+    authority: Arc<Authority>,
     local: Mutex<Local>,
     /// Wakes `sync`.
     changed: Notify,
@@ -171,11 +173,22 @@ impl Inner {
 impl Agent {
     /// An agent that takes registrations but does nothing yet; see [`Agent::start`].
     #[must_use]
-    pub fn new(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>) -> Self {
-        Self::with_outbound(settings, reader, backend, Outbound::default())
+    pub fn new(
+        settings: AgentSettings,
+        reader: Reader,
+        backend: Arc<dyn Backend>,
+        authority: Arc<Authority>,
+    ) -> Self {
+        Self::with_outbound(settings, reader, backend, authority, Outbound::default())
     }
 
-    fn with_outbound(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>, outbound: Outbound) -> Self {
+    fn with_outbound(
+        settings: AgentSettings,
+        reader: Reader,
+        backend: Arc<dyn Backend>,
+        authority: Arc<Authority>,
+        outbound: Outbound,
+    ) -> Self {
         let node = completed(settings.node);
         let local =
             Local::new(node.clone(), settings.is_server, settings.check_update_interval, settings.script_checks);
@@ -188,6 +201,7 @@ impl Agent {
                 unsent: AtomicUsize::new(0),
                 reader,
                 backend,
+                authority,
                 local: Mutex::new(local),
                 changed: Notify::new(),
                 deadlines: Notify::new(),
@@ -247,6 +261,12 @@ impl Agent {
         self.inner.local().services.get(&Key::new(id)).cloned()
     }
 
+    /// The check registered here under that ID, in any letter case.
+    #[must_use]
+    pub fn check(&self, id: &str) -> Option<Arc<Check>> {
+        self.inner.local().checks.get(&Key::new(id)).map(|check| check.row.clone())
+    }
+
     /// The checks registered here, by ID, with their present status and output; indexes are 0 or out of date.
     #[must_use]
     pub fn checks(&self) -> Vec<Arc<Check>> {
@@ -263,11 +283,17 @@ impl Agent {
         &self,
         definition: ServiceDefinition,
         replace_existing_checks: bool,
+        by: &Credential,
     ) -> Result<(), AgentError> {
         self.refuse_unsupported(&definition.checks, Origin::Agent)?;
         self.refuse_unsent()?;
         let now = Instant::now();
-        self.change(|local| local.put_service(&definition, Origin::Agent, replace_existing_checks, now))?;
+        let by = definition.token.or(by);
+        self.change(|local| {
+            local.put_service(&definition, Origin::Agent, replace_existing_checks, now)?;
+            local.set_token(&definition.service.id.key(), by);
+            Ok(())
+        })?;
         self.settled(&definition.service.id.key()).await;
         Ok(())
     }
@@ -289,11 +315,16 @@ impl Agent {
     /// # Errors
     /// When its service is not registered here, it cannot be run here, the table is full, or the servers cannot be
     /// asked and that is not to be done without them.
-    pub async fn register_check(&self, registration: CheckRegistration) -> Result<(), AgentError> {
+    pub async fn register_check(&self, registration: CheckRegistration, by: &Credential) -> Result<(), AgentError> {
         self.refuse_unsupported([&registration], Origin::Agent)?;
         self.refuse_unsent()?;
         let now = Instant::now();
-        self.change(|local| local.put_check(&registration, Origin::Agent, now))?;
+        let by = registration.token.or(by);
+        self.change(|local| {
+            local.put_check(&registration, Origin::Agent, now)?;
+            local.offer_token(&registration.service_id.key(), by);
+            Ok(())
+        })?;
         self.settled(&registration.service_id.key()).await;
         Ok(())
     }

@@ -14,6 +14,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     sync::atomic::Ordering,
     time::Duration,
 };
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Agent, local::Local};
 use crate::{
+    acl::Credential,
     backend::{BackendError, Consistency},
     catalog::{State, Topic},
     command::{Command, Outcome, Refusal, Written},
@@ -104,6 +106,7 @@ impl Hold {
 enum WriteError {
     Unreachable(BackendError),
     Refused(Refusal),
+    Denied(String),
 }
 
 impl Sync {
@@ -231,10 +234,26 @@ impl Sync {
                     self.held.remove(&group);
                 } else {
                     self.flying.insert(group.clone(), false);
-                    self.writes.spawn(write(self.agent.clone(), group, commands));
+                    let by = self.credentials(&group, local);
+                    self.writes.spawn(write(self.agent.clone(), group, commands, by));
                 }
             }
         }
+    }
+
+    /// By whose right a group may be written: whoever registered it, those who show nothing here, the agent itself.
+    fn credentials(&self, group: &Key, local: &Local) -> Vec<Credential> {
+        let own = self.agent.inner.authority.own();
+        let mut all = match group.as_str().is_empty() {
+            true => vec![own.agent.clone(), local.token(group), own.default.clone()],
+            false => vec![local.token(group), own.default.clone(), own.agent.clone()],
+        };
+        all.retain(|credential| !credential.is_none());
+        all.dedup();
+        if all.is_empty() {
+            all.push(Credential::none());
+        }
+        all
     }
 
     /// Whether what is to be written cannot be.
@@ -291,19 +310,25 @@ impl Sync {
                     self.held.insert(group, Hold { failures: 0, until: Instant::now() + REPAIR_SPACING });
                 }
             }
-            Err(WriteError::Refused(refusal)) => {
-                let hold = Hold::after_failure(self.held.get(&group).copied(), REFUSED_WAIT_MAX);
-                if hold.failures == 1 {
-                    tracing::warn!(about = about(&group), %refusal, "the registry refuses a registration; trying again");
-                }
-                self.held.insert(group.clone(), hold);
-                self.pending.insert(group);
+            Err(WriteError::Refused(refusal)) => self.hold_refused(group, &refusal),
+            Err(WriteError::Denied(denial)) => {
+                let remedy = "register it with a token that allows it, or give this agent one (acl.tokens)";
+                self.hold_refused(group, &format_args!("{denial}: {remedy}"));
             }
             Err(WriteError::Unreachable(error)) => {
                 self.pending.insert(group);
                 self.meet_outage(&error);
             }
         }
+    }
+
+    fn hold_refused(&mut self, group: Key, reason: &dyn Display) {
+        let hold = Hold::after_failure(self.held.get(&group).copied(), REFUSED_WAIT_MAX);
+        if hold.failures == 1 {
+            tracing::warn!(about = about(&group), %reason, "the registry refuses a registration; trying again");
+        }
+        self.held.insert(group.clone(), hold);
+        self.pending.insert(group);
     }
 
     /// Writes that were sent together and failed together count once.
@@ -360,10 +385,23 @@ fn wait_after(failures: u32, longest: Duration) -> Duration {
     doubled.mul_f64(rand::random_range(0.75..1.0))
 }
 
-async fn write(agent: Agent, group: Key, commands: Vec<Command>) -> (Key, Result<Index, WriteError>) {
+async fn write(
+    agent: Agent,
+    group: Key,
+    commands: Vec<Command>,
+    by: Vec<Credential>,
+) -> (Key, Result<Index, WriteError>) {
     let mut last = Index(0);
     for command in commands {
-        match agent.inner.backend.write(command).await {
+        let mut written = Err(BackendError::NoServers);
+        for credential in &by {
+            written = agent.inner.backend.write(command.clone(), credential).await;
+            if !matches!(written, Err(BackendError::Denied(_))) {
+                break;
+            }
+        }
+        match written {
+            Err(BackendError::Denied(denial)) => return (group, Err(WriteError::Denied(denial))),
             Ok(Written { outcome: Outcome::Refused(refusal), .. }) => {
                 return (group, Err(WriteError::Refused(refusal)));
             }

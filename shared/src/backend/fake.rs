@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServerReport, ServersReport};
 use crate::{
+    acl::{Authority, Credential},
     catalog::State,
     command::{Command, Written},
     http::Interface,
@@ -38,6 +39,7 @@ pub struct Fake {
     /// Whether the way to other datacenters is cut.
     is_cut: AtomicBool,
     inner: Mutex<Inner>,
+    authority: OnceLock<Arc<Authority>>,
 }
 
 struct Inner {
@@ -55,12 +57,22 @@ impl Fake {
         let inner = Inner { writer, next: FIRST_INDEX, contact, barriers: 0 };
         let (server, far) = (Interface::default(), Interface::default());
         let (fetches, is_cut) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { reader, server, far, fetches, is_cut, inner: Mutex::new(inner) })
+        Arc::new(Self { reader, server, far, fetches, is_cut, inner: Mutex::new(inner), authority: OnceLock::new() })
     }
 
     /// Sees what was written.
     pub fn reader(&self) -> Reader {
         self.reader.clone()
+    }
+
+    /// Who decides; everybody may do everything until that is set.
+    pub fn authority(&self) -> Arc<Authority> {
+        self.authority.get().cloned().unwrap_or_else(|| Arc::new(Authority::open(self.reader())))
+    }
+
+    /// From now on this one decides.
+    pub fn set_authority(&self, authority: Arc<Authority>) {
+        assert!(self.authority.set(authority).is_ok());
     }
 
     /// The server that is asked what this node does not hold: none until it is opened.
@@ -107,10 +119,11 @@ impl Fake {
 
 #[async_trait]
 impl Backend for Fake {
-    async fn write(&self, command: Command) -> Result<Written, BackendError> {
+    async fn write(&self, command: Command, by: &Credential) -> Result<Written, BackendError> {
         if !self.contact().known_leader {
             return Err(BackendError::NoLeader);
         }
+        self.authority().authorize(by, &command)?;
         Ok(self.apply(&command))
     }
 
@@ -119,7 +132,7 @@ impl Backend for Fake {
         if self.contact().known_leader { Ok(self.reader.load().index()) } else { Err(BackendError::NoLeader) }
     }
 
-    async fn servers(&self) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
         let server = ServerReport {
             name: "node-a".into(),
             node_id: Uuid::from_u128(1),
@@ -159,7 +172,7 @@ impl Backend for Fake {
         Ok(fetched)
     }
 
-    async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
+    async fn renew(&self, session: Uuid, _: &Credential) -> Result<bool, BackendError> {
         if !self.contact().known_leader {
             return Err(BackendError::NoLeader);
         }

@@ -58,6 +58,10 @@ impl State {
                 Ok(()) => Outcome::Done,
                 Err(refusal) => Outcome::Refused(refusal),
             },
+            Command::Access(command) => match self.write_access(command, &mut changes) {
+                Ok(()) => Outcome::Done,
+                Err(refusal) => Outcome::Refused(refusal),
+            },
             Command::Transaction(operations) => self.transact(operations, &mut changes),
             Command::Restore(command) => match self.restore(command, time) {
                 Ok(done) => {

@@ -15,13 +15,14 @@
 //! | `coordinates` | node | where the node is in the network |
 //! | `instances` | service name, node, service ID | node, service and checks together: what answers are made of |
 //!
-//! Beside them, once: the autopilot configuration. Prepared queries (`queries`, `template`) have tables of their own, and
-//! so have keys (`keys`) and sessions (`sessions`), which no sidecar holds; `transaction` is about both halves, and
+//! Beside them, once: the autopilot configuration. Prepared queries (`queries`, `template`) have tables of their own, and so have
+//! tokens and policies (`access`), keys (`keys`) and sessions (`sessions`), which no sidecar holds; `transaction` is about both halves, and
 //! `restore` puts another state in the place of all.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
 //! what a reader can wait for, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.
 
+mod access;
 mod apply;
 #[cfg(test)]
 mod coordination_tests;
@@ -47,7 +48,9 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use uuid::Uuid;
 
+pub(crate) use self::topic::common_prefix;
 pub use self::{
+    access::AccessRow,
     apply::Applied,
     protection::Protection,
     queries::{IsTemplate, MAX_QUERY_NAME_BYTES},
@@ -56,7 +59,7 @@ pub use self::{
     template::{TemplateError, check as check_template},
     topic::{CoordinationIndexes, Indexes, Topic, Touched, for_each_woken},
 };
-use self::{floor::Floors, keys::Keys, queries::Queries, restore::Staged, sessions::Sessions};
+use self::{access::AccessTables, floor::Floors, keys::Keys, queries::Queries, restore::Staged, sessions::Sessions};
 use crate::model::{Autopilot, Check, Index, Key, Node, NodeCoordinate, NodeName, Service, ServiceName, Status};
 
 /// Everything the registry knows, as of one index.
@@ -73,6 +76,7 @@ pub struct State {
     coordinates: OrdMap<Key, Arc<NodeCoordinate>>,
     autopilot: Option<Arc<Autopilot>>,
     queries: Queries,
+    access: AccessTables,
     keys: Keys,
     sessions: Sessions,
     indexes: Indexes,
@@ -258,6 +262,7 @@ impl State {
             Topic::Session(id) => self.sessions.index_of(*id),
             Topic::SessionsOf(node) => self.sessions.index_on(node),
             Topic::Queries => self.indexes.queries,
+            Topic::Access => self.indexes.access,
             Topic::Query(id) => self.query(*id).map_or(self.indexes.queries_gone, |query| query.modify_index),
         };
         index.max(self.indexes.restored).max(self.floor_of(topic)).max(Index(1))

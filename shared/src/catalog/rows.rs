@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-use super::{CoordinationIndexes, Indexes, Instance, NodeEntry, ServiceEntry, State, Topic, Touched};
+use super::{AccessRow, CoordinationIndexes, Indexes, Instance, NodeEntry, ServiceEntry, State, Topic, Touched};
 use crate::model::{
     Autopilot, Check, CheckId, Index, Key, KeyValue, Node, NodeCoordinate, NodeName, PreparedQuery, Service, ServiceId,
     ServiceName, Session, Time,
@@ -41,6 +41,8 @@ pub enum Row {
     Query(Arc<PreparedQuery>),
     /// A prepared query is gone.
     QueryGone(Uuid),
+    /// Something about who may do what; in a change, without secrets.
+    Access(AccessRow),
 }
 
 /// What one command did to the state: enough to do the same elsewhere.
@@ -69,6 +71,8 @@ pub enum Record {
     Autopilot(Arc<Autopilot>),
     /// A prepared query.
     Query(Arc<PreparedQuery>),
+    /// Something about who may do what: never that something is gone.
+    Access(AccessRow),
     /// The rest of the books.
     Indexes(Indexes),
     /// A key.
@@ -100,17 +104,21 @@ impl State {
 
     /// The whole state, in an order in which a [`Loader`] can take it: what a server keeps.
     pub fn records(&self) -> impl Iterator<Item = Record> {
-        self.saved_records().chain(self.staged_records())
+        let access = self.access_rows().map(Record::Access);
+        let rows = self.catalog(Arc::clone).chain(access).chain(self.coordination_records());
+        rows.chain(self.staged_records())
     }
 
-    /// The same without a restore that is under way: what is saved, to be restored.
+    /// The same without a restore that is under way and without the secrets of tokens: what is saved, to be restored.
     pub fn saved_records(&self) -> impl Iterator<Item = Record> {
-        self.catalog(Arc::clone).chain(self.coordination_records())
+        let access = self.access_rows().filter_map(|row| row.without_secret().map(Record::Access));
+        self.catalog(Arc::clone).chain(access).chain(self.coordination_records())
     }
 
     /// The state without keys, sessions and tokens of queries: what sidecars hold.
     pub fn catalog_records(&self) -> impl Iterator<Item = Record> {
-        self.catalog(PreparedQuery::without_secret)
+        let access = self.access_rows().filter_map(|row| row.without_secret().map(Record::Access));
+        self.catalog(PreparedQuery::without_secret).chain(access)
     }
 
     fn catalog(&self, shown: fn(&Arc<PreparedQuery>) -> Arc<PreparedQuery>) -> impl Iterator<Item = Record> {
@@ -161,6 +169,7 @@ impl State {
             Row::Autopilot(autopilot) => self.autopilot = Some(autopilot.clone()),
             Row::Query(query) => self.put_query(query, touched),
             Row::QueryGone(id) => self.remove_query(*id, touched),
+            Row::Access(row) => self.put_access(row, touched),
         }
     }
 
@@ -333,6 +342,7 @@ impl Loader {
             Record::Coordinate(coordinate) => self.state.put(&Row::Coordinate(coordinate), &mut self.touched),
             Record::Autopilot(autopilot) => self.state.put(&Row::Autopilot(autopilot), &mut self.touched),
             Record::Query(query) => self.state.put(&Row::Query(query), &mut self.touched),
+            Record::Access(row) => self.state.put(&Row::Access(row), &mut self.touched),
             Record::ServiceIndex(name, index) => self.service_indexes.push_back((name, index)),
             Record::Indexes(indexes) => self.indexes = indexes,
             Record::Key(row) => self.state.keys.put(row),

@@ -42,6 +42,8 @@ pub enum Topic {
     Queries,
     /// One prepared query.
     Query(Uuid),
+    /// Anything about who may do what.
+    Access,
 }
 
 /// The topics that a change has touched.
@@ -68,6 +70,8 @@ pub struct Indexes {
     pub queries: Index,
     /// The last time one was deleted: the index of every one that is not there.
     pub queries_gone: Index,
+    /// The last change of a token, a policy, a role, or a way to log in.
+    pub access: Index,
     /// The last time the whole state was replaced by a saved one: the least index of everything.
     pub restored: Index,
 }
@@ -121,7 +125,7 @@ fn next_below<'a, W>(
 }
 
 /// What both begin with.
-pub(super) fn common_prefix<'a>(one: &'a str, other: &str) -> &'a str {
+pub(crate) fn common_prefix<'a>(one: &'a str, other: &str) -> &'a str {
     let same = one.char_indices().zip(other.chars()).take_while(|((_, a), b)| a == b);
     let end = same.last().map_or(0, |((at, letter), _)| at + letter.len_utf8());
     &one[..end]

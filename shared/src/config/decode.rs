@@ -7,6 +7,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::{
+    acl,
     keys::{self, IGNORED},
     partial::Partial,
 };
@@ -38,6 +39,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     dns(fields, &mut partial)?;
     http(fields, &mut partial)?;
     agent(fields, &mut partial)?;
+    acl::decode(fields, &mut partial)?;
     limits(fields, &mut partial)?;
     log(fields, &mut partial)?;
     definitions(fields, &mut partial)?;

@@ -8,9 +8,6 @@ use crate::agent::definition::{DefinitionError, Fields};
 
 /// Keys that have no meaning here (service mesh, enterprise, Consul's own housekeeping): accepted, said in one warning.
 pub const IGNORED: &[&str] = &[
-    "acldownpolicy",
-    "aclenablekeylistpolicy",
-    "aclttl",
     "advertisereconnecttimeout",
     "audit",
     "autopilot",
@@ -43,7 +40,6 @@ pub const IGNORED: &[&str] = &[
     "nonvotingserver",
     "partition",
     "peering",
-    "primarydatacenter",
     "primarygateways",
     "primarygatewaysinterval",
     "protocol",
@@ -77,21 +73,11 @@ pub const IGNORED: &[&str] = &[
     "xds",
 ];
 
-pub const ACL: &str = "access control is not available in this version";
 pub const TLS: &str = "TLS is not available in this version";
 pub const ALLOWED_NETWORKS: &str = "keeping members out by their network is not available in this version";
 
 /// Keys that an operator relies on: to run without what they promise would be worse than not to run.
 const REFUSED: &[(&str, &str)] = &[
-    ("acl", ACL),
-    ("aclagentmastertoken", ACL),
-    ("aclagenttoken", ACL),
-    ("acldatacenter", ACL),
-    ("acldefaultpolicy", ACL),
-    ("aclmastertoken", ACL),
-    ("aclreplicationtoken", ACL),
-    ("acltoken", ACL),
-    ("enableaclreplication", ACL),
     ("autoconfig", "getting tokens and keys from the servers is not available in this version"),
     ("autoencrypt", TLS),
     ("cafile", TLS),

@@ -6,6 +6,7 @@
 //! in the defaults and address templates, checks what belongs together and gives a [`Config`]. Nothing is started or
 //! written here.
 
+mod acl;
 mod address;
 mod arguments;
 mod decode;
@@ -35,6 +36,7 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 pub use self::{
+    acl::Acl,
     arguments::{go_bool, go_style_args},
     error::ConfigError,
     flags::AgentFlags,
@@ -79,6 +81,8 @@ pub struct Config {
     pub join_wan: Join,
     /// What is set about the pools.
     pub gossip: Gossip,
+    /// What is set about access control.
+    pub acl: Acl,
     /// How DNS questions are answered.
     pub dns: dns::Settings,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.

@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{
-    Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, gossip, host::Host, http_config,
+    acl, Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, gossip, host::Host, http_config,
     partial::Partial,
 };
 use crate::{
@@ -78,6 +78,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         protection: protection(&said)?,
         dns: dns_settings(&said, &datacenter, &node_name, &listen, host)?,
         gossip: gossip::gossip(&said)?,
+        acl: acl::acl(&said, &datacenter, &node_name, is_server)?,
         listen,
         http_access: http_config::access(&said)?,
         remote_copies: remote_copies(&said, &datacenter)?,

@@ -228,7 +228,7 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"reconnect_timeout": "7h"}"#, "reconnect_timeout: is too short (give 8h or more)"),
         (r#"{"failing_nodes_share": 2}"#, "failing_nodes_share: 2 is no share"),
         (r#"{"left_timeout": "1m"}"#, "left_timeout: is too short (give 1h or more)"),
-        (r#"{"acl": {"enabled": true}}"#, "acl: access control is not available in this version"),
+        (r#"{"acl": {"default_policy": "maybe"}}"#, "acl.default_policy: \"maybe\" is none (give allow or deny)"),
         (r#"{"tls": {"defaults": {"verify_incoming": true}}}"#, "tls: TLS is not available"),
         (r#"{"http_config": {"block_endpoint": []}}"#, "http_config: unknown key \"block_endpoint\""),
         (r#"{"retry_join": ["provider=aws tag_key=x"]}"#, "a cloud cannot be asked for its machines"),

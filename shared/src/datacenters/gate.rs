@@ -141,6 +141,7 @@ impl Gate {
         match answer {
             Ok(fetched) => Ok(Ok(fetched)),
             Err(AskError::Rejected(reason)) => Ok(Err(BackendError::Failed(reason))),
+            Err(AskError::Denied(reason)) => Ok(Err(BackendError::Denied(reason))),
             Err(AskError::Unsent(reason)) => Err(Unanswered::Unsent(reason)),
             Err(AskError::NotLeader { .. }) => Err(Unanswered::Unsent("it does not lead".into())),
             Err(AskError::Unknown(reason)) => Err(Unanswered::Unknown(reason)),

@@ -19,6 +19,7 @@ use super::{
     records, seconds,
 };
 use crate::{
+    acl::{Level, Resource, Rights},
     catalog::{Instance, State},
     model::{Index, Node, SERVER_SERVICE, Status},
     prepared::{self, Asked},
@@ -81,11 +82,21 @@ pub(super) struct Order<R> {
     pub most: usize,
     /// From where is asked, as the question itself says (RFC 7871): the nearest may come first.
     pub asker: Option<IpAddr>,
+    /// What whoever asks may see; none: everything.
+    pub rights: Option<Arc<Rights>>,
 }
 
 impl<R: Rng> Order<R> {
     pub fn new(random: R, first: Option<usize>) -> Self {
-        Self { random, first, most: usize::MAX, asker: None }
+        Self { random, first, most: usize::MAX, asker: None, rights: None }
+    }
+
+    fn sees(&self, instance: &Instance) -> bool {
+        self.rights.as_ref().is_none_or(|rights| rights.sees_instance(&instance.node.name, &instance.service.name))
+    }
+
+    fn sees_node(&self, node: &Node) -> bool {
+        self.rights.as_ref().is_none_or(|rights| rights.allow(Resource::Node, Level::Read, &node.name))
     }
 
     fn arrange<T>(&mut self, things: &mut [T]) {
@@ -241,7 +252,7 @@ impl<'a, R: Rng> Search<'a, R> {
     fn service(&mut self, service: &str, tag: Option<&str>) -> Answer {
         let worst = if self.settings.only_passing { Status::Passing } else { Status::Warning };
         let mut instances: Vec<&'a Arc<Instance>> = self.state.served(service, worst, self.settings.protection);
-        instances.retain(|instance| tag.is_none_or(|tag| instance.has_tag(tag)));
+        instances.retain(|instance| tag.is_none_or(|tag| instance.has_tag(tag)) && self.order.sees(instance));
         if instances.is_empty() {
             return self.no_such_name();
         }
@@ -261,6 +272,7 @@ impl<'a, R: Rng> Search<'a, R> {
             own_node: &self.settings.node_name,
             asker: self.order.asker,
             protection: self.settings.protection,
+            rights: self.order.rights.as_deref(),
             ..Asked::default()
         };
         let instances = prepared::execute(self.state, &query, &asked, &mut self.order.random);
@@ -361,7 +373,8 @@ impl<'a, R: Rng> Search<'a, R> {
     }
 
     fn node(&mut self, node: &str) -> Answer {
-        let Some(node) = self.state.node(node) else { return self.no_such_name() };
+        let node = self.state.node(node).filter(|node| self.order.sees_node(node));
+        let Some(node) = node else { return self.no_such_name() };
         let is_own = node.address.parse::<IpAddr>().is_ok();
         let ttl = self.node_ttl();
         let wants_text = matches!(self.record_type, RecordType::TXT | RecordType::ANY);
@@ -402,11 +415,12 @@ impl<'a, R: Rng> Search<'a, R> {
         let asked = matches!(self.record_type, RecordType::PTR | RecordType::ANY);
         let at = |address: &str| ip.is_some() && address.parse().ok() == ip;
         let node = || {
-            let node: &Arc<Node> = self.state.nodes().find(|node| at(&node.address))?;
+            let node: &Arc<Node> = self.state.nodes().find(|node| at(&node.address) && self.order.sees_node(node))?;
             records::node_name(node, self.settings, self.domain)
         };
         let service = || {
-            let instance = self.state.all_instances().find(|instance| at(&instance.service.address))?;
+            let mut all = self.state.all_instances();
+            let instance = all.find(|instance| at(&instance.service.address) && self.order.sees(instance))?;
             records::service_name(&instance.service.name, self.settings, self.domain)
         };
         match asked.then(|| node().or_else(service)).flatten() {
@@ -431,7 +445,8 @@ impl<'a, R: Rng> Search<'a, R> {
     }
 
     fn name_servers(&mut self) -> Answer {
-        let alive = |instance: &&Arc<Instance>| instance.status() != Status::Critical;
+        let order = &*self.order;
+        let alive = |instance: &&Arc<Instance>| instance.status() != Status::Critical && order.sees(instance);
         let mut servers: Vec<&'a Arc<Instance>> = self.state.instances(SERVER_SERVICE).filter(alive).collect();
         self.order.arrange(&mut servers);
         let ordered = servers.len();

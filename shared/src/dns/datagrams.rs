@@ -203,7 +203,7 @@ impl Datagrams {
         let Self { socket, responder, ready, verdict, batch, tally, .. } = self;
         let is_too_old = verdict.is_too_old(&responder.freshness, now);
         let state = responder.reader.load();
-        ready.see(&state);
+        ready.see(&state, responder.rights());
         for exchange in batch.exchanges() {
             let taken = if is_too_old {
                 Taken::Left(responder.without_view(exchange.question, Transport::Udp))

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{Settings, handler::FarQuestion};
+use crate::acl::Credential;
 use crate::http::{
     Inside,
     json::far::{self, Told},
@@ -97,9 +98,9 @@ impl FarLookups {
 
 impl Asking {
     /// The message, in its time.
-    pub async fn reply(self, question: FarQuestion, settings: &Settings) -> Option<Vec<u8>> {
+    pub async fn reply(self, question: FarQuestion, settings: &Settings, by: Credential) -> Option<Vec<u8>> {
         let target = question.far.target();
-        let Ok(Some((status, body))) = timeout(LIMIT, self.lookups.inside.look(&target)).await else {
+        let Ok(Some((status, body))) = timeout(LIMIT, self.lookups.inside.look(&target, by)).await else {
             return question.fail();
         };
         match status {

@@ -39,6 +39,7 @@ use super::{
     handler::{Reply, Step, Transport, consider},
 };
 use crate::{
+    acl::Rights,
     catalog::{Instance, State},
     model::Node,
 };
@@ -79,6 +80,8 @@ pub struct Ready {
     random: SmallRng,
     /// The snapshot last seen: an address that no other state can have while this is kept.
     seen: Weak<State>,
+    /// What those may see who are answered; none: everything.
+    rights: Option<Arc<Rights>>,
     /// How many snapshots were seen.
     looks: u64,
     key: Vec<u8>,
@@ -173,6 +176,7 @@ impl Ready {
             hasher: RandomState::new(),
             random: SmallRng::seed_from_u64(seed),
             seen: Weak::new(),
+            rights: None,
             looks: 0,
             key: Vec::with_capacity(MAX_QUESTION_BYTES),
         }
@@ -181,7 +185,7 @@ impl Ready {
     /// Writes the answer to a packet that came by UDP to the end of `into`, as [`respond`](super::respond()) gives it;
     /// false where there is none. It is for the same settings each time.
     pub fn respond(&mut self, packet: &[u8], state: &Arc<State>, settings: &Settings, into: &mut Vec<u8>) -> bool {
-        self.see(state);
+        self.see(state, None);
         let message = match self.consider(packet, state, settings, into) {
             Taken::Answered => return true,
             Taken::Left(None) => None,
@@ -191,8 +195,14 @@ impl Ready {
         message.inspect(|message| into.extend_from_slice(message)).is_some()
     }
 
-    /// To be told the present snapshot before packets are answered from it.
-    pub(super) fn see(&mut self, state: &Arc<State>) {
+    /// To be told the present snapshot, and what may be seen of it, before packets are answered from it.
+    pub(super) fn see(&mut self, state: &Arc<State>, rights: Option<Arc<Rights>>) {
+        if rights.as_deref().map(Rights::fingerprint) != self.rights.as_deref().map(Rights::fingerprint) {
+            self.entries.clear();
+            self.queue.clear();
+            self.bytes = 0;
+        }
+        self.rights = rights;
         if Arc::as_ptr(state) != self.seen.as_ptr() {
             self.seen = Arc::downgrade(state);
             self.looks += 1;
@@ -300,6 +310,7 @@ impl Ready {
 
     fn draw(&mut self, packet: &[u8], state: &State, settings: &Settings, first: Option<usize>) -> Option<Step> {
         let mut order = Order::new(&mut self.random, first);
+        order.rights.clone_from(&self.rights);
         consider(packet, Transport::Udp, state, settings, &mut order)
     }
 

@@ -31,6 +31,7 @@ use super::{
     recursor::Recursors,
 };
 use crate::{
+    acl::{Authority, Credential, Rights},
     catalog::State,
     metrics::{DNS_SECONDS, Timer, count_dns},
     tasks::Tasks,
@@ -94,12 +95,15 @@ pub fn serve(
     reader: Reader,
     freshness: Freshness,
     far: Option<FarLookups>,
+    authority: Arc<Authority>,
     tasks: &Tasks,
 ) {
     let far = far.map(Arc::new);
     let recursors = Recursors::new(&settings, tasks);
     let (settings, nothing) = (Arc::new(settings), Arc::default());
-    let responder = Responder { settings, reader, freshness, nothing, recursors, far, tasks: tasks.clone() };
+    let nobody = Arc::new(Rights::none());
+    let responder =
+        Responder { settings, reader, freshness, nothing, authority, nobody, recursors, far, tasks: tasks.clone() };
     for bound in sockets {
         responder.serve(bound, tasks);
     }
@@ -113,6 +117,8 @@ pub(super) struct Responder {
     pub freshness: Freshness,
     /// What is answered from when the view is too old.
     nothing: Arc<State>,
+    authority: Arc<Authority>,
+    nobody: Arc<Rights>,
     recursors: Option<Arc<Recursors>>,
     far: Option<Arc<FarLookups>>,
     pub tasks: Tasks,
@@ -127,7 +133,7 @@ pub(super) struct Later {
 /// Who is asked for it.
 enum Whom {
     Recursors(Arc<Recursors>, Wait, Transport),
-    Far(Asking, Box<FarQuestion>, Arc<Settings>),
+    Far(Asking, Box<FarQuestion>, Arc<Settings>, Credential),
 }
 
 impl Later {
@@ -136,7 +142,7 @@ impl Later {
         let Self { whom, timer } = self;
         let reply = match whom {
             Whom::Recursors(recursors, wait, transport) => Self::ask(&recursors, wait, transport).await,
-            Whom::Far(asking, question, settings) => asking.reply(*question, &settings).await,
+            Whom::Far(asking, question, settings, by) => asking.reply(*question, &settings, by).await,
         };
         drop(timer);
         count_dns(reply.as_deref());
@@ -204,7 +210,25 @@ impl Responder {
     }
 
     fn consider(&self, packet: &[u8], transport: Transport, state: &State) -> Option<Step> {
-        consider(packet, transport, state, &self.settings, &mut Order::new(rand::rng(), None))
+        let mut order = Order::new(rand::rng(), None);
+        order.rights = self.rights();
+        consider(packet, transport, state, &self.settings, &mut order)
+    }
+
+    /// What whoever asks by DNS may see; none: everything. They show nothing, so the node's own token decides.
+    pub fn rights(&self) -> Option<Arc<Rights>> {
+        if !self.authority.is_enabled() {
+            return None;
+        }
+        match self.authority.identify(&self.credential()) {
+            Ok(known) => (!known.rights.sees_all_instances()).then(|| known.rights.clone()),
+            Err(_) => Some(self.nobody.clone()),
+        }
+    }
+
+    fn credential(&self) -> Credential {
+        let own = self.authority.own();
+        own.dns.or(&own.default)
     }
 
     /// What a client gets after the first step; what it gets later is counted then.
@@ -228,7 +252,7 @@ impl Responder {
     fn go_far(&self, question: Box<FarQuestion>) -> Outcome {
         let Some(far) = &self.far else { return Outcome::Now(question.give_up()) };
         let Some(asking) = far.place() else { return Outcome::Now(question.fail()) };
-        let whom = Whom::Far(asking, question, self.settings.clone());
+        let whom = Whom::Far(asking, question, self.settings.clone(), self.credential());
         Outcome::Later(Later { whom, timer: DNS_SECONDS.time() })
     }
 

@@ -48,6 +48,7 @@ pub(super) async fn fetch<S: Servers>(
             Err(_) => return Err(BackendError::Failed(format!("no server answered within {:?}", fetch.limit))),
             Ok(Ok(fetched)) => return Ok(fetched),
             Ok(Err(AskError::Rejected(reason))) => return Err(BackendError::Failed(reason)),
+            Ok(Err(AskError::Denied(reason))) => return Err(BackendError::Denied(reason)),
             Ok(Err(AskError::Unknown(reason))) if fetch.once => {
                 return Err(BackendError::Failed(format!("it may or may not have been done: {reason}")));
             }

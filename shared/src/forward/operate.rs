@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::{AskError, Route, Servers};
 use crate::{
+    acl::Credential,
     backend::{Archive, BackendError, Consistency, Pieces, ServersChange},
     model::Index,
 };
@@ -19,22 +20,22 @@ pub(super) const REACH_LIMIT: Duration = Duration::from_secs(30);
 const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 
 impl<S: Servers> Route<S> {
-    pub(super) async fn save_archive(&self, any_server: bool) -> Result<Archive, BackendError> {
+    pub(super) async fn save_archive(&self, any_server: bool, by: &Credential) -> Result<Archive, BackendError> {
         let choose = |tried: &_| if any_server { self.any(tried) } else { self.next(tried) };
-        self.ask_one(choose, |server| async move { self.servers.save_archive(&server, any_server).await }).await
+        self.ask_one(choose, |server| async move { self.servers.save_archive(&server, any_server, by).await }).await
     }
 
-    pub(super) async fn restore_archive(&self, pieces: Pieces) -> Result<Index, BackendError> {
+    pub(super) async fn restore_archive(&self, pieces: Pieces, by: &Credential) -> Result<Index, BackendError> {
         let leader = self.find_leader().await?;
-        self.servers.restore_archive(&leader, pieces).await.map_err(|error| match error {
+        self.servers.restore_archive(&leader, pieces, by).await.map_err(|error| match error {
             AskError::Unknown(reason) => BackendError::Refused(format!("the restore may or may not happen: {reason}")),
             error => refused(error),
         })
     }
 
-    pub(super) async fn change_servers(&self, change: &ServersChange) -> Result<(), BackendError> {
+    pub(super) async fn change_servers(&self, change: &ServersChange, by: &Credential) -> Result<(), BackendError> {
         let leader = self.find_leader().await?;
-        match timeout(CHANGE_LIMIT, self.servers.change_servers(&leader, change)).await {
+        match timeout(CHANGE_LIMIT, self.servers.change_servers(&leader, change, by)).await {
             Ok(changed) => changed.map_err(refused),
             Err(_) => Err(BackendError::TimedOut(CHANGE_LIMIT)),
         }
@@ -53,6 +54,7 @@ fn refused(error: AskError) -> BackendError {
     match error {
         AskError::NotLeader { .. } => BackendError::NoLeader,
         AskError::Rejected(reason) => BackendError::Refused(reason),
+        AskError::Denied(reason) => BackendError::Denied(reason),
         AskError::Unsent(reason) | AskError::Unknown(reason) => BackendError::Failed(reason),
     }
 }

@@ -1,5 +1,6 @@
 //! The way to the leader, with servers that answer as scripted.
 
+use crate::acl::Credential;
 use std::{collections::VecDeque, time::Duration};
 
 use super::*;
@@ -50,7 +51,7 @@ impl Servers for Scripted {
         Contact { known_leader: self.leader.is_some(), last: self.leaderless_for }
     }
 
-    async fn write(&self, server: &str, _: &Command) -> Result<Written, AskError> {
+    async fn write(&self, server: &str, _: &Command, _: &Credential) -> Result<Written, AskError> {
         self.answer(server).map(|index| Written { index, outcome: Outcome::Done })
     }
 
@@ -58,7 +59,7 @@ impl Servers for Scripted {
         self.answer(server)
     }
 
-    async fn servers(&self, server: &str) -> Result<ServersReport, AskError> {
+    async fn servers(&self, server: &str, _: &Credential) -> Result<ServersReport, AskError> {
         self.answer(server).map(|last_index| ServersReport { last_index, ..ServersReport::default() })
     }
 
@@ -66,7 +67,7 @@ impl Servers for Scripted {
         self.answer(server).map(|_| Fetched { body: server.to_owned().into(), ..Fetched::default() })
     }
 
-    async fn renew(&self, server: &str, _: Uuid) -> Result<bool, AskError> {
+    async fn renew(&self, server: &str, _: Uuid, _: &Credential) -> Result<bool, AskError> {
         self.answer(server).map(|_| true)
     }
 }
@@ -108,7 +109,7 @@ fn asked(forward: &Forward<Scripted>) -> Vec<String> {
 #[tokio::test]
 async fn a_hint_is_followed_and_remembered() {
     let forward = forward(Some("a"), &["a", "b"], vec![not_leader(Some("b")), Ok(5), Ok(6)]);
-    assert_eq!(forward.write(command()).await.unwrap().index, Index(5));
+    assert_eq!(forward.write(command(), &Credential::none()).await.unwrap().index, Index(5));
     assert_eq!(asked(&forward), ["a", "b"]);
     assert_eq!(forward.barrier(Consistency::Leader).await, Ok(Index(6)));
     assert_eq!(asked(&forward), ["b"]);
@@ -121,7 +122,7 @@ async fn an_election_is_waited_for() {
     answers.push(Ok(9));
     let forward = forward(Some("a"), &["a", "b", "c"], answers);
     let started = Instant::now();
-    assert_eq!(forward.write(command()).await.unwrap().index, Index(9));
+    assert_eq!(forward.write(command(), &Credential::none()).await.unwrap().index, Index(9));
     assert!(started.elapsed() >= RETRY_PAUSE * 5);
     let servers = asked(&forward);
     assert_eq!(servers.iter().filter(|server| *server == "a").count(), 1, "the dead leader is not asked again");
@@ -131,7 +132,7 @@ async fn an_election_is_waited_for() {
 async fn without_a_leader_a_write_gives_up_in_time_and_a_barrier_sooner() {
     let forward = forward(None, &["a", "b"], vec![]);
     let started = Instant::now();
-    assert_eq!(forward.write(command()).await, Err(BackendError::NoLeader));
+    assert_eq!(forward.write(command(), &Credential::none()).await, Err(BackendError::NoLeader));
     assert!(started.elapsed() >= SHORT.write_hold - RETRY_PAUSE * 2);
     let started = Instant::now();
     assert_eq!(forward.barrier(Consistency::Quorum).await, Err(BackendError::NoLeader));
@@ -159,14 +160,14 @@ async fn long_without_a_leader_a_barrier_asks_nobody() {
 async fn a_refused_write_is_not_tried_again_and_an_unknown_one_is_when_idempotent() {
     let rejected = Err(AskError::Rejected("too large".into()));
     let forward = forward(Some("a"), &["a"], vec![rejected, Err(AskError::Unknown("reset".into())), Ok(3)]);
-    assert_eq!(forward.write(command()).await, Err(BackendError::Failed("too large".into())));
-    assert_eq!(forward.write(command()).await.unwrap().index, Index(3));
+    assert_eq!(forward.write(command(), &Credential::none()).await, Err(BackendError::Failed("too large".into())));
+    assert_eq!(forward.write(command(), &Credential::none()).await.unwrap().index, Index(3));
 }
 
 #[tokio::test]
 async fn without_any_server_the_error_says_so() {
     let forward = forward(None, &[], vec![]);
-    assert_eq!(forward.write(command()).await, Err(BackendError::NoServers));
+    assert_eq!(forward.write(command(), &Credential::none()).await, Err(BackendError::NoServers));
     let started = Instant::now();
     assert_eq!(forward.barrier(Consistency::Leader).await, Err(BackendError::NoServers));
     assert!(started.elapsed() < SHORT.barrier_hold, "the node has something to answer from");

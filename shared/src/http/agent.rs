@@ -19,9 +19,10 @@ use super::{
     },
     params::{Options, switch},
     read::{Rows, with_jitter},
-    route::Request,
+    route::{Request, admit_again},
 };
 use crate::{
+    acl::{Level, Resource},
     agent::definition::{CheckRegistration, Fields, ServiceDefinition, Strictness},
     catalog::Topic,
     filter::schema,
@@ -42,13 +43,13 @@ pub(super) async fn this(context: &Context, request: &Request) -> Result<Answer,
     let leader = context.backend.leader();
     let answer =
         itself(&context.settings, context.agent.node(), &own, context.members.coordinate(), leader.as_deref(), counts);
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&answer)))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&answer)))
 }
 
 /// The members of a pool; a node that is not in the WAN pool knows nobody there.
 pub(super) async fn members(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let members = context.pool(wants_wan(request)).map(Pool::members).unwrap_or_default();
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.list(members.iter().map(MemberRow::new))))
+    Ok(Answer::json(Rows::wanted(request, None)?.list(members.iter().map(MemberRow::new))))
 }
 
 fn wants_wan(request: &Request) -> bool {
@@ -91,7 +92,7 @@ pub(super) async fn reload(context: &Context, _: &Request) -> Result<Answer, Fai
 }
 
 pub(super) async fn services(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let rows = Rows::wanted(&request.query, Some(&schema::AGENT_SERVICE))?;
+    let rows = Rows::wanted(request, Some(&schema::AGENT_SERVICE))?;
     let services = context.agent.services();
     let row = |service: &'_ Service| -> bool { rows.keeps(&AgentServiceRow::new(service, context.datacenter())) };
     let kept = services.iter().filter(|service| row(service));
@@ -103,7 +104,7 @@ pub(super) async fn services(context: &Context, request: &Request) -> Result<Ans
 /// One service; with `?hash=`, held until its content has another hash.
 pub(super) async fn service(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let id = named(&request.parameter, "Missing service ID")?;
-    let (rows, options) = (Rows::wanted(&request.query, None)?, Options::parse(&request.query)?);
+    let (rows, options) = (Rows::wanted(request, None)?, Options::parse(&request.query)?);
     // The registry is told of every change, so a change of the node there is the time to look again.
     let changes = context.reader.wait_for(&Topic::Node(context.agent.node().name.key()));
     let time_out = tokio::time::sleep(with_jitter(options.wait));
@@ -113,6 +114,7 @@ pub(super) async fn service(context: &Context, request: &Request) -> Result<Answ
         let next = changes.next();
         let service = context.agent.service(id);
         let service = service.ok_or_else(|| Failure::NotFound(format!("unknown service ID: {id}")))?;
+        admit_again(context, request)?.rights.require(Resource::Service, Level::Read, &service.name)?;
         let (row, hash) = AgentServiceRow::new(&service, context.datacenter()).with_hash();
         if !waits || request.query.filled("hash") != Some(hash.as_str()) {
             let header = HeaderValue::from_str(&hash).expect("hexadecimal digits");
@@ -127,7 +129,7 @@ pub(super) async fn service(context: &Context, request: &Request) -> Result<Answ
 }
 
 pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let rows = Rows::wanted(&request.query, Some(&schema::AGENT_CHECK))?;
+    let rows = Rows::wanted(request, Some(&schema::AGENT_CHECK))?;
     let (checks, services) = (context.agent.checks(), context.agent.services());
     let services: BTreeMap<_, _> = services.iter().map(|service| (service.id.key(), service)).collect();
     let row = |check| {
@@ -135,31 +137,60 @@ pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answe
         let tags = services.get(&check.service_id.key()).map_or(&[][..], |service| &service.tags);
         (check.id.as_str(), CheckRow::of_agent(check, tags))
     };
-    let by_id: BTreeMap<&str, _> = checks.iter().map(|check| row(check)).filter(|(_, row)| rows.keeps(row)).collect();
+    let by_id: BTreeMap<&str, _> =
+        checks.iter().map(|check| row(check)).filter(|(_, row)| rows.keeps(row)).collect();
     Ok(Answer::json(rows.value(&by_id)))
+}
+
+fn writes_service(request: &Request, name: &str) -> Result<(), Failure> {
+    Ok(request.caller.rights.require(Resource::Service, Level::Write, name)?)
+}
+
+/// Whether the caller may write the service of that ID here; with an empty one, the node. One that is not there is
+/// nobody's.
+pub(super) fn writes_service_of(context: &Context, request: &Request, id: &str) -> Result<(), Failure> {
+    if id.is_empty() {
+        let node = &context.settings.identity.node_name;
+        return Ok(request.caller.rights.require(Resource::Node, Level::Write, node)?);
+    }
+    context.agent.service(id).map_or(Ok(()), |service| writes_service(request, &service.name))
+}
+
+/// The same of what the check of that ID is about.
+fn writes_check(context: &Context, request: &Request, id: &str) -> Result<(), Failure> {
+    let check = context.agent.check(id);
+    check.map_or(Ok(()), |check| writes_service_of(context, request, &check.service_id))
 }
 
 pub(super) async fn register_service(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let definition = ServiceDefinition::from_json(&parse(&request.body)?)?;
+    writes_service(request, &definition.service.name)?;
+    if let Some(old) = context.agent.service(&definition.service.id) {
+        writes_service(request, &old.name)?;
+    }
     let replace = switch(&request.query, "replace-existing-checks")?;
-    context.agent.register_service(definition, replace).await?;
+    context.agent.register_service(definition, replace, &request.token).await?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn deregister_service(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let id = named(&request.parameter, "Missing service ID")?;
+    writes_service_of(context, request, id)?;
     context.agent.deregister_service(&ServiceId::from(id)).await?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn register_check(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let registration = CheckRegistration::from_json(&parse(&request.body)?)?;
-    context.agent.register_check(registration).await?;
+    writes_check(context, request, &registration.id)?;
+    writes_service_of(context, request, &registration.service_id)?;
+    context.agent.register_check(registration, &request.token).await?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn deregister_check(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let id = named(&request.parameter, "Missing check ID")?;
+    writes_check(context, request, id)?;
     context.agent.deregister_check(&CheckId::from(id)).await?;
     Ok(Answer::empty())
 }
@@ -178,12 +209,14 @@ pub(super) async fn fail(context: &Context, request: &Request) -> Result<Answer,
 
 fn report(context: &Context, request: &Request, status: Status) -> Result<Answer, Failure> {
     let id = named(&request.parameter, "Missing check ID")?;
+    writes_check(context, request, id)?;
     context.agent.report(&CheckId::from(id), status, request.query.get("note").unwrap_or_default())?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn update(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let id = named(&request.parameter, "Missing check ID")?;
+    writes_check(context, request, id)?;
     let body = parse(&request.body)?;
     let mut fields = Fields::of(&body, Strictness::Body)?;
     let (status, output) = (status(&fields.text("status")?)?, fields.text("output")?);

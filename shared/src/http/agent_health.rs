@@ -13,6 +13,7 @@ use super::{
     read::Rows,
     route::Request,
 };
+use crate::acl::{Level, Resource};
 use crate::model::{Check, Service, Status};
 
 pub(super) async fn by_name(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -27,6 +28,9 @@ pub(super) async fn by_name(context: &Context, request: &Request) -> Result<Answ
 pub(super) async fn by_id(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let id = named(&request.parameter, "Missing serviceID")?;
     let service = context.agent.service(id);
+    // Whether there is one is not for everybody to know.
+    let name = service.as_deref().map_or(id, |service| &service.name);
+    request.caller.rights.require(Resource::Service, Level::Read, name)?;
     let local = Local { checks: context.agent.checks(), datacenter: context.datacenter() };
     answer(request, service.as_deref().map(|service| local.health(service)), |rows| {
         rows.value(&service.as_deref().map_or(AgentHealthRow::UNKNOWN, |service| local.row(service)))
@@ -47,7 +51,7 @@ fn answer(
     let answer = if request.query.get("format") == Some("text") {
         Answer::text(health.map_or(Status::Critical.as_str(), AgentHealth::as_str))
     } else {
-        Answer::json(body(&Rows::wanted(&request.query, None)?))
+        Answer::json(body(&Rows::wanted(request, None)?))
     };
     Ok(answer.with_status(code))
 }

@@ -1,6 +1,9 @@
 //! `/v1/catalog/...`: nodes and services as they are registered, and registration from outside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -17,24 +20,29 @@ use super::{
     route::Request,
 };
 use crate::{
+    acl::{Level, Resource},
     catalog::{Instance, State, Topic},
     command::Command,
     datacenters::by_distance,
     filter::schema,
-    model::{Key, Service},
+    model::{Key, Node, Service},
 };
 
 pub(super) async fn register(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    write(context, registration::register(&request.body)?).await
+    write(context, request, registration::register(&request.body)?).await
 }
 
 pub(super) async fn deregister(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    write(context, registration::deregister(&request.body)?).await
+    write(context, request, registration::deregister(&request.body)?).await
 }
 
-async fn write(context: &Context, addressed: Addressed<Result<Command, Failure>>) -> Result<Answer, Failure> {
+async fn write(
+    context: &Context,
+    request: &Request,
+    addressed: Addressed<Result<Command, Failure>>,
+) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(&addressed.datacenter)?;
-    context.write(addressed.write?).await
+    context.write(request, addressed.write?).await
 }
 
 /// The nearest first. Only servers know others; without one a node still knows its own.
@@ -46,7 +54,7 @@ pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<
     }
     let known = context.wan.as_ref().map(by_distance);
     let known = known.unwrap_or_else(|| vec![context.datacenter().to_owned()]);
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&known)))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&known)))
 }
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -104,7 +112,7 @@ pub(super) async fn connect(context: &Context, request: &Request) -> Result<Answ
 
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
     of_node(context, request, |state, rows, name| {
-        let node = state.node(name);
+        let node = seen(state, rows, name);
         rows.value(&node.map(|node| NodeServicesRow::new(node, kept(state, rows, name), context.datacenter())))
     })
     .await
@@ -113,7 +121,8 @@ pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer,
 pub(super) async fn node_services(context: &Context, request: &Request) -> Result<Answer, Failure> {
     of_node(context, request, |state, rows, name| {
         let row = |node| NodeServiceListRow::new(node, kept(state, rows, name), context.datacenter());
-        rows.value(&state.node(name).map(|node| row(node)).unwrap_or_default())
+        let node = seen(state, rows, name);
+        rows.value(&node.map(|node| row(node)).unwrap_or_default())
     })
     .await
 }
@@ -128,8 +137,17 @@ async fn of_node(
     read(context, request, question, |state, rows| encode(state, rows, name)).await
 }
 
+/// The node of that name, where the caller may see it.
+pub(super) fn seen<'a>(state: &'a State, rows: &Rows, name: &str) -> Option<&'a Arc<Node>> {
+    state.node(name).filter(|node| rows.sees(rows.rights().allow(Resource::Node, Level::Read, &node.name)))
+}
+
 fn kept<'a>(state: &'a State, rows: &Rows, node: &str) -> impl Iterator<Item = &'a Service> {
-    state.node_services(node).map(|service| &**service).filter(|service| rows.keeps(&ServiceRow::new(service)))
+    let services = state.node_services(node).map(|service| &**service);
+    services.filter(|service| {
+        rows.sees(rows.rights().allow(Resource::Service, Level::Read, &service.name))
+            && rows.passes(&ServiceRow::new(service))
+    })
 }
 
 /// A path parameter that must be there.

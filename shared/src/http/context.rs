@@ -17,6 +17,7 @@ use super::{
     route::{Origin, Request},
 };
 use crate::{
+    acl::Authority,
     agent::Agent,
     backend::Backend,
     catalog::Protection,
@@ -71,6 +72,8 @@ pub struct Settings {
     pub access: Access,
     /// Where this node keeps its data, if it does.
     pub data_dir: Option<PathBuf>,
+    /// Where tokens are kept that are set while it runs, if they are.
+    pub token_dir: Option<PathBuf>,
 }
 
 /// What handlers have at hand.
@@ -97,6 +100,8 @@ pub struct Context {
     pub copies: Copies,
     /// Answers that are kept, for all interfaces of this node together.
     pub answers: Arc<Answers>,
+    /// Who decides who may do what.
+    pub authority: Arc<Authority>,
 }
 
 impl Context {
@@ -142,9 +147,9 @@ impl Context {
         }
     }
 
-    /// Writes, and answers with whether it was done.
-    pub(super) async fn write(&self, command: Command) -> Result<Answer, Failure> {
-        match self.backend.write(command).await?.outcome {
+    /// Writes for whoever asks, and answers with whether it was done.
+    pub(super) async fn write(&self, request: &Request, command: Command) -> Result<Answer, Failure> {
+        match self.backend.write(command, &request.token).await?.outcome {
             Outcome::Refused(refusal) => Err(refusal.into()),
             outcome => Ok(Answer::json(encode(&outcome.is_done(), false))),
         }

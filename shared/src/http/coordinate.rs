@@ -76,13 +76,13 @@ pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<
         datacenters.entry(datacenter).or_default().push(NodeCoordinateRow::new(node, coordinate));
     }
     let row = |(datacenter, coordinates)| DatacenterRow { datacenter, area: "wan", coordinates };
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.list(datacenters.into_iter().map(row))))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&datacenters.into_iter().map(row).collect::<Vec<_>>())))
 }
 
 pub(super) async fn update(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let (datacenter, update) = read_update(&request.body)?;
     context.refuse_other_datacenter(&datacenter)?;
-    match context.backend.write(Command::UpdateCoordinates(vec![update])).await?.outcome {
+    match context.backend.write(Command::UpdateCoordinates(vec![update]), &request.token).await?.outcome {
         Outcome::Refused(refusal) => Err(refusal.into()),
         _ => Ok(Answer::empty()),
     }

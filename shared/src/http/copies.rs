@@ -31,6 +31,7 @@ use super::{
     translate::translate,
 };
 use crate::{
+    acl::{Authority, Rights},
     backend::{Backend, Contact, Fetch},
     filter::schema,
     metrics::STALE_COPIES,
@@ -98,12 +99,19 @@ struct Row {
 impl Copies {
     /// Starts to keep copies of those services.
     #[must_use]
-    pub fn start(services: &[RemoteService], translates: bool, backend: &Arc<dyn Backend>, tasks: &Tasks) -> Self {
+    pub fn start(
+        services: &[RemoteService],
+        translates: bool,
+        backend: &Arc<dyn Backend>,
+        authority: &Arc<Authority>,
+        tasks: &Tasks,
+    ) -> Self {
         let copies = services.iter().take(MAX_COPIES).map(|what| {
             let (sender, kept) = watch::channel(Kept::default());
             let doubt = Arc::new(Notify::new());
-            let (what, backend) = (what.clone(), backend.clone());
-            let keeper = Keeper { what: what.clone(), kept: sender, doubt: doubt.clone(), backend, translates };
+            let (what, backend, authority) = (what.clone(), backend.clone(), authority.clone());
+            let keeper =
+                Keeper { what: what.clone(), kept: sender, doubt: doubt.clone(), backend, authority, translates };
             let stopping = tasks.stopping();
             tasks.spawn("a copy of a remote service", async move {
                 stopping.run_until_cancelled(keeper.keep()).await;
@@ -179,24 +187,36 @@ impl Copy {
         let Some(rows) = kept.rows.filter(|_| !contact.is_lost_for(context.settings.discovery_max_stale)) else {
             return Ok(None);
         };
-        let body = shown(&rows, request)?.with_header(INDEX, kept.index.max(1));
+        // The copy was given to this node's token: whoever asks sees of it what it might see of a service of this name here.
+        let caller = context.authority.identify(&request.token)?;
+        let body = shown(&rows, request, &caller.rights)?.with_header(INDEX, kept.index.max(1));
         Ok(Some(finish(body, options.mode, Freshness { contact, level: "stale" })))
     }
 }
 
 /// The rows that the caller wants. They are not sorted by distance: no node here has one.
-fn shown(rows: &[Row], request: &Request) -> Result<Answer, Failure> {
+fn shown(rows: &[Row], request: &Request, rights: &Rights) -> Result<Answer, Failure> {
     let wanted = Wanted::parse(request);
     let passing = switch(&request.query, "passing")?;
-    let form = Rows::wanted(&request.query, Some(&schema::HEALTH_SERVICE))?;
+    let form = Rows::wanted(request, Some(&schema::HEALTH_SERVICE))?;
     let is_shown =
-        |row: &&Row| (!passing || is_passing(&row.value)) && wanted.matches_row(&row.value) && form.keeps(&row.value);
+        |row: &&Row| {
+            (!passing || is_passing(&row.value))
+                && wanted.matches_row(&row.value)
+                && is_visible(&row.value, rights)
+                && form.passes(&row.value)
+        };
     let rows = rows.iter().filter(is_shown);
     if request.query.has("pretty") {
         return Ok(Answer::json(form.value(&rows.map(|row| &row.value).collect::<Vec<_>>())));
     }
     let texts: Vec<&str> = rows.map(|row| row.text.as_str()).collect();
     Ok(Answer::json(format!("[{}]", texts.join(",")).into()))
+}
+
+fn is_visible(row: &Value, rights: &Rights) -> bool {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    rights.sees_instance(&text(&row["Node"]["Node"]), &text(&row["Service"]["Service"]))
 }
 
 fn is_passing(row: &Value) -> bool {
@@ -209,6 +229,7 @@ struct Keeper {
     kept: watch::Sender<Kept>,
     doubt: Arc<Notify>,
     backend: Arc<dyn Backend>,
+    authority: Arc<Authority>,
     translates: bool,
 }
 
@@ -265,6 +286,7 @@ impl Keeper {
             any_server: true,
             limit,
             datacenter: datacenter.clone(),
+            token: self.authority.own().default.clone(),
             ..Fetch::default()
         };
         let answered = async {

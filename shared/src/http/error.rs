@@ -3,7 +3,7 @@
 use http::{HeaderValue, StatusCode, header};
 
 use super::answer::Answer;
-use crate::{agent::AgentError, backend::BackendError, command::Refusal, filter::FilterError};
+use crate::{acl::Denial, agent::AgentError, backend::BackendError, command::Refusal, filter::FilterError};
 
 /// When a caller is asked to come again, in seconds: an election takes less.
 const RETRY_AFTER_S: u64 = 5;
@@ -20,6 +20,9 @@ pub enum Failure {
     /// The configuration does not let this caller do that: 403.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The caller's token does not let it, or is none: 403.
+    #[error(transparent)]
+    Denied(#[from] Denial),
     /// There is no access control that it could be about: 401, as Consul.
     #[error("ACL support disabled")]
     NoAccessControl,
@@ -75,7 +78,10 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_)
+            | Self::Denied(_)
+            | Self::Backend(BackendError::Denied(_))
+            | Self::Refused(Refusal::Bootstrapped(_)) => StatusCode::FORBIDDEN,
             Self::NoAccessControl => StatusCode::UNAUTHORIZED,
             Self::NotFound(_) | Self::NoEndpoint | Self::Agent(AgentError::NoService(_)) => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,

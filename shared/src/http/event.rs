@@ -30,11 +30,11 @@ pub(super) async fn fire(context: &Context, request: &Request) -> Result<Answer,
         ..UserEvent::default()
     };
     let fired = context.events.fire(event).map_err(|error| Failure::Rejected(error.to_string()))?;
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&EventRow::new(&fired).fired())))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&EventRow::new(&fired).fired())))
 }
 
 pub(super) async fn list(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let (rows, options) = (Rows::wanted(&request.query, None)?, Options::parse(&request.query)?);
+    let (rows, options) = (Rows::wanted(request, None)?, Options::parse(&request.query)?);
     let name = request.query.filled("name");
     let mut changes = context.events.changes();
     let time_out = tokio::time::sleep(with_jitter(options.wait));

@@ -23,6 +23,7 @@ use super::{
     translate::{translate, translate_of_others},
 };
 use crate::{
+    acl::Credential,
     backend::Fetch,
     datacenters::by_distance,
     model::{Index, PreparedQuery, ServiceQuery},
@@ -76,7 +77,7 @@ pub(super) async fn failover(
     let body: Bytes = serde_json::to_vec(&question).ok()?.into();
     let mut last = None;
     for (failovers, datacenter) in (1..).zip(candidates(context, query)) {
-        match ask(context, &datacenter, body.clone()).await {
+        match ask(context, request, &datacenter, body.clone()).await {
             Ok(mut answer) => {
                 answer["Failovers"] = failovers.into();
                 let is_empty = answer["Nodes"].as_array().is_none_or(Vec::is_empty);
@@ -112,12 +113,13 @@ fn candidates(context: &Context, query: &PreparedQuery) -> Vec<String> {
     all
 }
 
-async fn ask(context: &Context, datacenter: &str, body: Bytes) -> Result<Value, String> {
+async fn ask(context: &Context, request: &Request, datacenter: &str, body: Bytes) -> Result<Value, String> {
     let fetch = Fetch {
         method: "PUT".into(),
         path_and_query: PATH.into(),
         body,
         datacenter: datacenter.into(),
+        token: request.token.clone(),
         limit: LIMIT,
         ..Fetch::default()
     };
@@ -132,7 +134,8 @@ async fn ask(context: &Context, datacenter: &str, body: Bytes) -> Result<Value, 
 }
 
 /// Answers a server of another datacenter.
-pub(super) async fn answer(context: &Context, body: &[u8]) -> Result<Answer, Failure> {
+pub(super) async fn answer(context: &Context, body: &[u8], token: &Credential) -> Result<Answer, Failure> {
+    let caller = context.authority.identify(token)?;
     let question: Question =
         serde_json::from_slice(body).map_err(|error| Failure::BadRequest(format!("Request decode failed: {error}")))?;
     let mode = if question.stale { Mode::Stale(None) } else { Mode::Leader };
@@ -142,6 +145,7 @@ pub(super) async fn answer(context: &Context, body: &[u8]) -> Result<Answer, Fai
         connect: question.connect,
         limit: question.limit,
         protection: context.settings.protection,
+        rights: Some(&caller.rights),
         ..Asked::default()
     };
     // The agent from which to measure is none of this datacenter.

@@ -18,6 +18,7 @@ use super::{
     route::{self, Origin, Request, Router},
 };
 use crate::{
+    acl::Credential,
     model::Index,
     watch::{Seen, Source},
 };
@@ -41,40 +42,43 @@ impl Inside {
         &self.context
     }
 
-    /// Answers a request of one who showed that token; empty: none.
+    /// Answers a request of one who showed that, or else names a token in the query.
     pub(super) async fn answer(
         &self,
         origin: Origin,
         method: Method,
         target: &str,
         body: Bytes,
-        token: String,
+        token: Credential,
     ) -> Answer {
         let answer = async {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let found = self.router.find(&method, path)?;
+            let query = Query::parse(query);
+            let token = token.or(&query.filled("token").map(Credential::new).unwrap_or_default());
             let request = Request {
                 origin,
                 method,
                 target: target.into(),
-                query: Query::parse(query),
+                query,
                 endpoint: found.place,
                 parameter: found.parameter,
                 body,
                 client: None,
                 token,
+                caller: self.context.authority.nobody(),
                 pieces: Mutex::default(),
                 stopping: self.stopping.clone(),
                 answers: self.context.answers.clone(),
             };
-            route::handle(found.place, &self.context, &request).await
+            route::handle(&self.context, request).await
         };
         answer.await.unwrap_or_else(Answer::from)
     }
 
-    /// The answer to a question, as a whole; `None` where it is longer than 16 MiB or breaks off.
-    pub async fn look(&self, target: &str) -> Option<(StatusCode, Bytes)> {
-        let answer = self.answer(Origin::Here, Method::GET, target, Bytes::new(), String::new()).await;
+    /// The answer to a question of one who shows that, as a whole; `None` where it is longer than 16 MiB or breaks off.
+    pub async fn look(&self, target: &str, token: Credential) -> Option<(StatusCode, Bytes)> {
+        let answer = self.answer(Origin::Here, Method::GET, target, Bytes::new(), token).await;
         let (head, body) = answer.into_response(false).into_parts();
         let body = Limited::new(body, WHOLE_BYTES).collect().await.ok()?.to_bytes();
         Some((head.status, body))
@@ -85,7 +89,11 @@ impl Source for Inside {
     async fn get(&self, path: &str) -> Result<Seen, String> {
         // A node that has just started knows nothing yet, which is no failure.
         self.context.reader.reach(Index(1)).await;
-        let answer = self.answer(Origin::Here, Method::GET, path, Bytes::new(), String::new()).await;
+        let token = match path.contains("token=") {
+            true => Credential::none(),
+            false => self.context.authority.own().default.clone(),
+        };
+        let answer = self.answer(Origin::Here, Method::GET, path, Bytes::new(), token).await;
         let (head, body) = answer.into_response(false).into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let found = head.status != StatusCode::NOT_FOUND;

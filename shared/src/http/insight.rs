@@ -25,11 +25,14 @@ use super::{
     route::{self, Request},
 };
 use crate::{
+    acl::{Credential, OwnTokens},
+    agent::definition::{Fields, Strictness},
     backend::Backend,
     gossip::{MemberStatus, Pool},
     host,
     metrics::{self, Series, as_f64},
     monitor::{self, Watch},
+    node::own_tokens,
     view::Reader,
 };
 
@@ -45,11 +48,11 @@ pub(super) async fn version(context: &Context, request: &Request) -> Result<Answ
         "FIPS": "",
         "LictorVersion": versions.own,
     });
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&answer)))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&answer)))
 }
 
 pub(super) async fn host(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let rows = Rows::wanted(&request.query, None)?;
+    let rows = Rows::wanted(request, None)?;
     let path = context.settings.data_dir.clone().unwrap_or_else(|| Path::new("/").into());
     // The disk may let us wait.
     let look = tokio::task::spawn_blocking(move || {
@@ -69,7 +72,7 @@ pub(super) async fn metrics(context: &Context, request: &Request) -> Result<Answ
             let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
             Ok(Answer::text(metrics::exposition(&sources.read())).with_header(header::CONTENT_TYPE, kind))
         }
-        _ => Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&sources.summary()))),
+        _ => Ok(Answer::json(Rows::wanted(request, None)?.value(&sources.summary()))),
     }
 }
 
@@ -111,9 +114,36 @@ async fn next_line(watch: &mut Watch, as_json: bool) -> (Bytes, bool) {
     }
 }
 
-/// What is known of access control: that there is none.
-pub(super) async fn token(_: &Context, _: &Request) -> Result<Answer, Failure> {
-    Err(Failure::NoAccessControl)
+/// Changes what this node shows to others: `{"Token": "..."}`, by the kind that the path names. Kept in the data directory
+/// where the configuration says so.
+pub(super) async fn token(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    if !context.authority.is_enabled() {
+        return Err(Failure::NoAccessControl);
+    }
+    let body = json::parse(&request.body)?;
+    let token = Credential::new(&Fields::of(&body, Strictness::Body)?.text("token")?);
+    let mut own = OwnTokens::clone(&context.authority.own());
+    let place = match request.parameter.as_str() {
+        "default" | "acl_token" => &mut own.default,
+        "agent" | "acl_agent_token" => &mut own.agent,
+        "agent_master" | "agent_recovery" | "recovery" | "acl_agent_master_token" => &mut own.recovery,
+        "replication" | "acl_replication_token" => &mut own.replication,
+        "dns" => &mut own.dns,
+        kind => {
+            let known = "default, agent, recovery, replication and dns";
+            return Err(Failure::NotFound(format!("Token {kind:?} is unknown (there are {known})")));
+        }
+    };
+    *place = token;
+    if let Some(data_dir) = context.settings.token_dir.clone() {
+        let kept = own.clone();
+        let keep = tokio::task::spawn_blocking(move || own_tokens::keep(&data_dir, &kept)).await;
+        let keep = keep.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        keep.map_err(|error| Failure::Rejected(format!("The tokens cannot be kept, and are as they were: {error}")))?;
+    }
+    context.authority.set_own(own);
+    tracing::info!(kind = request.parameter, "a token of this agent was changed");
+    Ok(Answer::empty())
 }
 
 /// Where metrics come from that are not counted but looked up.

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::{
     Context, Failure,
     answer::Answer,
-    catalog::named,
+    catalog::{named, seen},
     json::{
         rows::InstanceRow,
         ui::{NodeDumpRow, ServiceSummaryRow},
@@ -17,15 +17,15 @@ use crate::{catalog::Topic, filter::schema, model::Key};
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let question = Question { topics: everything(), ..Question::about(Topic::Nodes, &schema::NODE_DUMP) };
-    read(context, request, question, |state, rows| rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state))))
+    read(context, request, question, |state, rows| rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights()))))
         .await
 }
 
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing node name")?;
     let question = Question { schema: None, ..Question::about(Topic::Node(Key::new(name)), &schema::NODE_DUMP) };
-    read(context, request, question, |state, rows| match state.node(name) {
-        Some(node) => Answer::json(rows.value(&NodeDumpRow::new(node, state))),
+    read(context, request, question, |state, rows| match seen(state, rows, name) {
+        Some(node) => Answer::json(rows.value(&NodeDumpRow::new(node, state, rows.rights()))),
         None => Answer::empty().with_status(StatusCode::NOT_FOUND),
     })
     .await

@@ -1,6 +1,6 @@
 //! Answers that are kept: encoded once for each question and each state of what they are made of.
 //!
-//! A *question* is an endpoint, its parameter and those query parameters that shape the answer ([`NOT_SHAPING`] are all
+//! A *question* is an endpoint, its parameter, the rights of whoever asks, and those query parameters that shape the answer ([`NOT_SHAPING`] are all
 //! others). Its [`Slot`] keeps the last answer with the index of every topic that the answer is made of. An index grows
 //! with every change of its topic, so the answer is right as long as all are the same, and there is nothing to
 //! invalidate. Who finds it outdated encodes it while holding the slot's lock: others who want the same answer would
@@ -21,6 +21,7 @@ use super::{
     route::Request,
 };
 use crate::{
+    acl::Rights,
     catalog::{State, Topic},
     metrics::HTTP_READS,
     model::Index,
@@ -62,6 +63,8 @@ pub(super) struct Repeat {
     pub slot: Weak<Slot>,
     /// `Stale` or `Cached`: the others ask the leader first.
     pub mode: Mode,
+    /// What those may do who are given it.
+    pub rights: Arc<Rights>,
 }
 
 /// What is known of a target.
@@ -74,15 +77,18 @@ pub(super) struct Target {
 }
 
 impl Answers {
-    /// What is known of that path and query.
-    pub(super) fn target(&self, text: &str) -> Option<Target> {
-        self.targets.get(text.as_bytes())
+    /// What is known of that path and query, of a caller with those rights.
+    pub(super) fn target(&self, rights: &[u8], text: &str) -> Option<Target> {
+        if rights.is_empty() {
+            return self.targets.get(text.as_bytes());
+        }
+        self.targets.get(&[rights, text.as_bytes()].concat())
     }
 
     /// From now on that path and query is known.
-    pub(super) fn remember(&self, text: &str, endpoint: usize, repeat: &Repeat) {
+    pub(super) fn remember(&self, rights: &[u8], text: &str, endpoint: usize, repeat: &Repeat) {
         let target = Target { endpoint, repeat: repeat.clone() };
-        self.targets.insert(text.as_bytes(), target, size_of::<Target>());
+        self.targets.insert(&[rights, text.as_bytes()].concat(), target, size_of::<Target>());
     }
 
     /// The answer to a question: the kept one where that is current, else as `encode` makes it. With it the slot that
@@ -116,8 +122,9 @@ impl Answers {
 }
 
 /// The text that tells one question from all others. `near=_agent` is another place for callers of other datacenters.
-pub(super) fn question_key(request: &Request) -> Vec<u8> {
+pub(super) fn question_key(request: &Request, rights: &Rights) -> Vec<u8> {
     let mut key = Vec::with_capacity(128);
+    key.extend(rights.fingerprint());
     key.push(request.origin as u8);
     key.extend(request.endpoint.to_le_bytes());
     let mut push = |text: &str| {

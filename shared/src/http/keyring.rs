@@ -57,7 +57,7 @@ pub(super) async fn keyring(context: &Context, request: &Request) -> Result<Answ
         return Ok(Answer::empty());
     }
     let rows: Vec<Row<'_>> = reports.iter().map(|(wan, report)| row(*wan, context.datacenter(), report)).collect();
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&rows)))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&rows)))
 }
 
 fn change(request: &Request) -> Result<Option<KeyringChange>, Failure> {

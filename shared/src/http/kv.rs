@@ -21,6 +21,7 @@ use super::{
     route::Request,
 };
 use crate::{
+    acl::{Level, Resource, Rights},
     catalog::{State, Topic},
     command::{Command, KeyCommand, KeyEntry, Outcome, Refusal},
     model::{Index, KeyValue},
@@ -34,19 +35,27 @@ pub(super) async fn get(context: &Context, request: &Request) -> Result<Answer, 
     if !lists_keys && !recurses {
         name(request)?;
     }
+    context.refuse_other_datacenter(datacenter_asked(query))?;
+    let below = lists_keys || recurses;
+    require(context, request, below, &request.caller.rights)?;
     if !context.holds_keys() {
         return remote::fetch(context, request).await;
     }
-    let topic = if lists_keys || recurses { Topic::Prefix(key.into()) } else { Topic::Key(key.into()) };
+    let topic = if below { Topic::Prefix(key.into()) } else { Topic::Key(key.into()) };
     let question =
         Question { topics: vec![topic], besides: None, schema: None, headers_on_failure: false, insists: true };
     let separator = query.get("separator").unwrap_or_default();
     let raw = query.has("raw");
     read(context, request, question, |state, rows| {
+        // It may have waited for long.
+        if let Err(denied) = require(context, request, below, rows.rights()) {
+            return denied.into();
+        }
         if lists_keys {
             key_list(state, rows, key, separator)
         } else if recurses {
-            let below: Vec<_> = state.keys_below(key).map(|row| KeyRow::new(row)).collect();
+            let below = state.keys_below(key).filter(|row| sees(rows, &row.key));
+            let below: Vec<_> = below.map(|row| KeyRow::new(row)).collect();
             if below.is_empty() { not_found() } else { rows.value(&below).into() }
         } else {
             match state.key(key) {
@@ -57,6 +66,21 @@ pub(super) async fn get(context: &Context, request: &Request) -> Result<Answer, 
         }
     })
     .await
+}
+
+/// Whether the caller may ask for that key, or for all below a prefix: those that it may not see are left out, but where
+/// lists have a right of their own.
+fn require(context: &Context, request: &Request, below: bool, rights: &Rights) -> Result<(), Failure> {
+    let level = match (below, context.authority.settings().key_list_policy) {
+        (true, true) => Level::List,
+        (true, false) => return Ok(()),
+        (false, _) => Level::Read,
+    };
+    Ok(rights.require(Resource::Key, level, &request.parameter)?)
+}
+
+fn sees(rows: &Rows, key: &str) -> bool {
+    rows.sees(rows.rights().allow(Resource::Key, Level::Read, key))
 }
 
 fn not_found() -> Answer {
@@ -73,7 +97,7 @@ fn as_it_is(row: &KeyValue) -> Answer {
 /// The keys below a prefix; with a separator, only up to the next one after the prefix.
 fn key_list(state: &State, rows: &Rows, prefix: &str, separator: &str) -> Answer {
     let mut keys: Vec<&str> = Vec::new();
-    for row in state.keys_below(prefix) {
+    for row in state.keys_below(prefix).filter(|row| sees(rows, &row.key)) {
         let key = row.key.as_str();
         let rest = &key[prefix.len()..];
         let found = if separator.is_empty() { None } else { rest.find(separator) };
@@ -103,7 +127,7 @@ pub(super) async fn put(context: &Context, request: &Request) -> Result<Answer, 
         (_, _, Some(session)) => KeyCommand::Release(entry, session),
         _ => KeyCommand::Set(entry),
     };
-    write(context, command).await
+    write(context, request, command).await
 }
 
 pub(super) async fn delete(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -116,11 +140,11 @@ pub(super) async fn delete(context: &Context, request: &Request) -> Result<Answe
         None if recurses => KeyCommand::DeleteTree(key),
         None => KeyCommand::Delete(key),
     };
-    write(context, command).await
+    write(context, request, command).await
 }
 
-async fn write(context: &Context, command: KeyCommand) -> Result<Answer, Failure> {
-    match context.backend.write(Command::Key(command)).await?.outcome {
+async fn write(context: &Context, request: &Request, command: KeyCommand) -> Result<Answer, Failure> {
+    match context.backend.write(Command::Key(command), &request.token).await?.outcome {
         Outcome::Refused(refusal @ Refusal::NoSession(_)) => Err(apply_failed(&refusal)),
         Outcome::Refused(refusal) => Err(refusal.into()),
         outcome => Ok(Answer::json(Bytes::from_static(if outcome.is_done() { b"true" } else { b"false" }))),

@@ -36,6 +36,7 @@ use super::{
     socket::{Listener, Stream},
 };
 use crate::{
+    acl::{Authority, Credential},
     backend::{BackendError, Pieces},
     metrics::HTTP_CONNECTIONS,
     tasks::Tasks,
@@ -64,6 +65,8 @@ const REFUSAL_LIMIT: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What a token in a query is recognised by.
+const TOKEN_PARAMETER: &str = "token=";
 const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -234,7 +237,7 @@ impl Server {
     async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let packs = accepts_gzip(&head.headers);
-        let answer = match self.known(&head, &body) {
+        let answer = match self.known(&head, &body, peer) {
             Some(answer) => answer,
             None => self.find_out(head, body, peer).await,
         };
@@ -243,13 +246,20 @@ impl Server {
         response
     }
 
-    /// Answers what was answered before and may be given again as it is. Access was checked then, and is the same for
-    /// all who read.
-    fn known(&self, head: &Parts, body: &Incoming) -> Option<Answer> {
+    /// Answers what was answered before to somebody with the same rights, and may be given again as it is.
+    fn known(&self, head: &Parts, body: &Incoming, peer: Option<IpAddr>) -> Option<Answer> {
         if head.method != Method::GET || !body.is_end_stream() {
             return None;
         }
-        let target = self.context.answers.target(head.uri.path_and_query()?.as_str())?;
+        let text = head.uri.path_and_query()?.as_str();
+        let authority = &self.context.authority;
+        let target = if authority.is_enabled() {
+            let token = Caller::new(&head.headers, &Query::default(), peer, authority).token;
+            let known = authority.identify(&token).ok().filter(|_| !text.contains(TOKEN_PARAMETER))?;
+            self.context.answers.target(known.rights.fingerprint(), text)?
+        } else {
+            self.context.answers.target(&[], text)?
+        };
         let answer = again(&self.context, &target.repeat)?;
         route::count(target.endpoint, answer.status());
         Some(answer)
@@ -279,15 +289,12 @@ impl Server {
         };
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let target: Arc<str> = head.uri.path_and_query().map_or("", PathAndQuery::as_str).into();
-        let (method, caller) = (head.method.clone(), Caller::new(&head.headers, peer));
+        let (method, caller) = (head.method.clone(), Caller::new(&head.headers, &query, peer, &self.context.authority));
         // It keeps the connection's buffer of 8 kB from being used again, and a request may wait for minutes.
         drop(head);
         let place = found.place;
-        let answer = self.handle(found, method, target.clone(), query, body, caller).await.unwrap_or_else(Answer::from);
+        let answer = self.handle(found, method, target, query, body, caller).await.unwrap_or_else(Answer::from);
         route::count(place, answer.status());
-        if let Some(repeat) = answer.repeat() {
-            self.context.answers.remember(&target, place, repeat);
-        }
         answer
     }
 
@@ -320,10 +327,17 @@ impl Server {
             pieces,
             client,
             token,
+            caller: self.context.authority.nobody(),
             stopping,
             answers,
         };
-        route::handle(endpoint, &self.context, &request).await
+        let (context, target) = (&self.context, request.target.clone());
+        let answer = route::handle(context, request).await?;
+        if let Some(repeat) = answer.repeat() {
+            let rights = if context.authority.is_enabled() { repeat.rights.fingerprint() } else { &[] };
+            context.answers.remember(rights, &target, endpoint, repeat);
+        }
+        Ok(answer)
     }
 }
 
@@ -331,20 +345,22 @@ impl Server {
 struct Caller {
     /// What a proxy says that passes the request on, or else the peer.
     client: Option<IpAddr>,
-    /// What is shown in a header to say who it is; empty: nothing.
-    token: String,
+    /// What is shown to say who it is; where that is nothing, what this node shows for those.
+    token: Credential,
 }
 
 impl Caller {
-    fn new(headers: &HeaderMap, peer: Option<IpAddr>) -> Self {
+    fn new(headers: &HeaderMap, query: &Query, peer: Option<IpAddr>, authority: &Authority) -> Self {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let first = text(FORWARDED_FOR).and_then(|value| value.split(',').next()?.trim().parse().ok());
         let bearer = || {
             let (scheme, token) = text(header::AUTHORIZATION)?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         };
-        let token = text(TOKEN).filter(|token| !token.is_empty()).or_else(bearer).unwrap_or_default();
-        Self { client: first.or(peer), token: token.to_owned() }
+        let named = || query.filled("token");
+        let token = text(TOKEN).filter(|token| !token.is_empty()).or_else(bearer).or_else(named).unwrap_or_default();
+        let token = Credential::new(token).or(&authority.own().default);
+        Self { client: first.or(peer), token }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `PUT /v1/agent/maintenance` and `/v1/agent/service/maintenance/:id`, with `?enable=` and `?reason=`.
 
-use super::{Context, Failure, answer::Answer, catalog::named, params::boolean, route::Request};
+use super::{Context, Failure, agent::writes_service_of, answer::Answer, catalog::named, params::boolean, route::Request};
 use crate::model::ServiceId;
 
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -10,6 +10,7 @@ pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer,
 
 pub(super) async fn service(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let id = named(&request.parameter, "Missing service ID")?;
+    writes_service_of(context, request, id)?;
     context.agent.set_service_maintenance(&ServiceId::from(id), wanted(request)?).await?;
     Ok(Answer::empty())
 }

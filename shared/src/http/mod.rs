@@ -12,6 +12,8 @@
 //! ([`crate::backend::Backend::barrier`]).
 
 mod access;
+mod acl;
+mod admission;
 mod agent;
 mod agent_health;
 mod answer;

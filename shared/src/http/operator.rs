@@ -23,8 +23,8 @@ use crate::{
 
 pub(super) async fn raft_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
-    let report = context.backend.servers().await?;
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&RaftConfigurationRow::new(&report))))
+    let report = context.backend.servers(&request.token).await?;
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&RaftConfigurationRow::new(&report))))
 }
 
 /// The leader hands over, to the server of that `?id=` or to the fittest.
@@ -32,7 +32,7 @@ pub(super) async fn transfer_leader(context: &Context, request: &Request) -> Res
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let id = request.query.get("id").filter(|id| !id.is_empty());
     let to = id.map(|id| ServerName::Id(id.into()));
-    context.backend.change_servers(ServersChange::TransferLeader(to)).await?;
+    context.backend.change_servers(ServersChange::TransferLeader(to), &request.token).await?;
     Ok(Answer::json(encode(&serde_json::json!({"Success": true}), request.query.has("pretty"))))
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn remove_peer(context: &Context, request: &Request) -> Result<
         }
         (Some(_), Some(_)) => return Err(Failure::BadRequest("Must specify only one of ?id or ?address".into())),
     };
-    context.backend.change_servers(ServersChange::Remove(server)).await?;
+    context.backend.change_servers(ServersChange::Remove(server), &request.token).await?;
     Ok(Answer::empty())
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn autopilot_configuration(context: &Context, request: &Request
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     freshen(context, Mode::Leader).await?;
     let autopilot = context.reader.load_full().autopilot().cloned().unwrap_or_default();
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&AutopilotRow::new(&autopilot))))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&AutopilotRow::new(&autopilot))))
 }
 
 pub(super) async fn set_autopilot_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -66,27 +66,27 @@ pub(super) async fn set_autopilot_configuration(context: &Context, request: &Req
     let wrong = |text: &str| Failure::BadRequest(format!("Error parsing cas value: {text:?} is no index"));
     let cas = request.query.get("cas").map(|text| text.parse().map(Index).map_err(|_| wrong(text)));
     let (autopilot, expected) = (Box::new(autopilot(&request.body)?), cas.transpose()?);
-    context.write(Command::SetAutopilot { autopilot, expected }).await
+    context.write(request, Command::SetAutopilot { autopilot, expected }).await
 }
 
 /// 429 while a server is not healthy.
 pub(super) async fn autopilot_health(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
-    let (report, members) = (context.backend.servers().await?, context.members.members());
+    let (report, members) = (context.backend.servers(&request.token).await?, context.members.members());
     let autopilot = context.reader.load_full().autopilot().cloned().unwrap_or_default();
     let health = HealthRow::new(&report, &members, &autopilot);
-    let answer = Answer::json(Rows::wanted(&request.query, None)?.value(&health));
+    let answer = Answer::json(Rows::wanted(request, None)?.value(&health));
     Ok(if health.healthy { answer } else { answer.with_status(StatusCode::TOO_MANY_REQUESTS) })
 }
 
 /// The same with the part that each server has; 200 however they are.
 pub(super) async fn autopilot_state(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
-    let (report, members) = (context.backend.servers().await?, context.members.members());
+    let (report, members) = (context.backend.servers(&request.token).await?, context.members.members());
     let state = context.reader.load_full();
     let autopilot = state.autopilot().cloned().unwrap_or_default();
     let health = HealthRow::new(&report, &members, &autopilot);
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&StateRow::new(&health, &report, &state))))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&StateRow::new(&health, &report, &state))))
 }
 
 /// How much is registered in this datacenter.

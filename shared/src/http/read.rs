@@ -8,10 +8,16 @@
 //! 3. The answer is a pure function of the snapshot and the question, with the index of its topics. It is kept (`kept`)
 //!    and given again until something that it is made of has changed; [`again`] does so without taking the request apart.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures_util::future::{Either, FutureExt, select_all};
+use futures_util::future::{Either, FutureExt, OptionFuture, select_all};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
@@ -21,11 +27,11 @@ use super::{
     context::datacenter_asked,
     kept::{Repeat, question_key},
     params::{JITTER_PART, Mode, Options},
-    query::Query,
     remote::pass_on,
-    route::Request,
+    route::{Request, admit_again},
 };
 use crate::{
+    acl::{Known, Rights},
     backend::{BackendError, Consistency, Contact},
     catalog::{State, Topic},
     filter::{Filter, Schema},
@@ -40,6 +46,7 @@ const LEADER_LIMIT: Duration = Duration::from_secs(2);
 pub(super) const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
 pub(super) const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
 pub(super) const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
+const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");
 const EFFECTIVE_CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -78,31 +85,70 @@ impl Question {
     }
 }
 
-/// Writes rows: only those the caller's filter lets through, in the form it wants.
+/// What a row is about, and so who may see it.
+pub(super) trait Guarded {
+    /// Whether somebody with these rights may.
+    fn is_visible(&self, rights: &Rights) -> bool;
+}
+
+/// Writes rows: only those that the caller may see and its filter lets through, in the form it wants.
 pub(super) struct Rows {
     filter: Option<Filter>,
     pretty: bool,
+    caller: Arc<Known>,
+    /// Whether something was left out because the caller may not see it.
+    has_hidden: AtomicBool,
 }
 
 impl Rows {
     /// Rows as a caller wants them.
-    pub fn wanted(query: &Query, schema: Option<&Schema>) -> Result<Self, Failure> {
+    pub fn wanted(request: &Request, schema: Option<&Schema>) -> Result<Self, Failure> {
+        let query = &request.query;
         let text = query.filled("filter");
         let filter = match text.zip(schema) {
             Some((text, schema)) => Some(Filter::parse(text, schema)?),
             None => None,
         };
-        Ok(Self { filter, pretty: query.has("pretty") })
+        let (caller, has_hidden) = (request.caller.clone(), AtomicBool::new(false));
+        Ok(Self { filter, pretty: query.has("pretty"), caller, has_hidden })
+    }
+
+    /// What the caller may do.
+    pub fn rights(&self) -> &Rights {
+        &self.caller.rights
+    }
+
+    /// Notes whether something may be seen.
+    pub fn sees(&self, is_visible: bool) -> bool {
+        if !is_visible {
+            self.has_hidden.store(true, Relaxed);
+        }
+        is_visible
+    }
+
+    /// The answer, with a word about what was left out. Who has shown no token is not told that there is more.
+    pub fn told(&self, answer: impl Into<Answer>) -> Answer {
+        let answer = answer.into();
+        if self.has_hidden.swap(false, Relaxed) && !self.caller.is_anonymous() {
+            answer.with_header(FILTERED, HeaderValue::from_static("true"))
+        } else {
+            answer
+        }
+    }
+
+    /// Whether the caller may see a row and its filter lets it through.
+    pub fn keeps(&self, row: &(impl Serialize + Guarded)) -> bool {
+        self.sees(row.is_visible(self.rights())) && self.passes(row)
     }
 
     /// Whether the filter lets a row through.
-    pub fn keeps(&self, row: &impl Serialize) -> bool {
+    pub fn passes(&self, row: &impl Serialize) -> bool {
         let Some(filter) = &self.filter else { return true };
         serde_json::to_value(row).is_ok_and(|row| filter.matches(&row))
     }
 
-    /// The list of those rows that the filter lets through.
-    pub fn list<R: Serialize>(&self, rows: impl Iterator<Item = R>) -> Bytes {
+    /// The list of those rows that the caller may see and its filter lets through.
+    pub fn list<R: Serialize + Guarded>(&self, rows: impl Iterator<Item = R>) -> Bytes {
         self.value(&rows.filter(|row| self.keeps(row)).collect::<Vec<_>>())
     }
 
@@ -125,12 +171,14 @@ pub(super) async fn read<A: Into<Answer>>(
         answered => answered,
     };
     match answered {
-        Err(failure) if question.headers_on_failure => {
-            let contact = context.backend.contact();
-            Ok(with_contact(Answer::from(failure).with_header(INDEX, 1), contact))
-        }
+        Err(failure) if question.headers_on_failure => Ok(with_headers(context, failure.into())),
         other => other,
     }
+}
+
+/// The answer with the headers that say how fresh it is, although it says nothing of the registry.
+pub(super) fn with_headers(context: &Context, answer: Answer) -> Answer {
+    with_contact(answer.with_header(INDEX, 1), context.backend.contact())
 }
 
 async fn answer<A: Into<Answer>>(
@@ -141,27 +189,31 @@ async fn answer<A: Into<Answer>>(
     encode: impl Fn(&State, &Rows) -> A,
 ) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
-    let rows = Rows::wanted(&request.query, question.schema)?;
+    let mut rows = Rows::wanted(request, question.schema)?;
     let freshness = freshen(context, options.mode).await?;
     if question.insists && !freshness.is_as_wanted(options.mode) {
         return Err(BackendError::NoLeader.into());
     }
     let has_waited = wait_for_change(context, request, question, options).await;
+    if has_waited && context.authority.is_enabled() {
+        rows.caller = admit_again(context, request)?;
+    }
     // Much may have happened to the leader meanwhile.
     let contact = if has_waited { context.backend.contact() } else { freshness.contact };
-    let encode = |state: &State| encode(state, &rows).into().with_header(INDEX, question.index(state).0.max(1));
+    let encode =
+        |state: &State| rows.told(encode(state, &rows)).with_header(INDEX, question.index(state).0.max(1));
     let Some(besides) = &question.besides else {
         let answer = encode(&context.reader.load_full());
         return Ok(finish(answer, options.mode, Freshness { contact, ..freshness }));
     };
     let made_of = question.topics.iter().chain(besides).cloned();
-    let key = question_key(request);
+    let key = question_key(request, rows.rights());
     let (answer, slot) = request.answers.answer(&key, &context.reader, made_of, encode);
     let answer = finish(answer, options.mode, Freshness { contact, ..freshness });
     let asks_nobody = matches!(options.mode, Mode::Stale(_) | Mode::Cached);
     Ok(match slot {
         Some(slot) if asks_nobody && options.index == Index(0) => {
-            answer.with_repeat(Repeat { slot, mode: options.mode })
+            answer.with_repeat(Repeat { slot, mode: options.mode, rights: rows.caller.rights.clone() })
         }
         _ => answer,
     })
@@ -266,12 +318,17 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
         ahead || question.index(state) > options.index
     };
     let waiting: Vec<_> = question.topics.iter().map(|topic| context.reader.wait_for(topic)).collect();
+    let access = context.authority.is_enabled().then(|| context.reader.wait_for(&Topic::Access));
     let time_out = tokio::time::sleep(with_jitter(options.wait));
     tokio::pin!(time_out);
     let (mut has_waited, mut held) = (false, None);
     loop {
         // Made before the look at the state, so that no change falls between the two.
         let next = next_of(&waiting);
+        let revoked = access.as_ref().map(Waiting::next);
+        if access.is_some() && admit_again(context, request).is_err() {
+            return true;
+        }
         let has_changed = seen(&context.reader.load());
         if has_waited {
             WAKE_UPS.count(usize::from(!has_changed));
@@ -283,6 +340,7 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
         held.get_or_insert_with(|| BLOCKED_READERS.hold());
         tokio::select! {
             _ = next => {}
+            Some(()) = OptionFuture::from(revoked) => {}
             () = &mut time_out => return true,
             () = request.stopping.cancelled() => return true,
         }

@@ -34,7 +34,7 @@ use crate::backend::{Fetch, Fetched};
 /// How long an answer may take, beside the time that its caller wants it to wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// What other nodes of this datacenter may ask here. All else is about the node that is asked.
-const ANSWERED: [(Method, &str); 11] = [
+const ANSWERED: [(Method, &str); 15] = [
     (Method::GET, "/v1/kv/"),
     (Method::GET, "/v1/session/"),
     (Method::PUT, "/v1/session/renew/"),
@@ -46,9 +46,13 @@ const ANSWERED: [(Method, &str); 11] = [
     (Method::POST, "/v1/operator/keyring"),
     (Method::PUT, "/v1/operator/keyring"),
     (Method::DELETE, "/v1/operator/keyring"),
+    (Method::GET, "/v1/acl/"),
+    (Method::PUT, "/v1/acl/"),
+    (Method::POST, "/v1/acl/"),
+    (Method::DELETE, "/v1/acl/"),
 ];
 /// What is passed on from one datacenter to another, whatever the method.
-const CROSSING: [&str; 12] = [
+const CROSSING: [&str; 13] = [
     "/v1/catalog/",
     "/v1/health/",
     "/v1/internal/ui/",
@@ -61,12 +65,19 @@ const CROSSING: [&str; 12] = [
     "/v1/coordinate/update",
     "/v1/operator/",
     "/v1/status/",
+    "/v1/acl/",
 ];
 
 /// Has a server of this datacenter answer the request, if it is about this one.
 pub(super) async fn fetch(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     ask(context, request, Fetch::default()).await
+}
+
+/// Has the leader answer the request, at most once.
+pub(super) async fn fetch_once(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
+    ask(context, request, Fetch { once: true, ..Fetch::default() }).await
 }
 
 /// Has any server of this datacenter answer the request, whether there is a leader or not.
@@ -167,7 +178,7 @@ impl Interface {
             };
         }
         if is_ours && !fetch.datacenter.is_empty() && fetch.path_and_query == failover::PATH {
-            return fetched(failover::answer(context, &fetch.body).await.unwrap_or_else(Answer::from));
+            return fetched(failover::answer(context, &fetch.body, &fetch.token).await.unwrap_or_else(Answer::from));
         }
         let is_allowed = |method: &Method| match fetch.datacenter.is_empty() {
             true => is_answered(method, &fetch.path_and_query),
@@ -193,7 +204,7 @@ fn is_answered(method: &Method, path: &str) -> bool {
 }
 
 /// Whether a request of that path and query may be passed on to another datacenter.
-fn crosses(target: &str) -> bool {
+pub(super) fn crosses(target: &str) -> bool {
     CROSSING.iter().any(|prefix| target.starts_with(prefix))
 }
 

@@ -18,11 +18,18 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Failure, agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    kept::Answers, keyring, kv, maintenance, operator, prepared, query::Query, query::decode_path, remote, session,
+    Context, Failure, acl,
+    admission::{Guard, admit},
+    agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
+    kept::Answers, keyring, kv, maintenance, operator, prepared, query::Query, query::decode_path, read, remote, session,
     snapshot, status, txn,
 };
 use crate::{
+    acl::{
+        Credential, Known,
+        Level::{Read, Write},
+        Resource::{Acl, Event, Keyring, Operator, Service},
+    },
     backend::Pieces,
     metrics::{HTTP_REQUESTS, Series, as_f64},
 };
@@ -55,8 +62,10 @@ pub(super) struct Request {
     /// The address of whoever asks, as the nearest proxy has it or else as the connection has; `None` on a unix socket
     /// and from within this process.
     pub client: Option<IpAddr>,
-    /// What was shown in a header to say who asks; empty: nothing. Goes along with what a server is asked.
-    pub token: String,
+    /// What was shown to say who asks. Goes along with what a server is asked.
+    pub token: Credential,
+    /// Who that is.
+    pub caller: Arc<Known>,
     /// The body as it comes, of those that may be of any length ([`takes_pieces`]); for one to take.
     pub pieces: Mutex<Option<Pieces>>,
     /// Cancelled when this node stops: whoever waits returns.
@@ -65,97 +74,122 @@ pub(super) struct Request {
     pub answers: Arc<Answers>,
 }
 
+use Guard::{Filtered, Inside, Member, Needs, Open, OwnAgent, OwnNode, Parameter, Written};
+
 type Handler = for<'a> fn(&'a Context, &'a Request) -> BoxFuture<'a, Result<Answer, Failure>>;
 
 macro_rules! endpoints {
-    ($($method:ident $path:literal => $handler:path;)*) => {
-        const ENDPOINTS: &[(Method, &str, Handler)] =
-            &[$((Method::$method, $path, |context, request| Box::pin($handler(context, request)))),*];
+    ($($method:ident $path:literal => $handler:path, $guard:expr;)*) => {
+        const ENDPOINTS: &[(Method, &str, Guard, Handler)] =
+            &[$((Method::$method, $path, $guard, |context, request| Box::pin($handler(context, request)))),*];
     };
 }
 
+/// The guard of what shows tokens and policies.
+const READS_ACL: Guard = Needs(Acl, Read);
+
 endpoints! {
-    PUT "/v1/catalog/register" => catalog::register;
-    PUT "/v1/catalog/deregister" => catalog::deregister;
-    GET "/v1/catalog/datacenters" => catalog::datacenters;
-    GET "/v1/catalog/nodes" => catalog::nodes;
-    GET "/v1/catalog/services" => catalog::services;
-    GET "/v1/catalog/service/*" => catalog::service;
-    GET "/v1/catalog/connect/*" => catalog::connect;
-    GET "/v1/catalog/node/*" => catalog::node;
-    GET "/v1/catalog/node-services/*" => catalog::node_services;
-    GET "/v1/health/node/*" => health::node;
-    GET "/v1/health/checks/*" => health::checks;
-    GET "/v1/health/service/*" => health::service;
-    GET "/v1/health/connect/*" => health::connect;
-    GET "/v1/health/state/*" => health::state;
-    GET "/v1/agent/self" => agent::this;
-    GET "/v1/agent/members" => agent::members;
-    GET "/v1/agent/services" => agent::services;
-    GET "/v1/agent/service/*" => agent::service;
-    GET "/v1/agent/checks" => agent::checks;
-    GET "/v1/agent/health/service/name/*" => agent_health::by_name;
-    GET "/v1/agent/health/service/id/*" => agent_health::by_id;
-    GET "/v1/agent/host" => insight::host;
-    GET "/v1/agent/version" => insight::version;
-    GET "/v1/agent/metrics" => insight::metrics;
-    GET "/v1/agent/metrics/stream" => insight::metrics_stream;
-    GET "/v1/agent/monitor" => insight::monitor;
-    PUT "/v1/agent/token/*" => insight::token;
-    PUT "/v1/agent/service/register" => agent::register_service;
-    PUT "/v1/agent/service/deregister/*" => agent::deregister_service;
-    PUT "/v1/agent/service/maintenance/*" => maintenance::service;
-    PUT "/v1/agent/maintenance" => maintenance::node;
-    PUT "/v1/agent/check/register" => agent::register_check;
-    PUT "/v1/agent/check/deregister/*" => agent::deregister_check;
-    PUT "/v1/agent/check/pass/*" => agent::pass;
-    PUT "/v1/agent/check/warn/*" => agent::warn;
-    PUT "/v1/agent/check/fail/*" => agent::fail;
-    PUT "/v1/agent/check/update/*" => agent::update;
-    PUT "/v1/agent/join/*" => agent::join;
-    PUT "/v1/agent/leave" => agent::leave;
-    PUT "/v1/agent/force-leave/*" => agent::force_leave;
-    PUT "/v1/agent/reload" => agent::reload;
-    GET "/v1/internal/ui/nodes" => internal::nodes;
-    GET "/v1/internal/ui/node/*" => internal::node;
-    GET "/v1/internal/ui/services" => internal::services;
-    GET "/v1/kv/*" => kv::get;
-    PUT "/v1/kv/*" => kv::put;
-    DELETE "/v1/kv/*" => kv::delete;
-    PUT "/v1/txn" => txn::transact;
-    PUT "/v1/session/create" => session::create;
-    PUT "/v1/session/destroy/*" => session::destroy;
-    PUT "/v1/session/renew/*" => session::renew;
-    GET "/v1/session/info/*" => session::info;
-    GET "/v1/session/node/*" => session::node;
-    GET "/v1/session/list" => session::all;
-    GET "/v1/query" => prepared::all;
-    POST "/v1/query" => prepared::create;
-    GET "/v1/query/*" => prepared::get;
-    PUT "/v1/query/*" => prepared::update;
-    DELETE "/v1/query/*" => prepared::delete;
-    PUT "/v1/event/fire/*" => event::fire;
-    GET "/v1/event/list" => event::list;
-    GET "/v1/coordinate/datacenters" => coordinate::datacenters;
-    GET "/v1/coordinate/nodes" => coordinate::nodes;
-    GET "/v1/coordinate/node/*" => coordinate::node;
-    PUT "/v1/coordinate/update" => coordinate::update;
-    GET "/v1/snapshot" => snapshot::save;
-    PUT "/v1/snapshot" => snapshot::restore;
-    GET "/v1/operator/raft/configuration" => operator::raft_configuration;
-    POST "/v1/operator/raft/transfer-leader" => operator::transfer_leader;
-    DELETE "/v1/operator/raft/peer" => operator::remove_peer;
-    GET "/v1/operator/autopilot/configuration" => operator::autopilot_configuration;
-    PUT "/v1/operator/autopilot/configuration" => operator::set_autopilot_configuration;
-    GET "/v1/operator/autopilot/health" => operator::autopilot_health;
-    GET "/v1/operator/autopilot/state" => operator::autopilot_state;
-    GET "/v1/operator/usage" => operator::usage;
-    GET "/v1/operator/keyring" => keyring::keyring;
-    POST "/v1/operator/keyring" => keyring::keyring;
-    PUT "/v1/operator/keyring" => keyring::keyring;
-    DELETE "/v1/operator/keyring" => keyring::keyring;
-    GET "/v1/status/leader" => status::leader;
-    GET "/v1/status/peers" => status::peers;
+    PUT "/v1/catalog/register" => catalog::register, Written;
+    PUT "/v1/catalog/deregister" => catalog::deregister, Written;
+    GET "/v1/catalog/datacenters" => catalog::datacenters, Member;
+    GET "/v1/catalog/nodes" => catalog::nodes, Filtered;
+    GET "/v1/catalog/services" => catalog::services, Filtered;
+    GET "/v1/catalog/service/*" => catalog::service, Filtered;
+    GET "/v1/catalog/connect/*" => catalog::connect, Filtered;
+    GET "/v1/catalog/node/*" => catalog::node, Filtered;
+    GET "/v1/catalog/node-services/*" => catalog::node_services, Filtered;
+    GET "/v1/health/node/*" => health::node, Filtered;
+    GET "/v1/health/checks/*" => health::checks, Filtered;
+    GET "/v1/health/service/*" => health::service, Filtered;
+    GET "/v1/health/connect/*" => health::connect, Filtered;
+    GET "/v1/health/state/*" => health::state, Filtered;
+    GET "/v1/agent/self" => agent::this, OwnAgent(Read);
+    GET "/v1/agent/members" => agent::members, Filtered;
+    GET "/v1/agent/services" => agent::services, Filtered;
+    GET "/v1/agent/service/*" => agent::service, Inside;
+    GET "/v1/agent/checks" => agent::checks, Filtered;
+    GET "/v1/agent/health/service/name/*" => agent_health::by_name, Parameter(Service, Read);
+    GET "/v1/agent/health/service/id/*" => agent_health::by_id, Inside;
+    GET "/v1/agent/host" => insight::host, Needs(Operator, Read);
+    GET "/v1/agent/version" => insight::version, Member;
+    GET "/v1/agent/metrics" => insight::metrics, OwnAgent(Read);
+    GET "/v1/agent/metrics/stream" => insight::metrics_stream, OwnAgent(Read);
+    GET "/v1/agent/monitor" => insight::monitor, Needs(Operator, Read);
+    PUT "/v1/agent/token/*" => insight::token, OwnAgent(Write);
+    PUT "/v1/agent/service/register" => agent::register_service, Inside;
+    PUT "/v1/agent/service/deregister/*" => agent::deregister_service, Inside;
+    PUT "/v1/agent/service/maintenance/*" => maintenance::service, Inside;
+    PUT "/v1/agent/maintenance" => maintenance::node, OwnNode(Write);
+    PUT "/v1/agent/check/register" => agent::register_check, Inside;
+    PUT "/v1/agent/check/deregister/*" => agent::deregister_check, Inside;
+    PUT "/v1/agent/check/pass/*" => agent::pass, Inside;
+    PUT "/v1/agent/check/warn/*" => agent::warn, Inside;
+    PUT "/v1/agent/check/fail/*" => agent::fail, Inside;
+    PUT "/v1/agent/check/update/*" => agent::update, Inside;
+    PUT "/v1/agent/join/*" => agent::join, OwnAgent(Write);
+    PUT "/v1/agent/leave" => agent::leave, OwnAgent(Write);
+    PUT "/v1/agent/force-leave/*" => agent::force_leave, Needs(Operator, Write);
+    PUT "/v1/agent/reload" => agent::reload, OwnAgent(Write);
+    GET "/v1/internal/ui/nodes" => internal::nodes, Filtered;
+    GET "/v1/internal/ui/node/*" => internal::node, Filtered;
+    GET "/v1/internal/ui/services" => internal::services, Filtered;
+    GET "/v1/kv/*" => kv::get, Inside;
+    PUT "/v1/kv/*" => kv::put, Written;
+    DELETE "/v1/kv/*" => kv::delete, Written;
+    PUT "/v1/txn" => txn::transact, Inside;
+    PUT "/v1/session/create" => session::create, Written;
+    PUT "/v1/session/destroy/*" => session::destroy, Written;
+    PUT "/v1/session/renew/*" => session::renew, Inside;
+    GET "/v1/session/info/*" => session::info, Filtered;
+    GET "/v1/session/node/*" => session::node, Filtered;
+    GET "/v1/session/list" => session::all, Filtered;
+    GET "/v1/query" => prepared::all, Filtered;
+    POST "/v1/query" => prepared::create, Written;
+    GET "/v1/query/*" => prepared::get, Inside;
+    PUT "/v1/query/*" => prepared::update, Written;
+    DELETE "/v1/query/*" => prepared::delete, Written;
+    PUT "/v1/event/fire/*" => event::fire, Parameter(Event, Write);
+    GET "/v1/event/list" => event::list, Filtered;
+    GET "/v1/coordinate/datacenters" => coordinate::datacenters, Member;
+    GET "/v1/coordinate/nodes" => coordinate::nodes, Filtered;
+    GET "/v1/coordinate/node/*" => coordinate::node, Filtered;
+    PUT "/v1/coordinate/update" => coordinate::update, Written;
+    GET "/v1/snapshot" => snapshot::save, Needs(Acl, Write);
+    PUT "/v1/snapshot" => snapshot::restore, Needs(Acl, Write);
+    GET "/v1/operator/raft/configuration" => operator::raft_configuration, Needs(Operator, Read);
+    POST "/v1/operator/raft/transfer-leader" => operator::transfer_leader, Needs(Operator, Write);
+    DELETE "/v1/operator/raft/peer" => operator::remove_peer, Needs(Operator, Write);
+    GET "/v1/operator/autopilot/configuration" => operator::autopilot_configuration, Needs(Operator, Read);
+    PUT "/v1/operator/autopilot/configuration" => operator::set_autopilot_configuration, Needs(Operator, Write);
+    GET "/v1/operator/autopilot/health" => operator::autopilot_health, Needs(Operator, Read);
+    GET "/v1/operator/autopilot/state" => operator::autopilot_state, Needs(Operator, Read);
+    GET "/v1/operator/usage" => operator::usage, Needs(Operator, Read);
+    GET "/v1/operator/keyring" => keyring::keyring, Needs(Keyring, Read);
+    POST "/v1/operator/keyring" => keyring::keyring, Needs(Keyring, Write);
+    PUT "/v1/operator/keyring" => keyring::keyring, Needs(Keyring, Write);
+    DELETE "/v1/operator/keyring" => keyring::keyring, Needs(Keyring, Write);
+    PUT "/v1/acl/bootstrap" => acl::bootstrap, Open;
+    GET "/v1/acl/replication" => acl::replication, Needs(Acl, Read);
+    GET "/v1/acl/tokens" => acl::tokens, READS_ACL;
+    PUT "/v1/acl/token" => acl::create_token, Needs(Acl, Write);
+    GET "/v1/acl/token/self" => acl::own_token, Inside;
+    GET "/v1/acl/token/*" => acl::token, READS_ACL;
+    PUT "/v1/acl/token/*" => acl::change_token, Needs(Acl, Write);
+    DELETE "/v1/acl/token/*" => acl::delete_token, Needs(Acl, Write);
+    GET "/v1/acl/policies" => acl::policies, READS_ACL;
+    PUT "/v1/acl/policy" => acl::create_policy, Needs(Acl, Write);
+    GET "/v1/acl/policy/name/*" => acl::policy_named, READS_ACL;
+    GET "/v1/acl/policy/*" => acl::policy, READS_ACL;
+    PUT "/v1/acl/policy/*" => acl::change_policy, Needs(Acl, Write);
+    DELETE "/v1/acl/policy/*" => acl::delete_policy, Needs(Acl, Write);
+    GET "/v1/acl/roles" => acl::roles, READS_ACL;
+    PUT "/v1/acl/role" => acl::create_role, Needs(Acl, Write);
+    GET "/v1/acl/role/name/*" => acl::role_named, READS_ACL;
+    GET "/v1/acl/role/*" => acl::role, READS_ACL;
+    PUT "/v1/acl/role/*" => acl::change_role, Needs(Acl, Write);
+    DELETE "/v1/acl/role/*" => acl::delete_role, Needs(Acl, Write);
+    GET "/v1/status/leader" => status::leader, Open;
+    GET "/v1/status/peers" => status::peers, Member;
 }
 
 /// The first digits of statuses, from 1.
@@ -181,7 +215,7 @@ pub(super) fn requests() -> impl Iterator<Item = Series> {
         counts.iter().zip(CLASSES).map(move |(count, class)| (place, count.load(Relaxed), class))
     });
     cells.filter(|(_, count, _)| *count > 0).map(|(place, count, class)| {
-        let (method, path) = ENDPOINTS.get(place).map_or(("", ""), |(method, path, _)| (method.as_str(), path));
+        let (method, path) = ENDPOINTS.get(place).map_or(("", ""), |(method, path, ..)| (method.as_str(), path));
         Series::counter(HTTP_REQUESTS, "Requests by endpoint and class of status.", as_f64(count))
             .with("method", method.to_string())
             .with("path", path)
@@ -192,7 +226,7 @@ pub(super) fn requests() -> impl Iterator<Item = Series> {
 /// Every endpoint's method and path.
 #[cfg(test)]
 pub(super) fn table() -> impl Iterator<Item = (Method, &'static str)> {
-    ENDPOINTS.iter().map(|(method, path, _)| (method.clone(), *path))
+    ENDPOINTS.iter().map(|(method, path, ..)| (method.clone(), *path))
 }
 
 /// The endpoints by path.
@@ -216,25 +250,36 @@ pub(super) struct Found {
 
 /// Whether the endpoint at that place of the table takes the body as it comes.
 pub(super) fn takes_pieces(place: usize) -> bool {
-    let (method, path, _) = &ENDPOINTS[place];
+    let (method, path, ..) = &ENDPOINTS[place];
     (method, *path) == (&Method::PUT, "/v1/snapshot")
 }
 
-/// Runs the handler of the endpoint at that place of the table; what it finds to be another datacenter's matter is
+/// Runs the handler of the request's endpoint, if the caller is let in; what it finds to be another datacenter's matter is
 /// passed on.
-pub(super) async fn handle(place: usize, context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let (_, _, handler) = &ENDPOINTS[place];
-    match handler(context, request).await {
-        Err(Failure::OtherDatacenter(name)) => remote::pass_on(context, request, &name).await,
+pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Answer, Failure> {
+    let (_, _, guard, handler) = &ENDPOINTS[request.endpoint];
+    request.caller = match admit(context, *guard, &request) {
+        Ok(caller) => caller,
+        // As Consul has it.
+        Err(denied) if *guard == READS_ACL => return Ok(read::with_headers(context, denied.into())),
+        Err(denied) => return Err(denied),
+    };
+    match handler(context, &request).await {
+        Err(Failure::OtherDatacenter(name)) => remote::pass_on(context, &request, &name).await,
         answered => answered,
     }
+}
+
+/// Who asks, found anew: what somebody was allowed when the wait began may not be any more.
+pub(super) fn admit_again(context: &Context, request: &Request) -> Result<Arc<Known>, Failure> {
+    admit(context, ENDPOINTS[request.endpoint].2, request)
 }
 
 impl Router {
     /// The table above.
     pub fn new() -> Self {
         let mut endpoints: HashMap<&str, Endpoint> = HashMap::new();
-        for (place, (method, path, _)) in ENDPOINTS.iter().enumerate() {
+        for (place, (method, path, ..)) in ENDPOINTS.iter().enumerate() {
             endpoints.entry(path).or_default().methods.push((method.clone(), place));
         }
         let mut paths = matchit::Router::new();

@@ -30,7 +30,7 @@ pub(super) async fn create(context: &Context, request: &Request) -> Result<Answe
     let session = session(&request.body, context.agent_asked(request))?;
     let session = Session { id: Uuid::new_v4(), ..session };
     let id = session.id;
-    match context.backend.write(Command::Session(SessionCommand::Create(Box::new(session)))).await?.outcome {
+    match context.backend.write(Command::Session(SessionCommand::Create(Box::new(session))), &request.token).await?.outcome {
         Outcome::Refused(refusal) => Err(Failure::Rejected(format!("apply failed: {refusal}"))),
         _ => Ok(Answer::json(encode(&created(id), request.query.has("pretty")))),
     }
@@ -39,7 +39,7 @@ pub(super) async fn create(context: &Context, request: &Request) -> Result<Answe
 pub(super) async fn destroy(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let id = asked(request)?.map_err(Failure::Rejected)?;
-    context.write(Command::Session(SessionCommand::Destroy(id))).await
+    context.write(request, Command::Session(SessionCommand::Destroy(id))).await
 }
 
 pub(super) async fn renew(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -48,7 +48,7 @@ pub(super) async fn renew(context: &Context, request: &Request) -> Result<Answer
     if !context.holds_keys() {
         return remote::fetch(context, request).await;
     }
-    let known = context.backend.renew(id).await?;
+    let known = context.backend.renew(id, &request.token).await?;
     // What the leader has just seen.
     freshen(context, Mode::Leader).await?;
     match context.reader.load_full().session(id).filter(|_| known) {

@@ -23,7 +23,7 @@ const GZIP: HeaderValue = HeaderValue::from_static("application/x-gzip");
 pub(super) async fn save(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let any_server = matches!(Options::parse(&request.query)?.mode, Mode::Stale(_) | Mode::Cached);
-    let archive = context.backend.save_archive(any_server).await?;
+    let archive = context.backend.save_archive(any_server, &request.token).await?;
     let pieces = archive.pieces.map(|piece| piece.map_err(io::Error::other));
     let answer = Answer::file(pieces, GZIP).with_header(INDEX, archive.index.0.max(1));
     Ok(with_contact(answer, archive.contact))
@@ -33,6 +33,6 @@ pub(super) async fn restore(context: &Context, request: &Request) -> Result<Answ
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let pieces = request.pieces.lock().unwrap_or_else(PoisonError::into_inner).take();
     let pieces = pieces.ok_or_else(|| Failure::BadRequest("there is no body".into()))?;
-    let index = context.backend.restore_archive(pieces).await?;
+    let index = context.backend.restore_archive(pieces, &request.token).await?;
     Ok(Answer::empty().with_header(INDEX, index.0))
 }

@@ -5,10 +5,10 @@ use super::{Context, Failure, answer::Answer, context::datacenter_asked, read::R
 pub(super) async fn leader(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let leader = context.backend.leader().unwrap_or_default();
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&leader)))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&leader)))
 }
 
 pub(super) async fn peers(context: &Context, request: &Request) -> Result<Answer, Failure> {
     context.refuse_other_datacenter(datacenter_asked(&request.query))?;
-    Ok(Answer::json(Rows::wanted(&request.query, None)?.value(&context.backend.peers())))
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&context.backend.peers())))
 }

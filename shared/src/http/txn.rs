@@ -18,6 +18,7 @@ use super::{
     route::Request,
 };
 use crate::{
+    acl::authorize_operation,
     backend::BackendError,
     command::{Command, Operation, OperationError, Outcome},
 };
@@ -37,6 +38,10 @@ pub(super) async fn transact(context: &Context, request: &Request) -> Result<Ans
     for (place, operation) in (0..).zip(read) {
         match operation {
             Ok(operation) => {
+                // What is written is decided by the server that takes it, all of it together.
+                if !writes {
+                    authorize_operation(&request.caller.rights, &context.reader.load(), &operation)?;
+                }
                 places.push(place);
                 operations.push(operation);
             }
@@ -74,7 +79,7 @@ async fn write(
     errors: Vec<OperationError>,
 ) -> Result<Answer, Failure> {
     let (results, errors) = if errors.is_empty() {
-        match context.backend.write(Command::Transaction(operations)).await?.outcome {
+        match context.backend.write(Command::Transaction(operations), &request.token).await?.outcome {
             Outcome::Refused(refusal) => return Err(refusal.into()),
             Outcome::Aborted(errors) => (Vec::new(), errors),
             Outcome::Committed(results) => (results, Vec::new()),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::table::{BARRIER_SECONDS, BARRIERS, WRITE_SECONDS, WRITES};
 use crate::{
+    acl::Credential,
     backend::{
         Archive, Backend, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport,
     },
@@ -19,9 +20,9 @@ pub struct Measured(pub Arc<dyn Backend>);
 
 #[async_trait]
 impl Backend for Measured {
-    async fn write(&self, command: Command) -> Result<Written, BackendError> {
+    async fn write(&self, command: Command, by: &Credential) -> Result<Written, BackendError> {
         let timer = WRITE_SECONDS.time();
-        let written = self.0.write(command).await;
+        let written = self.0.write(command, by).await;
         drop(timer);
         WRITES.count(usize::from(written.is_err()));
         written
@@ -35,28 +36,28 @@ impl Backend for Measured {
         index
     }
 
-    async fn servers(&self) -> Result<ServersReport, BackendError> {
-        self.0.servers().await
+    async fn servers(&self, by: &Credential) -> Result<ServersReport, BackendError> {
+        self.0.servers(by).await
     }
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
         self.0.fetch(fetch).await
     }
 
-    async fn renew(&self, session: Uuid) -> Result<bool, BackendError> {
-        self.0.renew(session).await
+    async fn renew(&self, session: Uuid, by: &Credential) -> Result<bool, BackendError> {
+        self.0.renew(session, by).await
     }
 
-    async fn save_archive(&self, any_server: bool) -> Result<Archive, BackendError> {
-        self.0.save_archive(any_server).await
+    async fn save_archive(&self, any_server: bool, by: &Credential) -> Result<Archive, BackendError> {
+        self.0.save_archive(any_server, by).await
     }
 
-    async fn restore_archive(&self, pieces: Pieces) -> Result<Index, BackendError> {
-        self.0.restore_archive(pieces).await
+    async fn restore_archive(&self, pieces: Pieces, by: &Credential) -> Result<Index, BackendError> {
+        self.0.restore_archive(pieces, by).await
     }
 
-    async fn change_servers(&self, change: ServersChange) -> Result<(), BackendError> {
-        self.0.change_servers(change).await
+    async fn change_servers(&self, change: ServersChange, by: &Credential) -> Result<(), BackendError> {
+        self.0.change_servers(change, by).await
     }
 
     fn contact(&self) -> Contact {

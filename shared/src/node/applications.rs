@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 
-use crate::{backend::Backend, config::Listen, tasks::Tasks, view::Reader};
+use crate::{acl::Authority, backend::Backend, config::Listen, tasks::Tasks, view::Reader};
 
 /// Serves applications on these listeners until the group of tasks stops.
 pub type ServeApplications = fn(Applications);
@@ -20,6 +20,8 @@ pub struct Applications {
     pub reader: Reader,
     /// The node's way to the servers.
     pub backend: Arc<dyn Backend>,
+    /// Who decides who may see what.
+    pub authority: Arc<Authority>,
     /// The group of the node's tasks.
     pub tasks: Tasks,
 }

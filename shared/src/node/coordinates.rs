@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    acl::Authority,
     backend::Backend,
     command::Command,
     gossip::Pool,
@@ -23,7 +24,13 @@ const MOVED_S: f64 = 100e-6;
 const SURER: f64 = 0.1;
 
 /// Starts telling it. The first time is after one to two intervals, at random.
-pub(super) fn start(node: NodeName, pool: Pool, backend: Arc<dyn Backend>, tasks: &Tasks) {
+pub(super) fn start(
+    node: NodeName,
+    pool: Pool,
+    backend: Arc<dyn Backend>,
+    authority: Arc<Authority>,
+    tasks: &Tasks,
+) {
     let stopping = tasks.stopping();
     tasks.spawn("coordinate", async move {
         let mut told: Option<Coordinate> = None;
@@ -39,7 +46,7 @@ pub(super) fn start(node: NodeName, pool: Pool, backend: Arc<dyn Backend>, tasks
                 continue;
             }
             let update = NodeCoordinate { node: node.clone(), coordinate };
-            match backend.write(Command::UpdateCoordinates(vec![update])).await {
+            match backend.write(Command::UpdateCoordinates(vec![update]), &authority.own().agent).await {
                 Ok(_) => told = Some(coordinate),
                 Err(error) => tracing::debug!(%error, "the coordinate was not told; it is tried again"),
             }

@@ -15,6 +15,7 @@ mod leaderless;
 mod log_file;
 pub mod logging;
 mod notify;
+pub(crate) mod own_tokens;
 mod pid_file;
 mod protection;
 mod reload;
@@ -34,6 +35,7 @@ pub use self::{
     run::run,
 };
 use crate::{
+    acl::Authority,
     backend::Backend,
     config::Config,
     gossip::Pool,
@@ -61,6 +63,8 @@ pub struct Ground {
     pub reader: Reader,
     /// Answers with the node's HTTP interface, once the node has one.
     pub interface: Interface,
+    /// Who decides on this node who may do what.
+    pub authority: Arc<Authority>,
     /// The group of the node's tasks.
     pub tasks: Tasks,
 }

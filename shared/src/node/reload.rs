@@ -5,7 +5,7 @@
 //! until it stands in one of them.
 
 use crate::{
-    config::{Config, Listen, Log},
+    config::{Acl, Config, Listen, Log},
     dns,
 };
 
@@ -42,7 +42,13 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         remote_copies: "cache.remote",
         http_access: "http_config or translate_wan_addrs",
         pid_file: "pid_file"
-    } but { listen, dns, log, services, checks, watches, leave_on_terminate, skip_leave_on_interrupt, ignored });
+    } but { listen, dns, log, services, checks, watches, acl, leave_on_terminate, skip_leave_on_interrupt, ignored });
+    let acl = differing!(&old.acl, &new.acl, Acl {
+        settings: "acl or primary_datacenter",
+        initial_management: "acl.tokens.initial_management",
+        keeps_tokens: "acl.enable_token_persistence",
+        replicates_tokens: "acl.enable_token_replication"
+    } but { tokens });
     let listen = differing!(&old.listen, &new.listen, Listen {
         bind: "bind_addr",
         serf_lan_bind: "serf_lan",
@@ -73,7 +79,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         recursor_strategy: "dns_config"
     } but { datacenter, node_name, protection });
     let log = differing!(&old.log, &new.log, Log { json: "log_json", file: "log_file or log_rotate" } but { level });
-    let mut keys: Vec<_> = node.chain(listen).chain(dns).chain(log).collect();
+    let mut keys: Vec<_> = node.chain(listen).chain(dns).chain(log).chain(acl).collect();
     keys.dedup();
     keys
 }

@@ -14,6 +14,7 @@ use super::{
     keyring, leaderless,
     logging::Level,
     notify::{Notifier, State},
+    own_tokens,
     pid_file::PidFile,
     protection,
     reload::needs_restart,
@@ -21,6 +22,7 @@ use super::{
     tags, wan,
 };
 use crate::{
+    acl::Authority,
     agent::{Agent, AgentSettings},
     backend::Backend,
     config::{AgentFlags, Config, Join},
@@ -118,6 +120,7 @@ struct Running<R> {
     watches: Watches<http::Inside>,
     tasks: Tasks,
     agent_tasks: Tasks,
+    authority: Arc<Authority>,
 }
 
 async fn start<R: Role>(
@@ -147,6 +150,8 @@ async fn start<R: Role>(
     }
     let (writer, reader) = view::new();
     let interface = http::Interface::default();
+    let tokens = own_tokens::load(&config)?;
+    let authority = Arc::new(Authority::new(config.acl.settings.clone(), tokens, reader.clone()));
     let ground = Ground {
         config: config.clone(),
         pool: pool.clone(),
@@ -155,25 +160,29 @@ async fn start<R: Role>(
         writer,
         reader: reader.clone(),
         interface: interface.clone(),
+        authority: authority.clone(),
         tasks: tasks.clone(),
     };
     let backend: Arc<dyn Backend> = Arc::new(Measured(role.start(ground).await?));
-    let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
+    let heard = backend.clone();
+    authority.hear(move || heard.contact());
+    let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone(), authority.clone());
     agent.load_files(&config.services, &config.checks)?;
     agent.start(&agent_tasks);
     leaderless::start(backend.clone(), &tasks);
     if let Some(settings) = config.protection {
         protection::start(settings, reader.clone(), &tasks);
     }
-    coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), &tasks);
+    coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), authority.clone(), &tasks);
     applications(Applications {
         listeners: std::mem::take(&mut sockets.grpc),
         datacenter: config.datacenter.clone(),
         reader: reader.clone(),
         backend: backend.clone(),
+        authority: authority.clone(),
         tasks: tasks.clone(),
     });
-    let copies = http::Copies::start(&config.remote_copies, config.http_access.translates_wan, &backend, &tasks);
+    let copies = http::Copies::start(&config.remote_copies, config.http_access.translates_wan, &backend, &authority, &tasks);
     let context = http::Context {
         settings: http_settings(&config, id),
         reader: reader.clone(),
@@ -186,6 +195,7 @@ async fn start<R: Role>(
         monitor: level.monitor(),
         copies,
         answers: Arc::default(),
+        authority: authority.clone(),
     };
     let context = Arc::new(context);
     interface.open(context.clone(), tasks.stopping());
@@ -194,7 +204,7 @@ async fn start<R: Role>(
     watches.set(&config.watches);
     sockets.serve(&config, context, &reader, &tasks);
     joining.into_iter().for_each(|pool| pool.retry(&tasks));
-    Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, watches, tasks, agent_tasks })
+    Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, watches, tasks, agent_tasks, authority })
 }
 
 /// Whom to join, in each pool that this node is in.
@@ -236,9 +246,10 @@ impl Sockets {
         for listener in self.http {
             tasks.spawn("HTTP", http::serve(context.clone(), listener, tasks.clone()));
         }
+        let authority = context.authority.clone();
         let freshness = dns::Freshness::new(context.backend.clone(), config.discovery_max_stale);
         let far = dns::FarLookups::new(http::Inside::new(context, tasks.stopping()));
-        dns::serve(self.dns, config.dns.clone(), reader.clone(), freshness, Some(far), tasks);
+        dns::serve(self.dns, config.dns.clone(), reader.clone(), freshness, Some(far), authority, tasks);
     }
 }
 
@@ -295,6 +306,7 @@ fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
         limits: config.http_limits,
         access: config.http_access.clone(),
         data_dir: config.data_dir.clone(),
+        token_dir: config.data_dir.clone().filter(|_| config.acl.keeps_tokens),
     }
 }
 
@@ -325,11 +337,13 @@ impl<R: Role> Running<R> {
 
     fn read_again(&mut self) -> Result<(), String> {
         let result = Config::load(&self.flags).map_err(|error| error.to_string()).and_then(|new| {
+            let tokens = own_tokens::load(&new).map_err(|error| error.to_string())?;
             self.agent.load_files(&new.services, &new.checks).map_err(|error| error.to_string())?;
-            Ok(new)
+            Ok((new, tokens))
         });
         match result {
-            Ok(new) => {
+            Ok((new, tokens)) => {
+                self.authority.set_own(tokens);
                 self.watches.set(&new.watches);
                 self.level.set(&new.log.level);
                 for setting in needs_restart(&self.started, &new) {

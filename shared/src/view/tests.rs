@@ -129,6 +129,7 @@ fn all_topics() -> Vec<Topic> {
 /// All that an answer about a topic can say.
 fn answer(state: &State, topic: &Topic) -> String {
     match topic {
+        Topic::Access => format!("{:?}", state.access_policies().collect::<Vec<_>>()),
         Topic::Nodes => format!("{:?}", state.nodes().collect::<Vec<_>>()),
         Topic::Node(key) => {
             let (services, checks) = (state.node_services(key.as_str()), state.node_checks(key.as_str()));

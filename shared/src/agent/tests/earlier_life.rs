@@ -26,8 +26,8 @@ async fn an_agent_takes_up_what_its_earlier_life_registered() {
     let body = json!({"Name": "web", "Port": 80, "Checks": [
         {"CheckID": "ttl", "TTL": "1h", "Status": "passing"},
         {"CheckID": "tcp", "TCP": "127.0.0.1:9", "Interval": "1h", "Status": "passing"}]});
-    agent.register_service(service(&body), false).await.unwrap();
-    agent.register_service(service(&json!({"Name": "old", "Port": 1})), false).await.unwrap();
+    agent.register_service(service(&body), false, &Credential::none()).await.unwrap();
+    agent.register_service(service(&json!({"Name": "old", "Port": 1})), false, &Credential::none()).await.unwrap();
     let file = service(&json!({"Name": "file", "Check": {"CheckID": "f", "TCP": "127.0.0.1:9", "Interval": "1h"}}));
     let gone = service(&json!({"Name": "gone-from-files"}));
     agent.load_files(&[file.clone(), gone], &[]).unwrap();
@@ -56,7 +56,7 @@ async fn an_agent_takes_up_what_its_earlier_life_registered() {
     let (agent, tasks) = (idle(&registry, false), Tasks::new());
     agent.load_files(&[file], &[]).unwrap();
     agent.start(&tasks);
-    agent.register_service(service(&json!({"Name": "old", "Port": 2})), false).await.unwrap();
+    agent.register_service(service(&json!({"Name": "old", "Port": 2})), false, &Credential::none()).await.unwrap();
     assert_eq!(registry.reader.base().node_services("here").count(), 5, "nothing is touched before a leader answers");
     let shown = registry.reader.load_full();
     assert_eq!(shown.node_service("here", "old").map(|old| old.port), Some(2), "but shown as it is to be");
@@ -86,7 +86,7 @@ async fn an_agent_takes_up_what_its_earlier_life_registered() {
 async fn what_was_deregistered_before_adoption_is_not_adopted() {
     let registry = Registry::new();
     let (agent, tasks) = started(&registry).await;
-    agent.register_service(service(&json!({"Name": "web"})), false).await.unwrap();
+    agent.register_service(service(&json!({"Name": "web"})), false, &Credential::none()).await.unwrap();
     assert!(tasks.shutdown(Duration::from_secs(5)).await);
     registry.leads.store(false, Ordering::SeqCst);
     let (agent, tasks) = (idle(&registry, false), Tasks::new());
@@ -101,7 +101,7 @@ async fn files_replace_what_earlier_files_registered_and_nothing_else() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let ids = |agent: &Agent| agent.services().iter().map(|s| s.id.to_string()).collect::<Vec<_>>().join(" ");
-    agent.register_service(service(&json!({"Name": "by-http"})), false).await.unwrap();
+    agent.register_service(service(&json!({"Name": "by-http"})), false, &Credential::none()).await.unwrap();
     let a = service(&json!({"Name": "a", "Check": {"CheckID": "a", "TTL": "1h"}}));
     agent
         .load_files(&[a.clone(), service(&json!({"Name": "b"}))], &[check(&json!({"Name": "n", "TTL": "1h"}))])
@@ -138,7 +138,7 @@ async fn maintenance_outlives_the_agent_until_it_is_ended() {
     let registry = Registry::new();
     let (agent, tasks) = started(&registry).await;
     let web = json!({"Name": "web", "ID": "Web-1", "Check": {"TTL": "1h", "Status": "passing"}});
-    agent.register_service(service(&web), false).await.unwrap();
+    agent.register_service(service(&web), false, &Credential::none()).await.unwrap();
     agent.set_service_maintenance(&"web-1".into(), Some("upgrade")).await.unwrap();
     agent.set_service_maintenance(&"web-1".into(), Some("again")).await.unwrap();
     agent.set_node_maintenance(Some("")).await.unwrap();

@@ -29,7 +29,7 @@ impl Host {
         let registry = Registry::new();
         let settings = AgentSettings { script_checks: scripts, ..settings(false) };
         let outbound = Outbound::trusting(roots);
-        let agent = Agent::with_outbound(settings, registry.reader.clone(), registry.clone(), outbound);
+        let agent = Agent::with_outbound(settings, registry.reader.clone(), registry.clone(), open_to_all(&registry), outbound);
         let tasks = Tasks::new();
         agent.start(&tasks);
         agent.adopted().await;
@@ -40,7 +40,7 @@ impl Host {
     async fn check(&self, fields: Value) {
         let mut body = json!({"Name": "c", "Interval": "20ms"});
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        self.agent.register_check(check(&body)).await.unwrap();
+        self.agent.register_check(check(&body), &Credential::none()).await.unwrap();
     }
 
     /// Waits until the check has that status; gives its output.
@@ -123,7 +123,7 @@ async fn commands_are_refused_unless_they_are_allowed() {
     ] {
         let host = Host::start(scripts, RootCertStore::empty()).await;
         for command in [&script, &docker] {
-            let registered = host.agent.register_check(command.clone()).await;
+            let registered = host.agent.register_check(command.clone(), &Credential::none()).await;
             assert_eq!(registered.is_ok(), by_http, "{scripts:?}");
             let loaded = host.agent.load_files(&[], std::slice::from_ref(command));
             assert_eq!(loaded.is_ok(), from_files, "{scripts:?}");
@@ -154,7 +154,7 @@ async fn commands_in_the_registry_are_not_run_unless_any_are() {
         };
         registry.apply(&foreign(None, vec![planted]));
         let settings = AgentSettings { script_checks: scripts, ..settings(false) };
-        let agent = Agent::new(settings, registry.reader.clone(), registry.clone());
+        let agent = Agent::new(settings, registry.reader.clone(), registry.clone(), open_to_all(&registry));
         agent.start(&Tasks::new());
         agent.adopted().await;
         let has_runner = agent.inner.local().checks[&Key::new("c")].runner.is_some();
@@ -322,7 +322,7 @@ async fn an_alias_is_as_well_as_what_it_stands_for() {
         host.registry.apply(&Command::Register(Box::new(registration)));
     };
     let alias = json!({"Name": "c", "AliasNode": "there", "AliasService": "db"});
-    host.agent.register_check(check(&alias)).await.unwrap();
+    host.agent.register_check(check(&alias), &Credential::none()).await.unwrap();
     until("it has looked", || host.agent.checks()[0].output == "Node there could not be found").await;
     put("db", "db-alive", Status::Passing);
     assert_eq!(host.turns(Status::Passing).await, "All checks passing.");
@@ -337,19 +337,19 @@ async fn an_alias_is_as_well_as_what_it_stands_for() {
     host.registry.apply(&Command::Deregister(gone));
     assert_eq!(host.turns(Status::Critical).await, "Service db could not be found on node there");
     let node = json!({"Name": "c", "AliasNode": "there"});
-    host.agent.register_check(check(&node)).await.unwrap();
+    host.agent.register_check(check(&node), &Credential::none()).await.unwrap();
     assert_eq!(host.turns(Status::Passing).await, "All checks passing.");
 }
 
 #[tokio::test]
 async fn an_alias_of_its_own_node_does_not_count_itself() {
     let host = Host::start(ScriptChecks::Off, RootCertStore::empty()).await;
-    host.agent.register_service(service(&json!({"Name": "web"})), false).await.unwrap();
+    host.agent.register_service(service(&json!({"Name": "web"})), false, &Credential::none()).await.unwrap();
     let alias = json!({"Name": "c", "AliasService": "web", "ServiceID": "web"});
-    host.agent.register_check(check(&alias)).await.unwrap();
+    host.agent.register_check(check(&alias), &Credential::none()).await.unwrap();
     assert_eq!(host.turns(Status::Passing).await, "No checks found.");
     let ttl = json!({"Name": "t", "ServiceID": "web", "TTL": "1h", "Status": "critical"});
-    host.agent.register_check(check(&ttl)).await.unwrap();
+    host.agent.register_check(check(&ttl), &Credential::none()).await.unwrap();
     host.turns(Status::Critical).await;
     host.agent.report(&"t".into(), Status::Passing, "").unwrap();
     host.turns(Status::Passing).await;

@@ -7,6 +7,7 @@ mod registration;
 mod results;
 mod without_servers;
 
+use crate::acl::{Authority, Credential};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -78,7 +79,7 @@ impl Registry {
 
 #[async_trait]
 impl Backend for Registry {
-    async fn write(&self, command: Command) -> Result<Written, BackendError> {
+    async fn write(&self, command: Command, _: &Credential) -> Result<Written, BackendError> {
         tokio::task::yield_now().await;
         if self.leads.load(Ordering::SeqCst) { Ok(self.apply(&command)) } else { Err(BackendError::NoLeader) }
     }
@@ -87,7 +88,7 @@ impl Backend for Registry {
         if self.leads.load(Ordering::SeqCst) { Ok(self.index()) } else { Err(BackendError::NoLeader) }
     }
 
-    async fn servers(&self) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
         Err(BackendError::NoLeader)
     }
 
@@ -117,7 +118,7 @@ fn settings(is_server: bool) -> AgentSettings {
 }
 
 fn idle(registry: &Arc<Registry>, is_server: bool) -> Agent {
-    Agent::new(settings(is_server), registry.reader.clone(), registry.clone())
+    Agent::new(settings(is_server), registry.reader.clone(), registry.clone(), open_to_all(&registry))
 }
 
 async fn started(registry: &Arc<Registry>) -> (Agent, Tasks) {
@@ -129,6 +130,11 @@ async fn started(registry: &Arc<Registry>) -> (Agent, Tasks) {
 
 fn service(body: &serde_json::Value) -> ServiceDefinition {
     ServiceDefinition::from_json(body).unwrap()
+}
+
+/// Who lets everybody do everything.
+fn open_to_all(registry: &Registry) -> Arc<Authority> {
+    Arc::new(Authority::open(registry.reader.clone()))
 }
 
 fn check(body: &serde_json::Value) -> CheckRegistration {

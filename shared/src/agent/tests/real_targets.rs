@@ -41,7 +41,7 @@ async fn a_tcp_check_follows_its_listener() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let body = json!({"Name": "c", "TCP": address.to_string(), "Interval": "20ms", "SuccessBeforePassing": 3});
-    agent.register_check(check(&body)).await.unwrap();
+    agent.register_check(check(&body), &Credential::none()).await.unwrap();
     assert_eq!(output(&registry, &agent, Status::Passing).await, format!("TCP connect {address}: Success"));
     drop(listener);
     let output = output(&registry, &agent, Status::Critical).await;
@@ -64,7 +64,7 @@ async fn an_http_check_sends_what_it_is_told_and_judges_by_the_status() {
     let url = format!("http://{address}/health?x=1");
     let body = json!({"Name": "c", "HTTP": url, "Interval": "150ms", "Method": "POST", "Body": "ping",
                       "Header": {"X-Probe": ["yes"]}});
-    agent.register_check(check(&body)).await.unwrap();
+    agent.register_check(check(&body), &Credential::none()).await.unwrap();
     assert_eq!(output(&registry, &agent, Status::Passing).await, format!("HTTP POST {url}: 200 OK Output: fine"));
     output(&registry, &agent, Status::Warning).await;
     let refused = output(&registry, &agent, Status::Critical).await;
@@ -87,7 +87,7 @@ async fn a_target_that_does_not_answer_is_critical_after_the_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let body = json!({"Name": "c", "HTTP": url, "Interval": "20ms", "Timeout": "50ms", "Status": "passing"});
-    agent.register_check(check(&body)).await.unwrap();
+    agent.register_check(check(&body), &Credential::none()).await.unwrap();
     assert_eq!(output(&registry, &agent, Status::Critical).await, format!("{url}: no answer within 50ms"));
 }
 
@@ -97,7 +97,7 @@ async fn a_deregistered_check_runs_no_more() {
     let (agent, _tasks) = started(&registry).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let body = json!({"Name": "c", "TCP": listener.local_addr().unwrap().to_string(), "Interval": "10ms"});
-    agent.register_check(check(&body)).await.unwrap();
+    agent.register_check(check(&body), &Credential::none()).await.unwrap();
     output(&registry, &agent, Status::Passing).await;
     agent.deregister_check(&"c".into()).await.unwrap();
     let next_connection = async {

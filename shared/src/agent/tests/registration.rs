@@ -7,7 +7,7 @@ async fn a_registration_is_in_the_registry_when_the_call_returns() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let body = json!({"Name": "web", "Port": 80, "Check": {"TTL": "60s", "Status": "passing"}});
-    agent.register_service(service(&body), false).await.unwrap();
+    agent.register_service(service(&body), false, &Credential::none()).await.unwrap();
     let state = registry.reader.load_full();
     let instance = state.instances("web").next().unwrap();
     assert_eq!(
@@ -19,7 +19,7 @@ async fn a_registration_is_in_the_registry_when_the_call_returns() {
     assert_eq!(instance.node.meta["consul-network-segment"], "");
     assert_eq!(instance.node.tagged_addresses["wan_ipv4"], "127.0.0.1");
 
-    agent.register_check(check(&json!({"Name": "memory", "TTL": "30s"}))).await.unwrap();
+    agent.register_check(check(&json!({"Name": "memory", "TTL": "30s"})), &Credential::none()).await.unwrap();
     let state = registry.reader.load_full();
     let shown = state.node_check("here", "memory").unwrap();
     assert_eq!((shown.status, shown.interval.as_str(), shown.timeout.as_str()), (Status::Critical, "0s", "0s"));
@@ -29,7 +29,7 @@ async fn a_registration_is_in_the_registry_when_the_call_returns() {
     agent.deregister_service(&"web".into()).await.unwrap();
     let state = registry.reader.load_full();
     assert_eq!(state.node_services("here").count() + state.node_checks("here").count(), 0);
-    let unknown = agent.register_check(check(&json!({"Name": "x", "ServiceID": "absent", "TTL": "30s"}))).await;
+    let unknown = agent.register_check(check(&json!({"Name": "x", "ServiceID": "absent", "TTL": "30s"})), &Credential::none()).await;
     assert_eq!(unknown.unwrap_err().to_string(), "ServiceID \"absent\" does not exist");
     let unknown = agent.report(&"absent".into(), Status::Passing, "");
     assert_eq!(unknown.unwrap_err().to_string(), "CheckID \"absent\" does not have associated TTL");
@@ -40,12 +40,12 @@ async fn checks_are_kept_or_replaced_when_a_service_is_registered_again() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let two = json!({"Name": "api", "Checks": [{"CheckID": "a", "TTL": "60s"}, {"CheckID": "b", "TTL": "60s"}]});
-    agent.register_service(service(&two), false).await.unwrap();
+    agent.register_service(service(&two), false, &Credential::none()).await.unwrap();
     agent.report(&"a".into(), Status::Passing, "fine").unwrap();
     let one = json!({"Name": "api", "Port": 1, "Check": {"CheckID": "a", "TTL": "60s"}});
-    agent.register_service(service(&one), false).await.unwrap();
+    agent.register_service(service(&one), false, &Credential::none()).await.unwrap();
     assert_eq!(agent.checks().len(), 2);
-    agent.register_service(service(&one), true).await.unwrap();
+    agent.register_service(service(&one), true, &Credential::none()).await.unwrap();
     let checks = agent.checks();
     assert_eq!(
         checks.iter().map(|c| (&*c.id, c.status, &*c.output)).collect::<Vec<_>>(),
@@ -59,7 +59,7 @@ async fn damage_done_by_others_is_mended() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let body = json!({"Name": "web", "Port": 80, "Check": {"TTL": "1h", "Status": "passing"}});
-    agent.register_service(service(&body), false).await.unwrap();
+    agent.register_service(service(&body), false, &Credential::none()).await.unwrap();
     let whole = |state: &State| {
         state.node_services("here").count() == 1
             && state.node_service("here", "web").is_some_and(|s| s.port == 80 && s.origin == Origin::Agent)
@@ -115,7 +115,7 @@ async fn tags_that_others_may_change_stay() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let body = json!({"Name": "db", "Port": 5432, "Tags": ["replica"], "EnableTagOverride": true});
-    agent.register_service(service(&body), false).await.unwrap();
+    agent.register_service(service(&body), false, &Credential::none()).await.unwrap();
     let found = Service::clone(registry.reader.load().node_service("here", "db").unwrap());
     let promoted = Service { tags: vec!["primary".into()], port: 1, ..found };
     registry.apply(&foreign(Some(promoted), vec![]));
@@ -126,7 +126,7 @@ async fn tags_that_others_may_change_stay() {
         .await;
     // Whoever registers it anew says what its tags are now, until others change them again.
     let demoted = json!({"Name": "db", "Port": 5432, "Tags": ["standby"], "EnableTagOverride": true});
-    agent.register_service(service(&demoted), false).await.unwrap();
+    agent.register_service(service(&demoted), false, &Credential::none()).await.unwrap();
     let found = Service::clone(registry.reader.load().node_service("here", "db").unwrap());
     assert_eq!(found.tags, ["standby"]);
     registry.apply(&foreign(Some(Service { tags: vec!["primary".into()], ..found }), vec![]));
@@ -156,7 +156,8 @@ async fn a_change_during_a_write_of_the_same_group_does_not_wait() {
     let (agent, _tasks) = started(&registry).await;
     let before = Instant::now();
     let bodies = (0..20).map(|n| check(&json!({"Name": format!("c{n}"), "TTL": "1h"})));
-    let registrations = bodies.map(|body| agent.register_check(body));
+    let by = Credential::none();
+    let registrations = bodies.map(|body| agent.register_check(body, &by));
     for outcome in futures_util::future::join_all(registrations).await {
         outcome.unwrap();
     }

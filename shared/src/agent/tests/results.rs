@@ -7,7 +7,7 @@ async fn a_ttl_check_turns_critical_unless_it_is_reported() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let start = Instant::now();
-    agent.register_check(check(&json!({"Name": "t", "TTL": "10s", "Status": "passing"}))).await.unwrap();
+    agent.register_check(check(&json!({"Name": "t", "TTL": "10s", "Status": "passing"})), &Credential::none()).await.unwrap();
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_secs(6)).await;
         agent.report(&"t".into(), Status::Passing, "alive").unwrap();
@@ -27,7 +27,7 @@ async fn a_ttl_check_turns_critical_unless_it_is_reported() {
 async fn a_change_of_output_alone_waits() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
-    agent.register_check(check(&json!({"Name": "t", "TTL": "10h", "Status": "passing"}))).await.unwrap();
+    agent.register_check(check(&json!({"Name": "t", "TTL": "10h", "Status": "passing"})), &Credential::none()).await.unwrap();
     let start = Instant::now();
     agent.report(&"t".into(), Status::Passing, "new").unwrap();
     assert_eq!(agent.checks()[0].output, "new");
@@ -46,7 +46,7 @@ async fn a_service_critical_for_too_long_is_deregistered() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let body = json!({"Name": "web", "Check": {"TTL": "10s", "DeregisterCriticalServiceAfter": "1m"}});
-    agent.register_service(service(&body), false).await.unwrap();
+    agent.register_service(service(&body), false, &Credential::none()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(30)).await;
     agent.report(&"service:web".into(), Status::Passing, "").unwrap();
     tokio::time::sleep(Duration::from_secs(69)).await;

@@ -9,7 +9,7 @@ async fn a_write_without_a_leader_is_made_when_there_is_one() {
     registry.shows("the node", |state| state.node("here").is_some()).await;
     registry.leads.store(false, Ordering::SeqCst);
     let before = Instant::now();
-    agent.register_service(service(&json!({"Name": "web"})), false).await.unwrap();
+    agent.register_service(service(&json!({"Name": "web"})), false, &Credential::none()).await.unwrap();
     assert!(before.elapsed() < Duration::from_millis(500), "the call does not wait: {:?}", before.elapsed());
     let (shown, base) = (registry.reader.load_full(), registry.reader.base());
     assert_eq!((shown.instances("web").count(), base.instances("web").count()), (1, 0), "it is shown here at once");
@@ -27,7 +27,7 @@ async fn local_results_show_while_nothing_can_be_written_and_are_the_registrys_a
     for n in 0..100 {
         let body =
             json!({"Name": format!("s{n}"), "Check": {"CheckID": format!("c{n}"), "TTL": "10h", "Status": "passing"}});
-        agent.register_service(service(&body), false).await.unwrap();
+        agent.register_service(service(&body), false, &Credential::none()).await.unwrap();
     }
     registry.leads.store(false, Ordering::SeqCst);
     let (before, topic) = (registry.index(), Topic::Service(Key::new("s7")));
@@ -71,15 +71,15 @@ async fn registrations_without_servers_are_bounded_or_refused() {
     let services: Vec<_> = (0..UNSENT_GROUPS_MAX).map(|n| service(&json!({"Name": format!("s{n}")}))).collect();
     agent.load_files(&services, &[]).unwrap();
     let one_more = service(&json!({"Name": "one-more"}));
-    let refused = agent.register_service(one_more.clone(), false).await;
+    let refused = agent.register_service(one_more.clone(), false, &Credential::none()).await;
     assert_eq!(refused, Err(AgentError::TooManyUnsent(UNSENT_GROUPS_MAX)));
     registry.shows("all", |state| state.node_services("here").count() == UNSENT_GROUPS_MAX).await;
-    assert_eq!(agent.register_service(one_more.clone(), false).await, refused);
+    assert_eq!(agent.register_service(one_more.clone(), false, &Credential::none()).await, refused);
 
     let strict = AgentSettings { without_servers: WithoutServers::Refuse, ..settings(false) };
-    let strict = Agent::new(strict, registry.reader.clone(), registry.clone());
+    let strict = Agent::new(strict, registry.reader.clone(), registry.clone(), open_to_all(&registry));
     registry.leads.store(false, Ordering::SeqCst);
-    assert_eq!(strict.register_service(one_more, false).await, Err(AgentError::NoServers));
+    assert_eq!(strict.register_service(one_more, false, &Credential::none()).await, Err(AgentError::NoServers));
     assert_eq!(strict.deregister_service(&"s1".into()).await, Err(AgentError::NoServers));
 }
 
@@ -89,14 +89,14 @@ async fn what_was_taken_up_without_servers_becomes_what_the_registry_has() {
     let (agent, tasks) = started(&registry).await;
     for (name, ttl) in [("same", "1h"), ("gone", "1h"), ("moved", "1h")] {
         let body = json!({"Name": name, "Port": 1, "Check": {"CheckID": name, "TTL": ttl, "Status": "passing"}});
-        agent.register_service(service(&body), false).await.unwrap();
+        agent.register_service(service(&body), false, &Credential::none()).await.unwrap();
     }
     assert!(tasks.shutdown(Duration::from_secs(5)).await);
 
     registry.leads.store(false, Ordering::SeqCst);
     let (agent, tasks) = (idle(&registry, false), Tasks::new());
     agent.start(&tasks);
-    agent.register_service(service(&json!({"Name": "new"})), false).await.unwrap();
+    agent.register_service(service(&json!({"Name": "new"})), false, &Credential::none()).await.unwrap();
     let ids = |agent: &Agent| agent.services().iter().map(|s| format!("{}:{}", s.id, s.port)).collect::<Vec<_>>();
     assert_eq!(ids(&agent), ["gone:1", "moved:1", "new:0", "same:1"]);
 

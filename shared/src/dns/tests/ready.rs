@@ -39,7 +39,7 @@ impl Asking {
 
     /// Whether the answer is kept.
     fn is_ready(&mut self, question: &Message) -> bool {
-        self.ready.see(&self.state);
+        self.ready.see(&self.state, None);
         let taken = self.ready.consider(&question.to_vec().unwrap(), &self.state, &self.settings, &mut Vec::new());
         matches!(taken, Taken::Answered)
     }
@@ -269,7 +269,7 @@ fn what_recursors_must_be_asked_is_not_kept() {
     ] {
         let packet = question(name, kind).to_vec().unwrap();
         for _ in 0..4 {
-            asking.ready.see(&asking.state);
+            asking.ready.see(&asking.state, None);
             let taken = asking.ready.consider(&packet, &asking.state, &asking.settings, &mut Vec::new());
             assert!(matches!(taken, Taken::Left(Some(Step::Wait(_)))), "{name}");
         }

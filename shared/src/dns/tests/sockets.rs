@@ -1,5 +1,7 @@
 //! Real sockets on loopback.
 
+use std::sync::Arc;
+use crate::acl::Authority;
 use hickory_proto::op::ResponseCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,7 +24,8 @@ async fn started(state: State) -> (SocketAddr, Tasks) {
     writer.replace(state);
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, tasks) = (bound.address(), Tasks::new());
-    serve(vec![bound], Settings::default(), reader, fresh(), None, &tasks);
+    let authority = Arc::new(Authority::open(reader.clone()));
+    serve(vec![bound], Settings::default(), reader, fresh(), None, authority, &tasks);
     (address, tasks)
 }
 
@@ -80,7 +83,8 @@ async fn a_burst_is_answered_number_by_number_and_a_change_is_seen_at_once() {
     writer.replace(catalog.state.clone());
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, tasks) = (bound.address(), Tasks::new());
-    serve(vec![bound], Settings::default(), reader, fresh(), None, &tasks);
+    let authority = Arc::new(Authority::open(reader.clone()));
+    serve(vec![bound], Settings::default(), reader, fresh(), None, authority, &tasks);
     for client in 0..8_u16 {
         let client_socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         client_socket.connect(address).await.unwrap();
@@ -113,7 +117,8 @@ async fn at_a_wildcard_each_is_answered_from_the_address_asked() {
     let (port, tasks) = (bound.address().port(), Tasks::new());
     let (mut writer, reader) = view::new();
     writer.replace(many(1));
-    serve(vec![bound], Settings::default(), reader, fresh(), None, &tasks);
+    let authority = Arc::new(Authority::open(reader.clone()));
+    serve(vec![bound], Settings::default(), reader, fresh(), None, authority, &tasks);
     for asked in ["127.0.0.1", "127.0.0.2"] {
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         client.connect((asked, port)).await.unwrap();
@@ -168,7 +173,8 @@ async fn a_view_that_is_too_old_is_not_answered_from() {
     writer.replace(many(2));
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address();
-    serve(vec![bound], settings, reader, Freshness::new(fake.clone(), Duration::from_secs(60)), None, &tasks);
+    let authority = Arc::new(Authority::open(reader.clone()));
+    serve(vec![bound], settings, reader, Freshness::new(fake.clone(), Duration::from_secs(60)), None, authority, &tasks);
     let recursing = tokio::spawn(async move {
         let mut buffer = [0; 512];
         let (length, from) = recursor.recv_from(&mut buffer).await.unwrap();

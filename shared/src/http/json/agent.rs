@@ -11,6 +11,8 @@ use super::{
     rows::{ServiceAddresses, WeightsRow},
 };
 use crate::{
+    http::read::Guarded,
+    acl::{Level, Resource, Rights},
     agent::is_maintenance,
     gossip::{Member, MemberStatus},
     http::Settings,
@@ -288,4 +290,16 @@ pub fn itself(
             "serf_lan": {"members": counts.members.to_string()},
         },
     })
+}
+
+impl Guarded for MemberRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Node, Level::Read, self.name)
+    }
+}
+
+impl Guarded for AgentServiceRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Service, Level::Read, self.service)
+    }
 }

@@ -5,7 +5,8 @@ use smol_str::SmolStr;
 
 use super::decode_failed;
 use crate::{
-    http::Failure,
+    acl::{Level, Resource, Rights},
+    http::{Failure, read::Guarded},
     model::{COORDINATE_DIMENSIONS, Coordinate, NodeCoordinate},
 };
 
@@ -115,6 +116,12 @@ pub fn update(body: &[u8]) -> Result<(SmolStr, NodeCoordinate), Failure> {
         return Err(Failure::BadRequest("Invalid coordinate: a number in it is not finite".into()));
     }
     Ok((update.datacenter, NodeCoordinate { node: update.node.into(), coordinate }))
+}
+
+impl Guarded for NodeCoordinateRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Node, Level::Read, self.node)
+    }
 }
 
 #[cfg(test)]

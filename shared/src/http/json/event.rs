@@ -3,6 +3,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 
+use crate::http::read::Guarded;
+use crate::acl::{Level, Resource, Rights};
 use crate::gossip::UserEvent;
 
 /// A user event.
@@ -41,5 +43,11 @@ impl<'a> EventRow<'a> {
     #[must_use]
     pub fn fired(self) -> Self {
         Self { lamport_time: 0, ..self }
+    }
+}
+
+impl Guarded for EventRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Event, Level::Read, self.name)
     }
 }

@@ -6,6 +6,7 @@
 //! files have them too. What is null, `[]` or `{}` when empty is as recorded from Consul, field by field: clients
 //! have come to depend on it.
 
+pub mod acl;
 pub mod agent;
 pub mod coordinate;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod prepared;
 pub mod registration;
 pub mod rows;
 pub mod session;
+pub mod time;
 pub mod txn;
 pub mod ui;
 pub mod usage;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
+use super::time::moment;
 use super::parse;
 use crate::{
     agent::{
@@ -14,7 +15,7 @@ use crate::{
     catalog::State,
     gossip::{Member, MemberStatus},
     http::Failure,
-    model::{Autopilot, Index, Meta, Time},
+    model::{Autopilot, Index, Meta},
     node::tags,
 };
 
@@ -164,7 +165,7 @@ impl<'a> HealthRow<'a> {
                 last_index: server.last_index.0,
                 healthy: status == Some(MemberStatus::Alive) && (server.leader || answers && follows),
                 voter: server.voter,
-                stable_since: utc(server.stable_since),
+                stable_since: moment(server.stable_since),
             }
         };
         let servers: Vec<_> = report.servers.iter().map(row).collect();
@@ -247,39 +248,9 @@ impl<'a> StateRow<'a> {
     }
 }
 
-/// A moment as RFC 3339 writes it in UTC, to the second.
-fn utc(time: Time) -> String {
-    let seconds = time.0 / 1000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days are counted in eras of 400 years that begin on the first of March: leap days then come last.
-    let shifted = days + 719_468;
-    let (era, day) = (shifted / 146_097, shifted % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_are_written_in_utc() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_868_799, "2000-02-29T23:59:59Z"),
-            (1_700_000_000, "2023-11-14T22:13:20Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(Time(seconds * 1000)), text);
-        }
-    }
 
     #[test]
     fn health_is_contact_log_and_membership() {

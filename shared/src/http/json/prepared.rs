@@ -12,13 +12,14 @@ use super::{
     rows::{InstanceRow, Texts, filled},
 };
 use crate::{
+    acl::{Level, Resource, Rights},
     agent::{
         definition::{Fields, Strictness},
         duration,
     },
     backend::Contact,
     catalog::{Instance, MAX_QUERY_NAME_BYTES, check_template},
-    http::Failure,
+    http::{Failure, read::Guarded},
     model::{CheckId, Failover, FailoverTarget, Index, PreparedQuery, ServiceQuery, Template, Token},
 };
 
@@ -298,6 +299,16 @@ fn refuse_nonsense(query: &PreparedQuery, has_no_session: bool) -> Result<(), Fa
 
 fn invalid(problem: &dyn Display) -> Failure {
     Failure::Rejected(format!("Invalid prepared query: {problem}"))
+}
+
+impl Guarded for QueryRow<'_> {
+    /// One without a name, and no template for all names, is known to those who made it.
+    fn is_visible(&self, rights: &Rights) -> bool {
+        match self.name.is_empty() && self.template.kind.is_empty() {
+            true => rights.allow(Resource::Acl, Level::Write, ""),
+            false => rights.allow(Resource::Query, Level::Read, self.name),
+        }
+    }
 }
 
 #[cfg(test)]

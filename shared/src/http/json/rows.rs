@@ -9,6 +9,8 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::{
+    http::read::Guarded,
+    acl::{Level, Resource, Rights},
     agent::duration,
     catalog::{Instance, State},
     model::{Check, CheckDefinition, Meta, Node, Service, ServiceAddress, Weights},
@@ -474,5 +476,29 @@ impl<'a> NodeServiceListRow<'a> {
     #[must_use]
     pub fn new(node: &'a Node, services: impl Iterator<Item = &'a Service>, datacenter: &'a str) -> Self {
         Self { node: Some(NodeRow::new(node, datacenter)), services: Some(services.map(ServiceRow::new).collect()) }
+    }
+}
+
+impl Guarded for NodeRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Node, Level::Read, self.node)
+    }
+}
+
+impl Guarded for ServiceOnNodeRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.sees_instance(self.node, self.service_name)
+    }
+}
+
+impl Guarded for CheckRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.sees_check(self.node, self.service_name)
+    }
+}
+
+impl Guarded for InstanceRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.sees_instance(self.node.node, self.service.service)
     }
 }

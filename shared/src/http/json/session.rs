@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::parse;
 use crate::{
+    acl::{Level, Resource, Rights},
     agent::{
         definition::{Fields, Strictness},
         duration,
     },
-    http::Failure,
+    http::{Failure, read::Guarded},
     model::{Behavior, CheckId, SERF_HEALTH, Session},
 };
 
@@ -153,6 +154,12 @@ fn ttl(text: &str) -> Result<Duration, Failure> {
     let (shortest, longest) = (duration::show(SHORTEST_TTL), duration::show(LONGEST_TTL));
     let nanoseconds = ttl.as_nanos();
     Err(Failure::Rejected(format!("Invalid Session TTL '{nanoseconds}', must be between [{shortest}={longest}]")))
+}
+
+impl Guarded for SessionRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Session, Level::Read, self.node)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::rows::{CheckRow, NodeId, Nothing, ServiceRow, Texts, filled};
 use crate::{
+    http::read::Guarded,
+    acl::{Level, Resource, Rights},
     catalog::{Instance, State},
     model::{Node, Status},
 };
@@ -28,17 +30,21 @@ pub struct NodeDumpRow<'a> {
 }
 
 impl<'a> NodeDumpRow<'a> {
-    /// The row of a node in this state.
+    /// The row of a node in this state, as somebody with these rights may see it.
     #[must_use]
-    pub fn new(node: &'a Node, state: &'a State) -> Self {
+    pub fn new(node: &'a Node, state: &'a State, rights: &Rights) -> Self {
+        let services = state.node_services(&node.name);
+        let services = services.filter(|service| rights.allow(Resource::Service, Level::Read, &service.name));
+        let checks = state.node_checks(&node.name);
+        let checks = checks.filter(|check| rights.sees_check(&check.node, &check.service_name));
         Self {
             id: NodeId(node.id),
             node: &node.name,
             address: &node.address,
             tagged_addresses: filled(&node.tagged_addresses),
             meta: filled(&node.meta),
-            services: state.node_services(&node.name).map(|service| ServiceRow::new(service).with_null()).collect(),
-            checks: state.node_checks(&node.name).map(|check| CheckRow::in_state(check, state).with_null()).collect(),
+            services: services.map(|service| ServiceRow::new(service).with_null()).collect(),
+            checks: checks.map(|check| CheckRow::in_state(check, state).with_null()).collect(),
         }
     }
 }
@@ -108,5 +114,11 @@ impl<'a> ServiceSummaryRow<'a> {
                 Status::Critical => self.checks_critical += 1,
             }
         }
+    }
+}
+
+impl Guarded for NodeDumpRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Node, Level::Read, self.node)
     }
 }

@@ -1,6 +1,7 @@
 //! Answers that are kept: always those that would be encoded now, one encoding for all, within limits, and nobody woken
 //! or kept for nothing.
 
+use crate::acl::Credential;
 use std::{
     future::Future,
     pin::pin,
@@ -94,12 +95,13 @@ impl Desk {
             query: query::Query::parse(query),
             body: Bytes::new(),
             client: None,
-            token: String::new(),
+            token: Credential::none(),
+            caller: self.context.authority.nobody(),
             pieces: std::sync::Mutex::default(),
             stopping: CancellationToken::new(),
             answers: self.answers.clone(),
         };
-        route::handle(found.place, &self.context, &request).await.unwrap_or_else(Answer::from)
+        route::handle(&self.context, request).await.unwrap_or_else(Answer::from)
     }
 }
 
@@ -247,7 +249,7 @@ async fn distinct_questions_do_not_grow_what_is_kept() {
         let (target, wide) = (format!("/v1/health/service/none-{number}?stale"), number % 16 == 0);
         let target = if wide { format!("/v1/health/service/a?stale&x={number}") } else { target };
         let answer = desk.ask(&target).await;
-        desk.answers.remember(&target, 0, answer.repeat().unwrap());
+        desk.answers.remember(&[], &target, 0, answer.repeat().unwrap());
         if number % 100 == 0 {
             let (entries, bytes) = desk.answers.size();
             assert!(entries <= 12 * 1024 && bytes <= 34 * 1024 * 1024, "{entries} entries, {bytes} bytes");

@@ -145,7 +145,7 @@ async fn the_token_goes_along_to_the_server() {
         (&[("authorization", "Basic eA==")], ""),
     ] {
         sidecar.send_with(Method::GET, "/v1/kv/a", "", headers).await;
-        assert_eq!(sidecar.backend.fetches().pop().unwrap().token, token, "{headers:?}");
+        assert_eq!(sidecar.backend.fetches().pop().unwrap().token.expose(), token, "{headers:?}");
     }
 }
 

@@ -91,7 +91,7 @@ fn agent_of(backend: &Arc<Fake>) -> Agent {
         sync_interval: Duration::from_secs(60),
         without_servers: WithoutServers::Queue,
     };
-    Agent::new(settings, backend.reader(), backend.clone())
+    Agent::new(settings, backend.reader(), backend.clone(), backend.authority())
 }
 
 /// A pool of `node-a` alone, with the tags of a server.
@@ -150,6 +150,7 @@ impl TestServer {
             limits: Limits::default(),
             access: Access::default(),
             data_dir: None,
+            token_dir: None,
         };
         change(&mut settings);
         let tasks = Tasks::new();
@@ -159,7 +160,7 @@ impl TestServer {
         let wan_gossip = wan.local_address();
         let monitor = Monitor::default();
         let shared: Arc<dyn crate::backend::Backend> = backend.clone();
-        let copies = Copies::start(copied, settings.access.translates_wan, &shared, &tasks);
+        let copies = Copies::start(copied, settings.access.translates_wan, &shared, &backend.authority(), &tasks);
         let context = Context {
             settings,
             reader: backend.reader(),
@@ -172,6 +173,7 @@ impl TestServer {
             monitor: monitor.clone(),
             copies,
             answers: Arc::default(),
+            authority: backend.authority(),
         };
         let gossip = context.members.local_address();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
