@@ -136,7 +136,10 @@ async fn start<R: Role>(
     let id = role.prepare(&config).await?;
     let (tasks, agent_tasks) = (Tasks::new(), Tasks::new());
     let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
-    let tags = tags::own(&config.datacenter, id, server);
+    let mut tags = tags::own(&config.datacenter, id, server);
+    if config.acl.settings.enabled {
+        tags.insert(tags::ACCESS_CONTROL.into(), "1".into());
+    }
     let pool = Pool::start(pool_config(&config, tags.clone())?, &tasks).await?;
     let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
