@@ -2,8 +2,9 @@
 //!
 //! Writes go together (`writes`). Keeps a connection to each server it has asked and makes them again as needed; knows
 //! nothing of who leads and never tries again: that is `lictor_shared::forward`. `refusal` has what servers say instead
-//! of an answer, `fetch` an answer that may be long.
+//! of an answer, `fetch` an answer that may be long, `connect` how a connection is made, plain or by TLS.
 
+mod connect;
 mod fetch;
 mod refusal;
 mod writes;
@@ -17,12 +18,12 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, ready};
-use hyper_util::client::legacy::connect::HttpConnector;
 use lictor_shared::{
     backend::{Archive, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
     forward::AskError,
     model::Index,
+    tls::Tls,
 };
 use tonic::{
     Streaming,
@@ -30,6 +31,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
+pub use self::connect::Secured;
 use self::{
     refusal::{missing, refused, unreadable},
     writes::Writes,
@@ -60,6 +62,9 @@ const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub struct Client {
     connections: Mutex<HashMap<String, Connection>>,
+    tls: Arc<Tls>,
+    /// The datacenter that the asked servers are of.
+    datacenter: String,
 }
 
 #[derive(Clone, Debug)]
@@ -69,10 +74,16 @@ struct Connection {
 }
 
 impl Client {
-    /// A client without connections.
+    /// A client without connections, which makes plain ones.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that asks servers of this datacenter, by TLS where this node is to.
+    #[must_use]
+    pub fn secured(tls: Arc<Tls>, datacenter: &str) -> Self {
+        Self { tls, datacenter: datacenter.to_owned(), ..Self::default() }
     }
 
     /// Proposes a command at `server` (`ip:port`), in one request with others that come at the same time.
@@ -236,18 +247,16 @@ impl Client {
             // Requests under way keep theirs; the servers of today are connected again.
             connections.clear();
         }
-        let channel = endpoint.connect_with_connector_lazy(connector());
+        let connector = connect::plain(UNACKNOWLEDGED_LIMIT);
+        let channel = if self.tls.asks_by_tls() {
+            endpoint.connect_with_connector_lazy(Secured::new(connector, self.tls.clone(), &self.datacenter))
+        } else {
+            endpoint.connect_with_connector_lazy(connector)
+        };
         let connection = Connection { channel, writes: Arc::default() };
         connections.insert(server.to_owned(), connection.clone());
         Ok(connection)
     }
-}
-
-fn connector() -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT));
-    connector
 }
 
 fn registry(channel: Channel) -> RegistryClient<Channel> {

@@ -28,10 +28,14 @@ pub struct KnownServers {
 }
 
 impl KnownServers {
-    /// Servers whose RPC addresses are in `alive`.
+    /// Servers whose RPC addresses are in `alive`, asked by what `client` makes.
     #[must_use]
-    pub fn new(alive: watch::Receiver<Vec<SocketAddr>>, contact: Arc<ServerContact>) -> Self {
-        Self { alive, contact, client: Client::new(), fetches: Client::new() }
+    pub fn new(
+        alive: watch::Receiver<Vec<SocketAddr>>,
+        contact: Arc<ServerContact>,
+        client: impl Fn() -> Client,
+    ) -> Self {
+        Self { alive, contact, client: client(), fetches: client() }
     }
 }
 

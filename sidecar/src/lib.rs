@@ -27,7 +27,8 @@ pub use self::{keeper::LastKnown, role::SidecarRole};
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use lictor_shared::{backend::Backend, forward::Forward, model::NodeName, tasks::Tasks, view::Writer};
+use lictor_proto::client::Client;
+use lictor_shared::{backend::Backend, forward::Forward, model::NodeName, tasks::Tasks, tls::Tls, view::Writer};
 use tokio::sync::watch;
 
 use self::{
@@ -52,6 +53,8 @@ pub struct SidecarSettings {
     pub behind_limit: Duration,
     /// The longest pause between two tries when no server can be followed.
     pub max_backoff: Duration,
+    /// How servers are asked.
+    pub tls: Arc<Tls>,
     /// Where the last good state is kept; none: nowhere.
     pub data_dir: Option<PathBuf>,
     /// What an earlier life of this node knew.
@@ -69,6 +72,7 @@ impl SidecarSettings {
             silence_limit: Duration::from_secs(4),
             behind_limit: Duration::from_secs(4),
             max_backoff: Duration::from_secs(2),
+            tls: Arc::default(),
             data_dir: None,
             last_known: None,
         }
@@ -96,7 +100,8 @@ impl Sidecar {
             writer.replace(last_known.state);
         }
         let contact = Arc::new(contact);
-        let known = KnownServers::new(servers.clone(), contact.clone());
+        let client = || Client::secured(settings.tls.clone(), &settings.datacenter);
+        let known = KnownServers::new(servers.clone(), contact.clone(), client);
         let reader = writer.reader();
         if let Some(directory) = settings.data_dir.clone() {
             let keeper = Keeper::new(directory, &settings, reader.clone(), contact.clone(), cluster.clone());

@@ -35,7 +35,8 @@ impl Role for SidecarRole {
         // Who wants no answers without a leader needs nothing to give them from.
         let max_age = config.discovery_max_stale;
         let data_dir = config.data_dir.clone().filter(|_| !max_age.is_zero());
-        let mut settings = SidecarSettings { data_dir, ..SidecarSettings::new(&config.node_name, &config.datacenter) };
+        let usual = SidecarSettings::new(&config.node_name, &config.datacenter);
+        let mut settings = SidecarSettings { data_dir, tls: ground.tls.clone(), ..usual };
         settings.last_known = keeper::last_known(&settings, max_age).await;
         Ok(Sidecar::start(settings, servers, ground.writer, &ground.tasks))
     }

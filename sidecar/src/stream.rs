@@ -91,12 +91,13 @@ impl Follow {
         contact: Arc<ServerContact>,
         cluster: Arc<Cluster>,
     ) -> Self {
+        let client = Client::secured(settings.tls.clone(), &settings.datacenter);
         Self {
             settings,
             servers,
             absorber: Absorber::new(writer),
             contact,
-            client: Client::new(),
+            client,
             anew: false,
             round: Vec::new(),
             cluster,

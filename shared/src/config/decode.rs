@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use super::{
     keys::{self, IGNORED},
     partial::Partial,
+    tls,
 };
 use crate::{
     agent::{
@@ -37,6 +38,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     gossip(fields, &mut partial)?;
     dns(fields, &mut partial)?;
     http(fields, &mut partial)?;
+    tls::decode(fields, &mut partial)?;
     agent(fields, &mut partial)?;
     limits(fields, &mut partial)?;
     log(fields, &mut partial)?;
@@ -90,8 +92,8 @@ fn addresses(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Defin
         partial.http_addr = some_text(&mut addresses, "http")?;
         partial.dns_addr = some_text(&mut addresses, "dns")?;
         partial.grpc_addr = some_text(&mut addresses, "grpc")?;
-        let unused = addresses.ignore(&["https", "grpctls"]);
-        partial.ignored.extend(unused.into_iter().map(|key| format!("addresses.{key}")));
+        partial.https_addr = some_text(&mut addresses, "https")?;
+        partial.grpc_tls_addr = some_text(&mut addresses, "grpctls")?;
         addresses.finish().map_err(|error| error.within("addresses"))?;
     }
     Ok(())
@@ -105,7 +107,9 @@ fn ports(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     partial.serf_lan_port = ports.number("serflan")?;
     partial.serf_wan_port = ports.number("serfwan")?;
     partial.server_port = ports.number("server")?;
-    let unused = ["https", "grpctls", "sidecarminport", "sidecarmaxport", "exposeminport", "exposemaxport"];
+    partial.https_port = ports.number("https")?;
+    partial.grpc_tls_port = ports.number("grpctls")?;
+    let unused = ["sidecarminport", "sidecarmaxport", "exposeminport", "exposemaxport"];
     partial.ignored.extend(ports.ignore(&unused).into_iter().map(|key| format!("ports.{key}")));
     ports.finish().map_err(|error| error.within("ports"))
 }

@@ -24,6 +24,7 @@ mod production;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -79,6 +80,8 @@ pub struct Config {
     pub join_wan: Join,
     /// What is set about the pools.
     pub gossip: Gossip,
+    /// Certificates, and what is demanded of those of others.
+    pub tls: crate::tls::Settings,
     /// How DNS questions are answered.
     pub dns: dns::Settings,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.
@@ -158,7 +161,13 @@ pub struct Listen {
     pub dns: Vec<SocketAddr>,
     /// The gRPC interface for applications; none: off.
     pub grpc: Vec<SocketAddr>,
-    /// Whether that was asked for. Files and flags of Consul's rarely name its port, and several agents of one host
+    /// The HTTPS interface; none: off.
+    pub https: Vec<SocketAddr>,
+    /// The gRPC interface over TLS; none: off.
+    pub grpc_tls: Vec<SocketAddr>,
+    /// Whether that was asked for, as with `grpc_is_wanted`.
+    pub grpc_tls_is_wanted: bool,
+    /// Whether `grpc` was asked for. Files and flags of Consul's rarely name its port, and several agents of one host
     /// then have the same default: without having been asked for, it is left out where it is in use.
     pub grpc_is_wanted: bool,
 }

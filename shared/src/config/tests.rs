@@ -229,7 +229,8 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"failing_nodes_share": 2}"#, "failing_nodes_share: 2 is no share"),
         (r#"{"left_timeout": "1m"}"#, "left_timeout: is too short (give 1h or more)"),
         (r#"{"acl": {"enabled": true}}"#, "acl: access control is not available in this version"),
-        (r#"{"tls": {"defaults": {"verify_incoming": true}}}"#, "tls: TLS is not available"),
+        (r#"{"tls": {"defaults": {"verify_outgoin": true}}}"#, "tls: defaults: unknown key \"verify_outgoin\""),
+        (r#"{"auto_encrypt": {"allow_tls": true}}"#, "auto_encrypt: certificates are not given out"),
         (r#"{"http_config": {"block_endpoint": []}}"#, "http_config: unknown key \"block_endpoint\""),
         (r#"{"retry_join": ["provider=aws tag_key=x"]}"#, "a cloud cannot be asked for its machines"),
         (r#"{"services": {"name": 1}}"#, "name: expected a string"),
@@ -239,7 +240,7 @@ fn files_that_are_wrong_are_named_with_the_key() {
         (r#"{"dns_config": {"recursor_strategy": "any"}}"#, "is no strategy (give"),
         (r#"{"discovery_protection": {"threshold": "half"}}"#, "threshold: \"half\" is no number"),
         (r#"{"discovery_protection": {"share": 0.5}}"#, "discovery_protection: unknown key \"share\""),
-        (r#"{"verify_incoming": true}"#, "verify_incoming: TLS is not available"),
+        (r#"{"verify_incoming": "x"}"#, "verify_incoming: expected"),
         (
             r#"{"services": [{"name": "hello", "check": {"tcp": "a:1", "interval": "10"}}]}"#,
             "service \"hello\": check 1: interval: \"10\" has no unit (try \"10s\")",

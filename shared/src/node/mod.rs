@@ -39,6 +39,7 @@ use crate::{
     gossip::Pool,
     http::Interface,
     tasks::Tasks,
+    tls::Tls,
     view::{Reader, Writer},
 };
 
@@ -59,6 +60,8 @@ pub struct Ground {
     pub writer: Writer,
     /// The node's view.
     pub reader: Reader,
+    /// The node's certificates.
+    pub tls: Arc<Tls>,
     /// Answers with the node's HTTP interface, once the node has one.
     pub interface: Interface,
     /// The group of the node's tasks.

@@ -32,6 +32,7 @@ use crate::{
     metrics::Measured,
     model::Node,
     tasks::Tasks,
+    tls::Tls,
     view::{self, Reader},
     watch::Watches,
 };
@@ -112,6 +113,7 @@ struct Running<R> {
     config: Arc<Config>,
     level: Level,
     role: R,
+    tls: Arc<Tls>,
     pool: Pool,
     wan: Option<Pool>,
     agent: Agent,
@@ -129,9 +131,11 @@ async fn start<R: Role>(
     control: Control,
 ) -> Result<Running<R>, RoleError> {
     let config = Arc::new(config);
-    let mut sockets = Sockets::bind(&config).await?;
+    let tls = Tls::open(&config.tls)?;
+    let mut sockets = Sockets::bind(&config, &tls).await?;
     let id = role.prepare(&config).await?;
     let (tasks, agent_tasks) = (Tasks::new(), Tasks::new());
+    tls.start(&tasks);
     let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
     let tags = tags::own(&config.datacenter, id, server);
     let pool = Pool::start(pool_config(&config, tags.clone())?, &tasks).await?;
@@ -154,6 +158,7 @@ async fn start<R: Role>(
         tags,
         writer,
         reader: reader.clone(),
+        tls: tls.clone(),
         interface: interface.clone(),
         tasks: tasks.clone(),
     };
@@ -168,6 +173,8 @@ async fn start<R: Role>(
     coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), &tasks);
     applications(Applications {
         listeners: std::mem::take(&mut sockets.grpc),
+        secured: std::mem::take(&mut sockets.grpc_tls),
+        tls: tls.clone(),
         datacenter: config.datacenter.clone(),
         reader: reader.clone(),
         backend: backend.clone(),
@@ -194,7 +201,20 @@ async fn start<R: Role>(
     watches.set(&config.watches);
     sockets.serve(&config, context, &reader, &tasks);
     joining.into_iter().for_each(|pool| pool.retry(&tasks));
-    Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, watches, tasks, agent_tasks })
+    Ok(Running {
+        flags,
+        started: config.clone(),
+        config,
+        level,
+        role,
+        tls,
+        pool,
+        wan,
+        agent,
+        watches,
+        tasks,
+        agent_tasks,
+    })
 }
 
 /// Whom to join, in each pool that this node is in.
@@ -215,13 +235,18 @@ struct Sockets {
     http: Vec<http::Listener>,
     dns: Vec<dns::Bound>,
     grpc: Vec<TcpListener>,
+    grpc_tls: Vec<TcpListener>,
 }
 
 impl Sockets {
-    async fn bind(config: &Config) -> Result<Self, RoleError> {
-        let mut sockets = Self { http: Vec::new(), dns: Vec::new(), grpc: applications::bind(&config.listen).await? };
+    async fn bind(config: &Config, tls: &Arc<Tls>) -> Result<Self, RoleError> {
+        let [grpc, grpc_tls] = applications::bind(&config.listen).await?;
+        let mut sockets = Self { http: Vec::new(), dns: Vec::new(), grpc, grpc_tls };
         for address in &config.listen.http {
             sockets.http.push(http::bind(*address).await?.into());
+        }
+        for address in &config.listen.https {
+            sockets.http.push(http::Listener::Tls(http::bind(*address).await?, tls.clone()));
         }
         for path in &config.listen.http_paths {
             sockets.http.push(http::bind_path(path, config.listen.unix_sockets)?.into());
@@ -309,6 +334,11 @@ fn announce(config: &Config, id: Uuid) {
     }
     let (http, dns, grpc) = (&config.listen.http, &config.listen.dns, &config.listen.grpc);
     tracing::info!(?http, ?dns, ?grpc, %lan, advertise = %config.advertise, "listening");
+    let (https, grpc_tls, rpc_tls) = (&config.listen.https, &config.listen.grpc_tls, config.tls.secures_rpc());
+    if rpc_tls || !https.is_empty() || !grpc_tls.is_empty() {
+        let verify_incoming = config.tls.internal_rpc.verify_incoming;
+        tracing::info!(?https, ?grpc_tls, rpc_tls, verify_incoming, "TLS");
+    }
     if !config.ignored.is_empty() {
         tracing::warn!(settings = %config.ignored.join(", "), "these settings are accepted and have no effect");
     }
@@ -325,7 +355,9 @@ impl<R: Role> Running<R> {
 
     fn read_again(&mut self) -> Result<(), String> {
         let result = Config::load(&self.flags).map_err(|error| error.to_string()).and_then(|new| {
+            let certificates = Tls::read(&new.tls).map_err(|error| error.to_string())?;
             self.agent.load_files(&new.services, &new.checks).map_err(|error| error.to_string())?;
+            self.tls.take(certificates);
             Ok(new)
         });
         match result {
