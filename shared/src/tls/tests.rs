@@ -221,8 +221,15 @@ async fn renewed_files_are_for_new_connections_and_broken_ones_for_none() {
     let (asking, asked) = (tls(&authority.server()), tls(&settings));
     let (ours, theirs) = connection().await;
     let mut arrival = Arrival::new(theirs, asked.clone(), Port::Rpc);
-    let (old, _) = tokio::join!(asking.connect(ours, "dc1"), arrival.read(&mut []));
-    let mut old = old.unwrap();
+    let ask = async {
+        let mut stream = asking.connect(ours, "dc1").await.unwrap();
+        stream.write_all(b"a").await.unwrap();
+        stream.flush().await.unwrap();
+        stream
+    };
+    let both = async { tokio::join!(ask, arrival.read_u8()) };
+    let (mut old, read) = timeout(LIMIT, both).await.unwrap();
+    assert_eq!(read.unwrap(), b'a');
     let first = not_after(&asked);
 
     fs::remove_file(&settings.internal_rpc.pair.as_ref().unwrap().certificate.path).unwrap();

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn the_times_of_a_certificate() {
         for (year, unix) in
-            [(2027, 1_805_414_400), (2049, 2_499_724_800), (2050, 2_531_260_800), (9999, 253_377_763_200)]
+            [(2027, 1_805_414_400), (2049, 2_499_724_800), (2050, 2_531_260_800), (9999, 253_377_417_600)]
         {
             let mut parameters = rcgen::CertificateParams::new(vec!["a".into()]).unwrap();
             parameters.not_before = rcgen::date_time_ymd(1996, 2, 29);

@@ -232,7 +232,7 @@ fn certificates_are_renewed_under_load() {
     let mut secured = secured(&authority, &servers, &sidecars);
     let caller = Caller::new();
     let ports: Vec<u16> = secured.cluster.servers.iter().map(|server| server.ports.server).collect();
-    let connect = |port, own| caller.connect(port, &authority.ca(), Some(own), SERVER).unwrap();
+    let connect = |port, own: &Pair| caller.connect(port, &authority.ca(), Some(own), SERVER).unwrap();
     let before = connect(ports[0], &servers);
     let (done, writes) = (AtomicBool::new(false), AtomicUsize::new(0));
     let clients = [secured.cluster.sidecars[0].http(), secured.cluster.servers[1].http()];
