@@ -412,7 +412,7 @@ const EVERY_FLAG: &[(&str, &str)] = &[
     ("grpc-tls-port", "-1"),
     ("hcl", "log_level=\"warn\""),
     ("http-port", "8501"),
-    ("https-port", "8502"),
+    ("https-port", "-1"),
     ("join", "a"),
     ("join-wan", "a"),
     ("log-file", "/l/"),

@@ -258,7 +258,7 @@ mod tests {
             let error = read(text, true).unwrap_err();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
-        assert_eq!(read("", false).unwrap().secures_rpc(), false);
+        assert!(!read("", false).unwrap().secures_rpc());
         assert!(
             read("tls { https { verify_incoming = true } }", false).is_ok(),
             "of what is not used nothing is demanded"

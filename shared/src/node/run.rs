@@ -142,13 +142,7 @@ async fn start<R: Role>(
     let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
     former::keep_all(&config, &pool, wan.as_ref(), &tasks);
-    let joining = joining(&config, &pool, wan.as_ref());
-    for pool in &joining {
-        pool.start().await?;
-    }
-    if let Some(wan) = &wan {
-        flood::start(config.datacenter.clone(), pool.clone(), wan.clone(), &tasks);
-    }
+    let joining = join_all(&config, &pool, wan.as_ref(), &tasks).await?;
     let (writer, reader) = view::new();
     let interface = http::Interface::default();
     let ground = Ground {
@@ -201,20 +195,20 @@ async fn start<R: Role>(
     watches.set(&config.watches);
     sockets.serve(&config, context, &reader, &tasks);
     joining.into_iter().for_each(|pool| pool.retry(&tasks));
-    Ok(Running {
-        flags,
-        started: config.clone(),
-        config,
-        level,
-        role,
-        tls,
-        pool,
-        wan,
-        agent,
-        watches,
-        tasks,
-        agent_tasks,
-    })
+    let started = config.clone();
+    Ok(Running { flags, started, config, level, role, tls, pool, wan, agent, watches, tasks, agent_tasks })
+}
+
+/// Joins whom the configuration names; gives those pools that are to try on.
+async fn join_all(config: &Config, lan: &Pool, wan: Option<&Pool>, tasks: &Tasks) -> Result<Vec<Joining>, RoleError> {
+    let joining = joining(config, lan, wan);
+    for pool in &joining {
+        pool.start().await?;
+    }
+    if let Some(wan) = wan {
+        flood::start(config.datacenter.clone(), lan.clone(), wan.clone(), tasks);
+    }
+    Ok(joining)
 }
 
 /// Whom to join, in each pool that this node is in.

@@ -293,6 +293,42 @@ fn renew(authority: &Authority, agent: &Agent) {
 }
 
 #[test]
+fn datacenters_ask_each_other_and_each_its_own_servers_alone() {
+    let authority = Authority::new();
+    let start = |name: &str, datacenter: &str, own: &Pair, join: Option<u16>| {
+        let agent = Agent::dev(name).argument(format!("-datacenter={datacenter}")).with_config_directory();
+        own.put_into(agent.directory());
+        agent.write_file("tls.json", &settings(&authority, &agent, ports::free(), -1).to_string());
+        match join {
+            Some(port) => agent.argument(format!("-retry-join-wan=127.0.0.1:{port}")).started(),
+            None => agent.started(),
+        }
+    };
+    let issue = |datacenter: &str| authority.issue(&["-server", &format!("-dc={datacenter}")]);
+    let (first, second) = (issue("dc1"), issue("dc2"));
+    let near = start("a", "dc1", &first, None);
+    let join = Some(near.ports.serf_wan);
+    let far = start("b", "dc2", &second, join);
+    // Says that it is of dc3, and has a certificate of dc2.
+    let liar = start("c", "dc3", &second, join);
+    let read = |agent: &Agent, key: &str| {
+        let answer = agent.http().get(&format!("/v1/kv/{key}"))?;
+        wait::ensure(answer.status == 200, || format!("{} {}", answer.status, answer.text()))
+    };
+    put(&far, "there").unwrap();
+    wait::until("an answer from dc2", LIMIT, || read(&near, "there?dc=dc2"));
+    put(&near, "there-too?dc=dc2").unwrap();
+    read(&far, "there-too").unwrap();
+    wait::until("dc3 is known", LIMIT, || {
+        let known = near.http().json("/v1/catalog/datacenters")?;
+        wait::ensure(known.as_array().is_some_and(|known| known.len() == 3), || known.to_string())
+    });
+    let refused = counted(&near, "role", || read(&near, "there?dc=dc3"));
+    assert!(refused.is_err(), "a server of dc2 has answered for dc3");
+    drop(liar);
+}
+
+#[test]
 fn settings_that_cannot_be_used_end_an_agent_with_one_line() {
     let authority = Authority::new();
     let (first, second) = (authority.issue(&["-server"]), authority.issue(&["-server"]));
