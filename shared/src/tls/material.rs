@@ -72,6 +72,21 @@ impl Material {
         Ok(material)
     }
 
+    /// This, with TLS where the other one has it and nowhere else: whether there is any takes a restart.
+    pub fn in_the_place_of(self, old: &Self) -> Self {
+        fn kept<T: Clone>(new: Option<T>, old: &Option<T>) -> Option<T> {
+            old.as_ref().map(|old| new.unwrap_or_else(|| old.clone()))
+        }
+        Self {
+            rpc_verifies: if self.rpc.is_some() { self.rpc_verifies } else { old.rpc_verifies },
+            rpc: kept(self.rpc, &old.rpc),
+            asking: kept(self.asking, &old.asking),
+            https: kept(self.https, &old.https),
+            grpc: kept(self.grpc, &old.grpc),
+            ..self
+        }
+    }
+
     fn read_rpc(&mut self, settings: &Settings) -> Result<(), TlsError> {
         let interface = &settings.internal_rpc;
         let roots = self.authorities("internal_rpc", interface)?;

@@ -110,9 +110,10 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]: a file cannot be read, is not what it should be, or a key is not that of its certificate.
     pub fn open(settings: &Settings) -> Result<Arc<Self>, TlsError> {
-        let tls = Self { names: Names::new(settings), ..Self::default() };
-        tls.take(Self::read(settings)?);
-        Ok(Arc::new(tls))
+        let Fresh { material, settings } = Self::read(settings)?;
+        let names = Names::new(&settings);
+        let read = Mutex::new(Read { settings, stamps: material.stamps.clone() });
+        Ok(Arc::new(Self { material: ArcSwap::from_pointee(material), names, read }))
     }
 
     /// Reads files again, without an effect yet.
@@ -123,11 +124,12 @@ impl Tls {
         Ok(Fresh { material: Material::read(settings)?, settings: settings.clone() })
     }
 
-    /// New handshakes are made with these files from now on.
+    /// New handshakes are made with these files from now on. What had TLS at the start keeps it, and nothing else gets it.
     pub fn take(&self, fresh: Fresh) {
         let mut read = self.last();
         *read = Read { settings: fresh.settings, stamps: fresh.material.stamps.clone() };
-        self.material.store(Arc::new(fresh.material));
+        let material = fresh.material.in_the_place_of(&self.material.load());
+        self.material.store(Arc::new(material));
     }
 
     /// Looks after the files until the tasks stop.

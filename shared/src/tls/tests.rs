@@ -204,6 +204,25 @@ async fn what_is_no_handshake_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn what_has_tls_keeps_it_and_nothing_gets_it_without_a_restart() {
+    let authority = Authority::new();
+    let strict = authority.server();
+    let bare = Settings { datacenter: "dc1".into(), domain: "consul".into(), ..Settings::default() };
+    let with = tls(&strict);
+    with.take(Tls::read(&bare).unwrap());
+    assert!(with.secures_rpc() && with.asks_by_tls() && with.rpc_verifies());
+    meet(&tls(&strict), &with).await.1.unwrap();
+    let without = tls(&bare);
+    without.take(Tls::read(&strict).unwrap());
+    assert!(!without.is_on());
+    // What is demanded of others is taken over.
+    let mut lenient = strict.clone();
+    lenient.internal_rpc.verify_incoming = false;
+    with.take(Tls::read(&lenient).unwrap());
+    assert!(!with.rpc_verifies());
+}
+
 fn not_after(tls: &Tls) -> i64 {
     tls.certificates().iter().find(|dated| !dated.is_ca).unwrap().validity.not_after
 }
