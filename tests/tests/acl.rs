@@ -159,7 +159,7 @@ fn learns_nothing_by_dns(agent: &Agent) {
 }
 
 async fn learns_nothing_by_rpc(server: &str) {
-    let stranger = RpcClient::of_node("stranger".into(), Credential::none);
+    let stranger = RpcClient::new().of_node("stranger".into(), Credential::none);
     let request = WatchRequest {
         node: "stranger".into(),
         datacenter: "dc1".into(),
