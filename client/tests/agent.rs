@@ -10,6 +10,7 @@ use lictor_shared::{
     backend::{Backend, BackendError, Consistency, Contact, ServersReport},
     catalog,
     command::{Command, Deregistration, Registration, Written},
+    limits::Connections,
     model::{Check, Index, Node, Service as Instance, Status, Time},
     node::Applications,
     tasks::Tasks,
@@ -96,6 +97,8 @@ impl Registry {
             reader: self.reader.clone(),
             backend: Arc::new(Nobody),
             tasks: tasks.clone(),
+            connections: Connections::default(),
+            streams_per_client: usize::MAX,
         });
         tasks
     }

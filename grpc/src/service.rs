@@ -1,6 +1,6 @@
 //! The methods of `lictor.v1.Registry`: each checks its request, takes a place, and starts a watch or answers.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use lictor_proto::v1::{
     self, ResolveRequest, ResolveResponse, WatchNodeRequest, WatchNodeResponse, WatchServiceRequest,
@@ -9,6 +9,8 @@ use lictor_proto::v1::{
 use lictor_shared::{
     backend::Backend,
     catalog::Instance,
+    limits::{Clients, Place},
+    metrics::{GRPC_WATCHING_CLIENTS, Refusal},
     model::{Index, Key},
     tasks::Tasks,
     view::Reader,
@@ -30,6 +32,12 @@ pub const MAX_STREAMS: usize = 4096;
 /// The largest answer to `Resolve`, but for one instance more.
 const MAX_RESOLVED_BYTES: usize = 1 << 20;
 
+/// The place of a watch; given back when it is dropped.
+pub struct StreamPlace {
+    _of_all: OwnedSemaphorePermit,
+    _of_client: Place,
+}
+
 /// Answers the public service.
 #[derive(Clone)]
 pub struct RegistryService {
@@ -42,6 +50,8 @@ struct Inner {
     datacenter: String,
     tasks: Tasks,
     places: Arc<Semaphore>,
+    clients: Clients,
+    streams_per_client: usize,
     services: Feeds<ServiceSubject>,
     nodes: Feeds<NodeSubject>,
     names: Feeds<NamesSubject>,
@@ -50,13 +60,21 @@ struct Inner {
 impl RegistryService {
     /// The service of a node of `datacenter` whose view `reader` sees; `backend` says how fresh that is.
     #[must_use]
-    pub fn new(reader: Reader, backend: Arc<dyn Backend>, datacenter: &str, tasks: &Tasks) -> Self {
+    pub fn new(
+        reader: Reader,
+        backend: Arc<dyn Backend>,
+        datacenter: &str,
+        streams_per_client: usize,
+        tasks: &Tasks,
+    ) -> Self {
         let inner = Inner {
             reader,
             backend,
             datacenter: datacenter.to_owned(),
             tasks: tasks.clone(),
             places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            clients: Clients::measured(&GRPC_WATCHING_CLIENTS),
+            streams_per_client,
             services: Feeds::default(),
             nodes: Feeds::default(),
             names: Feeds::default(),
@@ -83,10 +101,21 @@ impl Inner {
         )))
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("this agent has {MAX_STREAMS} watches, the most it takes (come later)"))
-        })
+    fn place(&self, client: Option<IpAddr>) -> Result<StreamPlace, Status> {
+        let full = |sentence: String| {
+            Refusal::GrpcStreams.count();
+            Status::resource_exhausted(sentence)
+        };
+        let of_all = self
+            .places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| full(format!("this agent has {MAX_STREAMS} watches, the most it takes (come later)")))?;
+        let limit = self.streams_per_client;
+        let of_client = self.clients.enter(client, limit).ok_or_else(|| {
+            full(format!("this address has {limit} watches, the most it may (limits.grpc_max_streams_per_client)"))
+        })?;
+        Ok(StreamPlace { _of_all: of_all, _of_client: of_client })
     }
 
     fn watch<Q: Question>(
@@ -94,8 +123,9 @@ impl Inner {
         question: Q,
         feed: Arc<Feed<Q::Subject>>,
         resume: Option<v1::Position>,
+        client: Option<IpAddr>,
     ) -> Result<Response<Events<Q::Response>>, Status> {
-        let (reader, backend, place) = (self.reader.clone(), self.backend.clone(), self.place()?);
+        let (reader, backend, place) = (self.reader.clone(), self.backend.clone(), self.place(client)?);
         let opening = Opening { question, feed, resume, reader, backend, place };
         Ok(Response::new(stream::start(opening, &self.tasks)))
     }
@@ -129,6 +159,11 @@ impl Inner {
     }
 }
 
+/// The address that a request comes from.
+fn address<T>(request: &Request<T>) -> Option<IpAddr> {
+    request.remote_addr().map(|address| address.ip())
+}
+
 #[tonic::async_trait]
 impl Registry for RegistryService {
     type WatchServiceStream = Events<WatchServiceResponse>;
@@ -139,27 +174,27 @@ impl Registry for RegistryService {
         &self,
         request: Request<WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
-        let (inner, asked) = (&self.inner, request.into_inner());
+        let (inner, client, asked) = (&self.inner, address(&request), request.into_inner());
         inner.refuse_other_datacenter(&asked.datacenter)?;
         let key = name("service", &asked.service)?;
         let question = ServiceQuestion::new(asked.wanted, asked.tags, &asked.filter, &inner.datacenter)?;
-        inner.watch(question, inner.services.get(&key, ServiceSubject), asked.resume)
+        inner.watch(question, inner.services.get(&key, ServiceSubject), asked.resume, client)
     }
 
     async fn watch_services(
         &self,
         request: Request<WatchServicesRequest>,
     ) -> Result<Response<Self::WatchServicesStream>, Status> {
-        let (inner, asked) = (&self.inner, request.into_inner());
+        let (inner, client, asked) = (&self.inner, address(&request), request.into_inner());
         inner.refuse_other_datacenter(&asked.datacenter)?;
-        inner.watch(NamesQuestion, inner.names.get(&Key::default(), |_| NamesSubject), asked.resume)
+        inner.watch(NamesQuestion, inner.names.get(&Key::default(), |_| NamesSubject), asked.resume, client)
     }
 
     async fn watch_node(&self, request: Request<WatchNodeRequest>) -> Result<Response<Self::WatchNodeStream>, Status> {
-        let (inner, asked) = (&self.inner, request.into_inner());
+        let (inner, client, asked) = (&self.inner, address(&request), request.into_inner());
         inner.refuse_other_datacenter(&asked.datacenter)?;
         let key = name("node", &asked.node)?;
-        inner.watch(NodeQuestion, inner.nodes.get(&key, NodeSubject), asked.resume)
+        inner.watch(NodeQuestion, inner.nodes.get(&key, NodeSubject), asked.resume, client)
     }
 
     async fn resolve(&self, request: Request<ResolveRequest>) -> Result<Response<ResolveResponse>, Status> {

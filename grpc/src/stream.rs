@@ -18,7 +18,7 @@ use lictor_shared::{
     backend::Backend, catalog::State, metrics::APPLICATION_STREAMS, model::Index, tasks::Tasks, view::Reader,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tonic::Status;
@@ -28,6 +28,7 @@ use crate::{
     feed::{Feed, Seen},
     parts::Parts,
     question::{Event, Question},
+    service::StreamPlace,
     subject::{Content, Subject},
     told::Told,
 };
@@ -85,7 +86,7 @@ pub struct Opening<Q: Question> {
     /// How fresh that is.
     pub backend: Arc<dyn Backend>,
     /// The stream's place among all.
-    pub place: OwnedSemaphorePermit,
+    pub place: StreamPlace,
 }
 
 /// Starts the task of a watch, which ends when the watcher goes or `tasks` stop.

@@ -7,6 +7,7 @@ use lictor_shared::{
     backend::Backend,
     config::{Config, RoleConfig},
     datacenters::Datacenters,
+    limits::Connections,
     node::{Ground, Role, RoleError},
     tasks::Tasks,
 };
@@ -108,7 +109,7 @@ impl Role for ServerRole {
         let registry =
             RegistryService::new(consensus.clone(), reader.clone(), fanout, desk, &config.datacenter, &tasks);
         let witness = Witness::new(registry.watchers());
-        serve(prepared.listener, registry, &raft, &tasks);
+        serve(prepared.listener, config.rpc_limits, registry, &raft, &tasks);
         sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
         let datacenters = Datacenters::new(wan, FarServers::default(), &tasks);
         let own = Own { consensus, sessions: timers, archives, address: rpc, datacenters };
@@ -151,7 +152,7 @@ impl Role for ServerRole {
 }
 
 /// Answers Raft, writes, barriers and watch streams on the RPC port.
-fn serve(listener: TcpListener, registry: RegistryService, raft: &RaftNode, tasks: &Tasks) {
+fn serve(listener: TcpListener, limits: Connections, registry: RegistryService, raft: &RaftNode, tasks: &Tasks) {
     let router = grpc::server().add_service(registry.into_server()).add_service(raft.service());
-    tasks.spawn("RPC", grpc::serve(router, listener, tasks.stopping()));
+    tasks.spawn("RPC", grpc::serve(router, listener, limits, tasks.stopping()));
 }

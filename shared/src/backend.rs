@@ -229,6 +229,9 @@ pub enum BackendError {
         /// Why.
         reason: String,
     },
+    /// This node asks its servers oftener than it may.
+    #[error("RPC rate limit exceeded (limits.rpc_rate)")]
+    RateExceeded,
     /// A server refused to take it.
     #[error("rpc error: {0}")]
     Failed(String),

@@ -18,6 +18,7 @@ pub mod forward;
 pub mod gossip;
 pub mod host;
 pub mod http;
+pub mod limits;
 pub mod metrics;
 pub mod model;
 pub mod monitor;

@@ -24,6 +24,7 @@ use lictor_shared::{
     command::{Command, Outcome, Written},
     forward::AskError,
     http::Interface,
+    limits::Connections,
     model::{Index, Time},
     tasks::Tasks,
     view::{self, Reader, Writer},
@@ -231,7 +232,7 @@ impl Server {
         let service = store.service(&tasks);
         let watchers = service.watchers();
         let router = grpc::server().add_service(service.into_server());
-        tasks.spawn("rpc", grpc::serve(router, listener, tasks.stopping()));
+        tasks.spawn("rpc", grpc::serve(router, listener, Connections::default(), tasks.stopping()));
         Self { store, address, watchers, tasks }
     }
 

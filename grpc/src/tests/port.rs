@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use lictor_proto::v1::{WatchServiceRequest, registry_client::RegistryClient};
-use lictor_shared::{model::Status, node::Applications};
+use lictor_shared::{limits::Connections, model::Status, node::Applications};
 use tokio::{net::TcpListener, time::timeout};
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -26,6 +26,8 @@ async fn served(world: &World) -> (SocketAddr, Channel) {
         reader: world.reader.clone(),
         backend: world.backend.clone(),
         tasks: world.tasks.clone(),
+        connections: Connections::default(),
+        streams_per_client: usize::MAX,
     });
     (address, Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
 }

@@ -58,7 +58,7 @@ impl World {
     pub fn new() -> Self {
         let (writer, reader) = view::new();
         let (backend, tasks): (Arc<dyn Backend>, _) = (Arc::new(Silent), Tasks::new());
-        let service = RegistryService::new(reader.clone(), backend.clone(), "dc1", &tasks);
+        let service = RegistryService::new(reader.clone(), backend.clone(), "dc1", usize::MAX, &tasks);
         Self { writer, reader, backend, service, tasks, next: 10 }
     }
 

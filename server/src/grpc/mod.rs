@@ -18,6 +18,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
+    connection,
     internal::{
         self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, FetchRequest, NotLeader,
         Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest, ServersReply,
@@ -33,6 +34,7 @@ use lictor_shared::{
     command::{Command, Written},
     forward::AskError,
     http::Interface,
+    limits::{Connections, Door, Port},
     model::NodeName,
     tasks::Tasks,
     view::Reader,
@@ -41,10 +43,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, Streaming,
-    transport::{
-        Server,
-        server::{Router, TcpIncoming},
-    },
+    transport::{Server, server::Router},
 };
 use uuid::Uuid;
 
@@ -57,6 +56,8 @@ pub const MAX_REQUESTS: usize = 4096;
 pub const MAX_FETCHES: usize = 16_384;
 /// The most watch streams of a server.
 pub const MAX_STREAMS: usize = 10_000;
+/// The most connections to a server; more are closed at once. A sidecar has two.
+pub const MAX_CONNECTIONS: usize = 2 * MAX_STREAMS;
 /// The most streams that are sent a whole state at the same time; the rest wait for their turn.
 pub const MAX_INITS: usize = 32;
 
@@ -148,7 +149,7 @@ impl RegistryService {
 /// The settings of the RPC port: dead connections are found and closed, requests of a connection are bounded.
 #[must_use]
 pub fn server() -> Server {
-    Server::builder()
+    connection::bounded_server()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_LIMIT))
         .max_concurrent_streams(MAX_REQUESTS_OF_CONNECTION)
@@ -169,13 +170,15 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves the RPC port until `stopping`; then streams end at once, and what is under way has a second to end.
 ///
 /// # Errors
-/// When the port can take no more connections.
+/// None so far: a failing accept is tried again.
 pub async fn serve(
     router: Router,
     listener: TcpListener,
+    limits: Connections,
     stopping: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let door = Arc::new(Door::new(Port::Rpc, MAX_CONNECTIONS, limits));
+    let incoming = connection::accept(listener, door);
     let drained = async {
         stopping.cancelled().await;
         tokio::time::sleep(DRAIN_LIMIT).await;

@@ -10,6 +10,7 @@ use super::{
     answer::Answer,
     answer::encode,
     copies::Copies,
+    guests::Guests,
     kept::Answers,
     listener::Limits,
     params::Near,
@@ -95,6 +96,8 @@ pub struct Context {
     pub monitor: Monitor,
     /// Copies of services of other datacenters.
     pub copies: Copies,
+    /// What callers hold, for all interfaces of this node together.
+    pub guests: Arc<Guests>,
     /// Answers that are kept, for all interfaces of this node together.
     pub answers: Arc<Answers>,
 }

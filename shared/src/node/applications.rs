@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 
-use crate::{backend::Backend, config::Listen, tasks::Tasks, view::Reader};
+use crate::{backend::Backend, config::Listen, limits::Connections, tasks::Tasks, view::Reader};
 
 /// Serves applications on these listeners until the group of tasks stops.
 pub type ServeApplications = fn(Applications);
@@ -22,6 +22,10 @@ pub struct Applications {
     pub backend: Arc<dyn Backend>,
     /// The group of the node's tasks.
     pub tasks: Tasks,
+    /// What connections to it may take.
+    pub connections: Connections,
+    /// The watch streams that one client may hold.
+    pub streams_per_client: usize,
 }
 
 /// Why the gRPC port cannot be used.

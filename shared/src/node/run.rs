@@ -29,6 +29,7 @@ use crate::{
     events::Events,
     gossip::{KeyringError, Pool, PoolConfig, Timing},
     http,
+    limits::{Paced, raise_descriptors},
     metrics::Measured,
     model::Node,
     tasks::Tasks,
@@ -128,6 +129,7 @@ async fn start<R: Role>(
     applications: ServeApplications,
     control: Control,
 ) -> Result<Running<R>, RoleError> {
+    raise_descriptors();
     let config = Arc::new(config);
     let mut sockets = Sockets::bind(&config).await?;
     let id = role.prepare(&config).await?;
@@ -158,6 +160,10 @@ async fn start<R: Role>(
         tasks: tasks.clone(),
     };
     let backend: Arc<dyn Backend> = Arc::new(Measured(role.start(ground).await?));
+    let backend = match config.rpc_rate {
+        Some(rate) => Arc::new(Paced::new(backend, rate)),
+        None => backend,
+    };
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
     agent.load_files(&config.services, &config.checks)?;
     agent.start(&agent_tasks);
@@ -172,6 +178,8 @@ async fn start<R: Role>(
         reader: reader.clone(),
         backend: backend.clone(),
         tasks: tasks.clone(),
+        connections: config.grpc_limits,
+        streams_per_client: config.grpc_streams_per_client,
     });
     let copies = http::Copies::start(&config.remote_copies, config.http_access.translates_wan, &backend, &tasks);
     let context = http::Context {
@@ -185,6 +193,7 @@ async fn start<R: Role>(
         control,
         monitor: level.monitor(),
         copies,
+        guests: Arc::new(http::Guests::new(&config.http_limits)),
         answers: Arc::default(),
     };
     let context = Arc::new(context);

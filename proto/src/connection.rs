@@ -1,57 +1,60 @@
-//! Who may connect: so many at once, and only those who begin to speak HTTP/2 in time. Knows nothing of gRPC.
+//! Connections to a port that speaks gRPC: those that its door lets in, as long as they begin to speak HTTP/2 in time.
+//!
+//! What a peer may do from then on is bounded by the HTTP/2 of the port: the streams of a connection, the size of
+//! headers (16 KiB) and messages, and how many streams it may open and reset at once before it is cut off (20, which
+//! ends a "rapid reset"; h2's defaults, which the ports state).
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_util::{Stream, stream};
+use lictor_shared::limits::{Door, Seat};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
-use tonic::transport::server::Connected;
+use tonic::transport::{Server, server::Connected};
 
-/// How long a peer may take for the first words of HTTP/2; from then on pings tell whether it is there.
-const PREFACE_LIMIT: Duration = Duration::from_secs(10);
-/// The length of those (RFC 9113, 3.4).
+/// Streams that a peer may open and reset before they were looked at; with more its connection ends.
+const MAX_RESET_STREAMS: usize = 20;
+/// Streams that may be reset because of what the peer does wrong; with more its connection ends.
+const MAX_WRONG_STREAMS: usize = 256;
+/// The headers of a request together, in bytes.
+const MAX_HEADERS_BYTES: u32 = 16 << 10;
+
+/// A server whose connections are bounded in what they may do; how many streams one may have is for the port to say.
+#[must_use]
+pub fn bounded_server() -> Server {
+    Server::builder()
+        .http2_max_pending_accept_reset_streams(Some(MAX_RESET_STREAMS))
+        .http2_max_local_error_reset_streams(Some(MAX_WRONG_STREAMS))
+        .http2_max_header_list_size(MAX_HEADERS_BYTES)
+}
+
+/// The length of the first words of HTTP/2 (RFC 9113, section 3.4); from then on pings tell whether the peer is there.
 const PREFACE_BYTES: usize = 24;
-/// How long no connection is accepted after the system had none left to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection and its place among all.
 pub struct Connection {
     stream: TcpStream,
     /// Of the preface, and until when it may come; none once it has.
     awaited: Option<(usize, Pin<Box<Sleep>>)>,
-    _place: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
-/// The connections to `listener`, each as soon as there is a free place. Never ends.
-pub fn accept(listener: TcpListener, free: Arc<Semaphore>) -> impl Stream<Item = io::Result<Connection>> {
-    stream::unfold((listener, free), |(listener, free)| async {
-        // Fails only if the semaphore is closed, which nobody does.
-        let place = free.clone().acquire_owned().await.ok()?;
-        let stream = loop {
-            match listener.accept().await {
-                Ok((stream, _)) => break stream,
-                Err(error) => {
-                    tracing::warn!(%error, "gRPC: no connection could be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        };
-        let connection = stream.set_nodelay(true).map(|()| Connection {
-            stream,
-            awaited: Some((PREFACE_BYTES, Box::pin(sleep(PREFACE_LIMIT)))),
-            _place: place,
-        });
-        Some((connection, (listener, free)))
+/// The connections to `listener`, each that the door lets in. Never ends.
+pub fn accept(listener: TcpListener, door: Arc<Door>) -> impl Stream<Item = io::Result<Connection>> {
+    stream::unfold((listener, door), |(listener, door)| async {
+        let (stream, seat) = door.next(&listener).await;
+        // Fails where the peer has gone already, which its connection finds out.
+        let _ = stream.set_nodelay(true);
+        let awaited = Some((PREFACE_BYTES, Box::pin(sleep(door.first_words()))));
+        Some((Ok(Connection { stream, awaited, _seat: seat }), (listener, door)))
     })
 }
 
