@@ -6,6 +6,7 @@
 mod coordination;
 mod queries;
 mod restore;
+pub mod sizes;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;

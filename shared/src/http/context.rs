@@ -21,7 +21,7 @@ use crate::{
     agent::Agent,
     backend::Backend,
     catalog::Protection,
-    command::{Command, Outcome},
+    command::{Command, Outcome, Written},
     control::Control,
     events::Events,
     gossip::Pool,
@@ -145,9 +145,15 @@ impl Context {
         }
     }
 
+    /// Writes what is not too large to be kept.
+    pub(super) async fn propose(&self, command: Command) -> Result<Written, Failure> {
+        command.check_sizes()?;
+        Ok(self.backend.write(command).await?)
+    }
+
     /// Writes, and answers with whether it was done.
     pub(super) async fn write(&self, command: Command) -> Result<Answer, Failure> {
-        match self.backend.write(command).await?.outcome {
+        match self.propose(command).await?.outcome {
             Outcome::Refused(refusal) => Err(refusal.into()),
             outcome => Ok(Answer::json(encode(&outcome.is_done(), false))),
         }

@@ -3,7 +3,12 @@
 use http::{HeaderValue, StatusCode, header};
 
 use super::answer::Answer;
-use crate::{agent::AgentError, backend::BackendError, command::Refusal, filter::FilterError};
+use crate::{
+    agent::AgentError,
+    backend::BackendError,
+    command::{Refusal, sizes::TooLarge},
+    filter::FilterError,
+};
 
 /// When a caller is asked to come again, in seconds: an election takes less.
 const RETRY_AFTER_S: u64 = 5;
@@ -84,6 +89,9 @@ pub enum Failure {
     /// The filter cannot be used: 500, as in Consul.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// Something that is to be registered is larger than it may be: 400.
+    #[error(transparent)]
+    Size(#[from] TooLarge),
     /// The registry refused the write: 500.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -94,7 +102,7 @@ impl Failure {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Size(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoAccessControl => StatusCode::UNAUTHORIZED,
             Self::NotFound(_) | Self::NoEndpoint | Self::Agent(AgentError::NoService(_)) => StatusCode::NOT_FOUND,
