@@ -205,8 +205,11 @@ impl Server {
         let turns = Turns::default();
         let stream = Patient::new(stream, WRITE_LIMIT, HEAD_LIMIT, turns.clone());
         let service = service_fn(move |request| {
-            let (server, turn) = (self.clone(), turns.begin());
+            let (server, turn, is_of_many) = (self.clone(), turns.begin(), turns.is_of_many());
             async move {
+                if is_of_many {
+                    tokio::task::yield_now().await;
+                }
                 let response = server.respond(request, peer).await;
                 drop(turn);
                 Ok::<_, Infallible>(response)

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -25,9 +25,17 @@ use tokio::{
 const LINGER_LIMIT: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
-/// Whose turn it is on a connection: odd while a request is being answered, even while one is awaited.
+/// Whose turn it is on a connection.
 #[derive(Clone, Debug, Default)]
-pub struct Turns(Arc<AtomicU32>);
+pub struct Turns(Arc<Side>);
+
+#[derive(Debug, Default)]
+struct Side {
+    /// Odd while a request is being answered, even while one is awaited.
+    turn: AtomicU32,
+    /// Whether the other side was waited for since the last request.
+    waited: AtomicBool,
+}
 
 /// The time in which one request is answered.
 pub struct Turn(Turns);
@@ -35,18 +43,24 @@ pub struct Turn(Turns);
 impl Turns {
     /// A request is here, whole but for its body.
     pub fn begin(&self) -> Turn {
-        self.0.fetch_add(1, Relaxed);
+        self.0.turn.fetch_add(1, Relaxed);
         Turn(self.clone())
     }
 
+    /// Whether this request came behind another without a pause: then others are let go first, or the hundreds that one
+    /// connection sends at once are answered before anybody else's one.
+    pub fn is_of_many(&self) -> bool {
+        !self.0.waited.swap(false, Relaxed)
+    }
+
     fn now(&self) -> u32 {
-        self.0.load(Relaxed)
+        self.0.turn.load(Relaxed)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.0.fetch_add(1, Relaxed);
+        self.0.0.turn.fetch_add(1, Relaxed);
     }
 }
 
@@ -103,6 +117,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
             }
             return read;
         }
+        self.turns.0.waited.store(true, Relaxed);
         if !self.is_in_head() {
             self.head = None;
             return read;

@@ -10,7 +10,10 @@ mod names;
 pub mod source;
 mod witness;
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 
@@ -58,7 +61,9 @@ pub fn run(plan: Plan, say: &(dyn Fn(String) + Sync)) -> Vec<String> {
             .iter()
             .map(|(name, attack)| {
                 scope.spawn(move || {
+                    let began = Instant::now();
                     let found = attack(agent);
+                    say(format!("{name}: {:.1?}", began.elapsed()));
                     found.into_iter().map(|problem| format!("{name}: {problem}")).collect()
                 })
             })
