@@ -25,6 +25,7 @@ pub mod monitor;
 pub mod node;
 pub mod outbound;
 pub mod prepared;
+pub mod private;
 pub mod process;
 pub mod resolve;
 pub mod tasks;
