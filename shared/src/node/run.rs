@@ -159,11 +159,7 @@ async fn start<R: Role>(
         interface: interface.clone(),
         tasks: tasks.clone(),
     };
-    let backend: Arc<dyn Backend> = Arc::new(Measured(role.start(ground).await?));
-    let backend = match config.rpc_rate {
-        Some(rate) => Arc::new(Paced::new(backend, rate)),
-        None => backend,
-    };
+    let backend = measured(role.start(ground).await?, &config);
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone());
     agent.load_files(&config.services, &config.checks)?;
     agent.start(&agent_tasks);
@@ -172,15 +168,8 @@ async fn start<R: Role>(
         protection::start(settings, reader.clone(), &tasks);
     }
     coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), &tasks);
-    applications(Applications {
-        listeners: std::mem::take(&mut sockets.grpc),
-        datacenter: config.datacenter.clone(),
-        reader: reader.clone(),
-        backend: backend.clone(),
-        tasks: tasks.clone(),
-        connections: config.grpc_limits,
-        streams_per_client: config.grpc_streams_per_client,
-    });
+    let listeners = std::mem::take(&mut sockets.grpc);
+    applications(for_applications(listeners, &config, &reader, &backend, &tasks));
     let copies = http::Copies::start(&config.remote_copies, config.http_access.translates_wan, &backend, &tasks);
     let context = http::Context {
         settings: http_settings(&config, id),
@@ -204,6 +193,33 @@ async fn start<R: Role>(
     sockets.serve(&config, context, &reader, &tasks);
     joining.into_iter().for_each(|pool| pool.retry(&tasks));
     Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, watches, tasks, agent_tasks })
+}
+
+/// The way to the servers: counted, and as often as it may be.
+fn measured(backend: Arc<dyn Backend>, config: &Config) -> Arc<dyn Backend> {
+    let measured = Arc::new(Measured(backend));
+    match config.rpc_rate {
+        Some(rate) => Arc::new(Paced::new(measured, rate)),
+        None => measured,
+    }
+}
+
+fn for_applications(
+    listeners: Vec<TcpListener>,
+    config: &Config,
+    reader: &Reader,
+    backend: &Arc<dyn Backend>,
+    tasks: &Tasks,
+) -> Applications {
+    Applications {
+        listeners,
+        datacenter: config.datacenter.clone(),
+        reader: reader.clone(),
+        backend: backend.clone(),
+        tasks: tasks.clone(),
+        connections: config.grpc_limits,
+        streams_per_client: config.grpc_streams_per_client,
+    }
 }
 
 /// Whom to join, in each pool that this node is in.
