@@ -11,6 +11,7 @@ use lictor_shared::{
     backend::{Backend, BackendError, Consistency, Contact, ServersReport},
     catalog,
     command::{Command, Deregistration, Registration, Written},
+    limits::Connections,
     model::{Check, Index, Node, Service as Instance, Status, Time},
     node::Applications,
     tasks::Tasks,
@@ -100,6 +101,8 @@ impl Registry {
             backend: Arc::new(Nobody),
             authority: Arc::new(Authority::open(self.reader.clone())),
             tasks: tasks.clone(),
+            connections: Connections::default(),
+            streams_per_client: usize::MAX,
         });
         tasks
     }

@@ -7,11 +7,10 @@
 //! (`parts`). So a burst of changes is one delta, a stream that is not read costs nobody else anything, and nothing is
 //! queued for it but two messages and the rows it was told last.
 //!
-//! `question` is what each method asks for, `service` the methods, `connection` who may connect.
+//! `question` is what each method asks for, `service` the methods; who may connect: `lictor_proto::connection`.
 //!
 //! Never changes the registry, and never asks the network before it answers.
 
-mod connection;
 mod feed;
 mod parts;
 mod question;
@@ -24,11 +23,16 @@ mod told;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use lictor_proto::{V1_DESCRIPTORS, v1::registry_server::RegistryServer};
-use lictor_shared::{model::Index, node::Applications, tls::Tls, view::Reader};
-use tokio::{net::TcpListener, sync::Semaphore};
+use lictor_proto::{V1_DESCRIPTORS, connection, v1::registry_server::RegistryServer};
+use lictor_shared::{
+    limits::{Door, Port},
+    model::Index,
+    node::Applications,
+    tls::{self, Tls},
+    view::Reader,
+};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use self::{
@@ -37,7 +41,7 @@ pub use self::{
     stream::{Events, HEARTBEAT, QUEUED_MESSAGES, STALL_LIMIT},
 };
 
-/// The most connections to the interface; more wait to be accepted.
+/// The most connections to the interface; more are closed at once.
 pub const MAX_CONNECTIONS: usize = 1024;
 /// The most streams and requests of one connection at a time.
 pub const MAX_STREAMS_OF_CONNECTION: u32 = 256;
@@ -54,18 +58,21 @@ const REGISTRY: &str = "lictor.v1.Registry";
 
 /// Serves applications until the tasks of the node stop.
 pub fn serve(applications: Applications) {
-    let Applications { listeners, secured, tls, datacenter, reader, backend, authority, tasks } = applications;
-    if listeners.is_empty() && secured.is_empty() {
+    let listeners = applications.listeners.into_iter().map(|listener| (listener, None));
+    let tls = applications.tls;
+    let secured = applications.secured.into_iter().map(|listener| (listener, Some(tls.clone())));
+    let listeners: Vec<_> = listeners.chain(secured).collect();
+    if listeners.is_empty() {
         return;
     }
-    let registry = RegistryService::new(reader.clone(), backend, authority, &datacenter, &tasks);
-    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let Applications { datacenter, reader, backend, authority, tasks, connections, streams_per_client, .. } =
+        applications;
+    let registry = RegistryService::new(reader.clone(), backend, authority, &datacenter, streams_per_client, &tasks);
+    let door = Arc::new(Door::new(Port::Grpc, MAX_CONNECTIONS, connections));
     let health = HealthReporter::new();
     tasks.spawn("gRPC health", report(health.clone(), reader, tasks.stopping()));
-    let plain = listeners.into_iter().map(|listener| (listener, None));
-    let secured = secured.into_iter().map(|listener| (listener, Some(tls.clone())));
-    for listener in plain.chain(secured) {
-        let serving = listen(listener, registry.clone(), health.clone(), free.clone(), tasks.stopping());
+    for listener in listeners {
+        let serving = listen(listener, registry.clone(), health.clone(), door.clone(), tasks.stopping());
         tasks.spawn("gRPC", serving);
     }
 }
@@ -76,7 +83,7 @@ async fn listen(
     (listener, tls): (TcpListener, Option<Arc<Tls>>),
     registry: RegistryService,
     health: HealthReporter,
-    free: Arc<Semaphore>,
+    door: Arc<Door>,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let reflection = || {
@@ -85,7 +92,7 @@ async fn listen(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let health = tonic_health::server::HealthService::from_health_reporter(health);
-    let router = Server::builder()
+    let router = connection::bounded_server()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_LIMIT))
         .max_concurrent_streams(MAX_STREAMS_OF_CONNECTION)
@@ -97,7 +104,7 @@ async fn listen(
         stopping.cancelled().await;
         tokio::time::sleep(DRAIN_LIMIT).await;
     };
-    let incoming = connection::accept(listener, tls, free);
+    let incoming = connection::accept(listener, tls.map(|tls| (tls, tls::Port::Grpc)), door);
     tokio::select! {
         served = router.serve_with_incoming_shutdown(incoming, stopping.cancelled()) => Ok(served?),
         () = drained => Ok(()),

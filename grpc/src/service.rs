@@ -1,7 +1,8 @@
 //! The methods of `lictor.v1.Registry`: each checks its request, takes a place, and starts a watch or answers.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
+use lictor_proto::connection::ConnectInfo;
 use lictor_proto::v1::{
     self, ResolveRequest, ResolveResponse, WatchNodeRequest, WatchNodeResponse, WatchServiceRequest,
     WatchServiceResponse, WatchServicesRequest, WatchServicesResponse, registry_server::Registry,
@@ -10,6 +11,8 @@ use lictor_shared::{
     acl::{Authority, Credential, Denial, Level, Resource, Rights},
     backend::Backend,
     catalog::Instance,
+    limits::{Clients, Place},
+    metrics::{GRPC_WATCHING_CLIENTS, Refusal},
     model::{Index, Key},
     tasks::Tasks,
     view::Reader,
@@ -33,6 +36,12 @@ pub const MAX_STREAMS: usize = 4096;
 /// The largest answer to `Resolve`, but for one instance more.
 const MAX_RESOLVED_BYTES: usize = 1 << 20;
 
+/// The place of a watch; given back when it is dropped.
+pub struct StreamPlace {
+    _of_all: OwnedSemaphorePermit,
+    _of_client: Place,
+}
+
 /// Answers the public service.
 #[derive(Clone)]
 pub struct RegistryService {
@@ -46,6 +55,8 @@ struct Inner {
     datacenter: String,
     tasks: Tasks,
     places: Arc<Semaphore>,
+    clients: Clients,
+    streams_per_client: usize,
     services: Feeds<ServiceSubject>,
     nodes: Feeds<NodeSubject>,
     names: Feeds<NamesSubject>,
@@ -59,6 +70,7 @@ impl RegistryService {
         backend: Arc<dyn Backend>,
         authority: Arc<Authority>,
         datacenter: &str,
+        streams_per_client: usize,
         tasks: &Tasks,
     ) -> Self {
         let inner = Inner {
@@ -68,6 +80,8 @@ impl RegistryService {
             datacenter: datacenter.to_owned(),
             tasks: tasks.clone(),
             places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            clients: Clients::measured(&GRPC_WATCHING_CLIENTS),
+            streams_per_client,
             services: Feeds::default(),
             nodes: Feeds::default(),
             names: Feeds::default(),
@@ -84,6 +98,8 @@ impl RegistryService {
 
 /// Whoever asks, by what is shown in `x-consul-token` or as a bearer; what this node shows for those who show nothing.
 struct Caller {
+    /// The address that it comes from.
+    client: Option<IpAddr>,
     shown: Credential,
     rights: Arc<Rights>,
 }
@@ -98,7 +114,8 @@ impl Inner {
         let shown = Credential::new(text(TOKEN).or_else(bearer).unwrap_or_default());
         let shown = shown.or(&self.authority.own().default);
         let known = self.authority.identify(&shown).map_err(denied)?;
-        Ok(Caller { shown, rights: known.rights.clone() })
+        let client = request.extensions().get::<ConnectInfo>().and_then(|info| info.remote).map(|address| address.ip());
+        Ok(Caller { shown, rights: known.rights.clone(), client })
     }
 
     fn refuse_other_datacenter(&self, asked: &str) -> Result<(), Status> {
@@ -112,10 +129,21 @@ impl Inner {
         )))
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("this agent has {MAX_STREAMS} watches, the most it takes (come later)"))
-        })
+    fn place(&self, client: Option<IpAddr>) -> Result<StreamPlace, Status> {
+        let full = |sentence: String| {
+            Refusal::GrpcStreams.count();
+            Status::resource_exhausted(sentence)
+        };
+        let of_all = self
+            .places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| full(format!("this agent has {MAX_STREAMS} watches, the most it takes (come later)")))?;
+        let limit = self.streams_per_client;
+        let of_client = self.clients.enter(client, limit).ok_or_else(|| {
+            full(format!("this address has {limit} watches, the most it may (limits.grpc_max_streams_per_client)"))
+        })?;
+        Ok(StreamPlace { _of_all: of_all, _of_client: of_client })
     }
 
     fn watch<Q: Question>(
@@ -125,7 +153,7 @@ impl Inner {
         resume: Option<v1::Position>,
         caller: Caller,
     ) -> Result<Response<Events<Q::Response>>, Status> {
-        let (reader, backend, place) = (self.reader.clone(), self.backend.clone(), self.place()?);
+        let (reader, backend, place) = (self.reader.clone(), self.backend.clone(), self.place(caller.client)?);
         let permit = Permit { authority: self.authority.clone(), shown: caller.shown, rights: caller.rights };
         let opening = Opening { question, feed, resume, reader, backend, permit, place };
         Ok(Response::new(stream::start(opening, &self.tasks)))

@@ -24,7 +24,7 @@ use lictor_shared::{
     view::{Reader, Waiting},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tonic::Status;
@@ -34,6 +34,7 @@ use crate::{
     feed::{Feed, Seen},
     parts::Parts,
     question::{Event, Question},
+    service::StreamPlace,
     subject::{Content, Subject},
     told::Told,
 };
@@ -93,7 +94,7 @@ pub struct Opening<Q: Question> {
     /// By whose right.
     pub permit: Permit,
     /// The stream's place among all.
-    pub place: OwnedSemaphorePermit,
+    pub place: StreamPlace,
 }
 
 /// By whose right something is watched. The watch ends when that changes: whoever may still see something watches anew.
@@ -118,8 +119,18 @@ pub fn start<Q: Question>(opening: Opening<Q>, tasks: &Tasks) -> Events<Q::Respo
     let ended = Arc::new(OnceLock::new());
     let Opening { question, feed, resume, reader, backend, permit, place } = opening;
     let topic = feed.subject.topic();
-    let watch =
-        Watch { question, feed, resume, reader, backend, permit, sender, told: None, index: Index(0), beat: Instant::now() };
+    let watch = Watch {
+        question,
+        feed,
+        resume,
+        reader,
+        backend,
+        permit,
+        sender,
+        told: None,
+        index: Index(0),
+        beat: Instant::now(),
+    };
     let (stopping, reason) = (tasks.stopping(), ended.clone());
     // The connection looks for the reason when the last sender is gone.
     let last_sender = watch.sender.clone();

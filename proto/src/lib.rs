@@ -2,13 +2,15 @@
 //!
 //! The `.proto` files are in `proto/`, by package; the code made from them is committed in `src/generated/` (see
 //! `tests/generated.rs`), so that building needs no protoc. Only `convert` touches generated model types: everyone
-//! else encodes and decodes with `encode_command` and its siblings. `client` asks servers in the same terms, `frames` is
-//! how states lie in files.
+//! else encodes and decodes with `encode_command` and its siblings. `client` asks servers in the same terms,
+//! `connection` is how a port takes connections, `frames` how states lie in files.
 //!
 //! Applications need [`v1`] alone; everything else is behind the feature `node`.
 
 #[cfg(feature = "node")]
 pub mod client;
+#[cfg(feature = "node")]
+pub mod connection;
 #[cfg(feature = "node")]
 pub mod convert;
 #[cfg(feature = "node")]

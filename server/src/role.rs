@@ -118,11 +118,12 @@ impl Role for ServerRole {
             client.of_node(config.node_name.as_str().into(), move || authority.own_credential())
         };
         let witness = Witness::new(registry.watchers(), own_client());
-        serve(prepared.listener, registry, &raft, &tls, &config.datacenter, &tasks);
+        serve(prepared.listener, &config, registry, &raft, &tls, &tasks);
         sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
         let datacenters = Datacenters::new(wan, FarServers::new(tls.clone()), &tasks);
         let client = own_client();
-        let own = Own { consensus, sessions: timers, archives, address: rpc, datacenters, authority: authority.clone() };
+        let own =
+            Own { consensus, sessions: timers, archives, address: rpc, datacenters, authority: authority.clone() };
         let backend = server_backend(own, client, reader.clone(), &tasks);
         let duties = Duties {
             raft_id: prepared.raft_id,
@@ -165,14 +166,14 @@ impl Role for ServerRole {
 /// Answers Raft, writes, barriers and watch streams on the RPC port.
 fn serve(
     listener: TcpListener,
+    config: &Config,
     registry: RegistryService,
     raft: &RaftNode,
     tls: &Arc<Tls>,
-    datacenter: &str,
     tasks: &Tasks,
 ) {
-    let registry = Admitted::new(registry.into_server(), tls, datacenter);
-    let raft = Admitted::new(raft.service(), tls, datacenter);
+    let registry = Admitted::new(registry.into_server(), tls, &config.datacenter);
+    let raft = Admitted::new(raft.service(), tls, &config.datacenter);
     let router = grpc::server().add_service(registry).add_service(raft);
-    tasks.spawn("RPC", grpc::serve(router, listener, tls.clone(), tasks.stopping()));
+    tasks.spawn("RPC", grpc::serve(router, listener, tls.clone(), config.rpc_limits, tasks.stopping()));
 }

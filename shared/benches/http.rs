@@ -22,7 +22,9 @@ use lictor_shared::{
     control,
     events::Events,
     gossip::{Pool, PoolConfig},
-    http::{Access, Context, Copies, Identity, Limits, Settings, Versions, bind, json::rows::InstanceRow, serve},
+    http::{
+        Access, Context, Copies, Guests, Identity, Limits, Settings, Versions, bind, json::rows::InstanceRow, serve,
+    },
     model::{Check, Index, Node, Service, Status, Time},
     monitor::Monitor,
     tasks::Tasks,
@@ -138,8 +140,22 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
     let monitor = Monitor::default();
     let answers = Arc::default();
     let copies = Copies::default();
-    let context =
-        Context { settings, reader, backend, agent, members, wan: None, events, control, monitor, copies, answers, authority };
+    let guests = Arc::new(Guests::new(&settings.limits));
+    let context = Context {
+        settings,
+        guests,
+        reader,
+        backend,
+        agent,
+        members,
+        wan: None,
+        events,
+        control,
+        monitor,
+        copies,
+        answers,
+        authority,
+    };
     let listener = bind(loopback).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     tasks.spawn("http", serve(Arc::new(context), listener, tasks.clone()));

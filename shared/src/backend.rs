@@ -233,6 +233,9 @@ pub enum BackendError {
     /// Who asks may not have that: why.
     #[error("{0}")]
     Denied(String),
+    /// This node asks its servers oftener than it may.
+    #[error("RPC rate limit exceeded (limits.rpc_rate)")]
+    RateExceeded,
     /// A server refused to take it.
     #[error("rpc error: {0}")]
     Failed(String),

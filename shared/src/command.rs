@@ -7,6 +7,7 @@ mod access;
 mod coordination;
 mod queries;
 mod restore;
+pub mod sizes;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;

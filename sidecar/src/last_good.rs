@@ -10,7 +10,6 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -18,6 +17,7 @@ use lictor_proto::frames::{self, Format, FrameError, Frames};
 use lictor_shared::{
     catalog::{Loader, State},
     model::{Index, Time},
+    private,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,10 +81,10 @@ impl From<FrameError> for LoadError {
 /// # Errors
 /// What the system says; an earlier file is then as it was.
 pub fn save(directory: &Path, header: &Header, state: &State) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+    private::create_directory(directory)?;
     let unfinished = directory.join(UNFINISHED_NAME);
     // Definitions of checks may hold secrets.
-    let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+    let file = private::create(&unfinished)?;
     let mut output = BufWriter::new(file);
     frames::write(&mut output, FORMAT, &serde_json::to_vec(header)?, state.records())?;
     output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;

@@ -12,7 +12,7 @@
 //! shares none with the cluster that the view is from: from such a cluster nothing is resumed, and its whole state takes
 //! the place of the view's, whatever its index. What readers see goes on to grow (`lictor_shared::view`).
 
-mod absorb;
+pub mod absorb;
 #[cfg(test)]
 mod absorb_tests;
 mod backend;

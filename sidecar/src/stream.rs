@@ -249,7 +249,9 @@ impl Follow {
 
     fn log_end(&mut self, server: SocketAddr, ended: &Ended, worked: bool) {
         match ended {
-            Ended::Refused(AskError::Rejected(reason) | AskError::Denied(reason)) => error!(%server, reason, "a server refuses this node"),
+            Ended::Refused(AskError::Rejected(reason) | AskError::Denied(reason)) => {
+                error!(%server, reason, "a server refuses this node")
+            }
             Ended::Absorb(AbsorbError::Decode(_) | AbsorbError::OutOfPlace(_) | AbsorbError::TooLarge) => {
                 error!(%server, %ended, "a server cannot be followed");
             }

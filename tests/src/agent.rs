@@ -36,6 +36,7 @@ pub struct Agent {
     address: Ipv4Addr,
     namespace: Option<String>,
     token: Option<&'static str>,
+    descriptors: Option<u64>,
 }
 
 impl Agent {
@@ -81,9 +82,21 @@ impl Agent {
         let mut arguments =
             vec!["agent".into(), format!("-node={name}"), "-bind=127.0.0.1".into(), "-log-level=info".into()];
         arguments.extend(ports.flags());
-        let (environment, address, namespace) = (Vec::new(), Ipv4Addr::LOCALHOST, None);
+        let (environment, address, namespace, descriptors) = (Vec::new(), Ipv4Addr::LOCALHOST, None, None);
         let (name, binary, token) = (name.into(), "lictor", None);
-        Self { token, name, ports, process: None, directory, binary, arguments, environment, address, namespace }
+        Self {
+            name,
+            ports,
+            process: None,
+            directory,
+            binary,
+            arguments,
+            environment,
+            address,
+            namespace,
+            token,
+            descriptors,
+        }
     }
 
     /// Runs on a host of its own, all its interfaces at that host's address.
@@ -132,6 +145,13 @@ impl Agent {
         self.arguments.retain(|argument| *argument != free);
         self.ports.dns = port;
         self.argument(format!("-dns-port={port}"))
+    }
+
+    /// Has no more than so many descriptors.
+    #[must_use]
+    pub fn with_descriptors(mut self, descriptors: u64) -> Self {
+        self.descriptors = Some(descriptors);
+        self
     }
 
     /// Has no HTTP interface.
@@ -210,10 +230,15 @@ impl Agent {
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let binary = binary::path(self.binary);
-        let mut command = match &self.namespace {
-            None => Command::new(binary),
-            Some(namespace) => {
-                // It becomes the agent: the process that is started is the one that is signalled.
+        // What is started first becomes the agent: the process that is started is the one that is signalled.
+        let mut command = match (&self.namespace, self.descriptors) {
+            (None, None) => Command::new(binary),
+            (None, Some(descriptors)) => {
+                let mut command = Command::new("sh");
+                command.arg("-c").arg(format!("ulimit -n {descriptors} && exec \"$@\"")).arg("sh").arg(binary);
+                command
+            }
+            (Some(namespace), _) => {
                 let mut command = Command::new("nsenter");
                 command.arg(format!("--net={namespace}")).arg("--").arg(binary);
                 command

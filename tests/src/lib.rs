@@ -7,6 +7,7 @@
 //!   programs of the operating system;
 //! - [`namespaces`] gives every agent a host of its own whose network can be cut, where the kernel lets it;
 //! - [`linear`] and [`crash`] let all of it fail, again and again, and check what was promised; [`large`] fills it;
+//! - [`abuse`] does it harm while another client asks;
 //! - [`membership`] lets hosts vanish and come back, [`rolling`] restarts servers under load;
 //! - [`http`] and [`dns`] ask them, [`wait`] waits for a condition with a deadline;
 //! - [`conformance`] replays recorded conversations and compares the answers.
@@ -18,6 +19,7 @@
 
 #![allow(clippy::print_stderr, reason = "the test runner's terminal is where its findings go")]
 
+pub mod abuse;
 pub mod agent;
 pub mod base64;
 pub mod binary;

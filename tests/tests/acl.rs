@@ -34,7 +34,10 @@ fn guarded(agent: Agent) -> Agent {
         r#"acl {{ enabled = true default_policy = "deny" policy_ttl = "2s"
             tokens {{ initial_management = "{MANAGEMENT}" agent = "{AGENTS}" }} }}"#
     );
-    agent.argument(format!("-hcl={acl}")).argument("-encrypt=pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=").shown(MANAGEMENT)
+    agent
+        .argument(format!("-hcl={acl}"))
+        .argument("-encrypt=pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=")
+        .shown(MANAGEMENT)
 }
 
 /// One server and its sidecars, with the tokens above.
@@ -184,8 +187,7 @@ async fn learns_nothing_by_rpc(server: &str) {
 }
 
 async fn learns_nothing_by_grpc(agent: &Agent) {
-    let mut client =
-        RegistryClient::connect(format!("http://{}", agent.address(agent.ports.grpc))).await.unwrap();
+    let mut client = RegistryClient::connect(format!("http://{}", agent.address(agent.ports.grpc))).await.unwrap();
     let request = || WatchServiceRequest { service: "web".into(), ..WatchServiceRequest::default() };
     let refused = client.watch_service(request()).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");

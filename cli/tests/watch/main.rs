@@ -8,7 +8,7 @@
 mod interleavings;
 mod registry;
 
-use lictor_shared::acl::{Authority, Credential};
+use lictor_shared::acl::Credential;
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},

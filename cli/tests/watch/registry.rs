@@ -25,6 +25,7 @@ use lictor_shared::{
     command::{Command, Outcome, Written},
     forward::AskError,
     http::Interface,
+    limits::Connections,
     model::{Index, Time},
     tasks::Tasks,
     view::{self, Reader, Writer},
@@ -233,7 +234,7 @@ impl Server {
         let service = store.service(&tasks);
         let watchers = service.watchers();
         let router = grpc::server().add_service(service.into_server());
-        tasks.spawn("rpc", grpc::serve(router, listener, Arc::default(), tasks.stopping()));
+        tasks.spawn("rpc", grpc::serve(router, listener, Arc::default(), Connections::default(), tasks.stopping()));
         Self { store, address, watchers, tasks }
     }
 

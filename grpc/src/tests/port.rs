@@ -1,12 +1,16 @@
 //! The interface on a socket: health, reflection, watches, and an end after which the port is free.
 
-use std::sync::Arc;
 use lictor_shared::acl::Authority;
+use std::sync::Arc;
 use std::{net::SocketAddr, time::Duration};
 
 use lictor_proto::v1::{WatchServiceRequest, registry_client::RegistryClient};
-use lictor_shared::{model::Status, node::Applications};
-use tokio::{net::TcpListener, time::timeout};
+use lictor_shared::{limits::Connections, model::Status, node::Applications};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
@@ -20,6 +24,10 @@ use super::world::{World, register};
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn served(world: &World) -> (SocketAddr, Channel) {
+    served_with(world, Connections::default(), usize::MAX).await
+}
+
+async fn served_with(world: &World, connections: Connections, streams_per_client: usize) -> (SocketAddr, Channel) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     crate::serve(Applications {
@@ -29,8 +37,10 @@ async fn served(world: &World) -> (SocketAddr, Channel) {
         datacenter: "dc1".into(),
         reader: world.reader.clone(),
         backend: world.backend.clone(),
-            authority: Arc::new(Authority::open(world.reader.clone())),
+        authority: Arc::new(Authority::open(world.reader.clone())),
         tasks: world.tasks.clone(),
+        connections,
+        streams_per_client,
     });
     (address, Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
 }
@@ -92,4 +102,44 @@ async fn watches_end_at_shutdown_and_the_port_can_be_bound_again() {
     };
     assert_eq!(end.unwrap_err().code(), Code::Unavailable);
     TcpListener::bind(address).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_client_has_its_share_of_watches() {
+    let mut world = World::new();
+    world.apply(&register("n1", "web", "web", &[], 80, Status::Passing));
+    let (_, channel) = served_with(&world, Connections::default(), 2).await;
+    let mut client = RegistryClient::new(channel);
+    let request = || WatchServiceRequest { service: "web".into(), ..Default::default() };
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(client.watch_service(request()).await.unwrap().into_inner());
+    }
+    let refused = client.watch_service(request()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("limits.grpc_max_streams_per_client"), "{refused}");
+    held.pop();
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while client.watch_service(request()).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "the place was not given back");
+    }
+    assert!(world.tasks.shutdown(LIMIT).await);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_one_too_many_or_says_nothing_is_closed() {
+    let world = World::new();
+    let connections = Connections { per_client: 2, first_words: Duration::from_millis(200) };
+    // One place is the channel's.
+    let (address, channel) = served_with(&world, connections, usize::MAX).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut surplus = TcpStream::connect(address).await.unwrap();
+    for stream in [&mut surplus, &mut silent] {
+        // The server's own first words, if it got that far, and the end.
+        let ended = timeout(LIMIT, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "it stays open");
+    }
+    let health = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+    assert_eq!(health.unwrap().into_inner().status(), ServingStatus::Serving, "others go on");
+    assert!(world.tasks.shutdown(LIMIT).await);
 }

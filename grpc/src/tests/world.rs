@@ -64,6 +64,7 @@ impl World {
             backend.clone(),
             Arc::new(Authority::open(reader.clone())),
             "dc1",
+            usize::MAX,
             &tasks,
         );
         Self { writer, reader, backend, service, tasks, next: 10 }

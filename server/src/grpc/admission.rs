@@ -15,7 +15,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use lictor_shared::tls::{Peer, Refusal, Seen, Tls};
+use lictor_proto::connection::ConnectInfo;
+use lictor_shared::tls::{Peer, Refusal, Tls};
 use tonic::{
     Status,
     codegen::{BoxFuture, Service, http},
@@ -126,7 +127,7 @@ where
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         if let Some(gate) = &self.gate {
-            let peer = request.extensions().get::<Seen>().map(Seen::peer).unwrap_or_default();
+            let peer = request.extensions().get::<ConnectInfo>().map(|info| info.seen.peer()).unwrap_or_default();
             if let Err(status) = gate.check(request.uri().path(), &peer) {
                 return Box::pin(async move { Ok(status.into_http()) });
             }

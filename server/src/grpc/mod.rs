@@ -6,13 +6,12 @@
 //! himself. `operate` has what operators ask, `fetch` answers in pieces, `watch` a stream's life, `whole` the state it begins
 //! with, `watchers` who holds one.
 //!
-//! [`serve`] takes the port that carries this service and Raft's; [`listen`] opens it. With TLS, `incoming` is its
-//! connections and `admission` what each may call.
+//! [`serve`] takes the port that carries this service and Raft's; [`listen`] opens it. With TLS, `admission` says what each
+//! connection may call; `access` by which right.
 
 mod access;
 mod admission;
 mod fetch;
-mod incoming;
 mod operate;
 mod watch;
 mod watchers;
@@ -22,6 +21,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use lictor_proto::{
     client::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
+    connection,
     internal::{
         self, BarrierReply, BarrierRequest, ChangeServersReply, ChangeServersRequest, Denied, FetchRequest, NotLeader,
         Rejected, RenewReply, RenewRequest, RestoreArchivePiece, RestoreArchiveReply, SaveArchiveRequest, ServersReply,
@@ -38,19 +38,17 @@ use lictor_shared::{
     command::{Command, SessionCommand, Written},
     forward::AskError,
     http::Interface,
+    limits::{Connections, Door, Port},
     model::NodeName,
     tasks::Tasks,
-    tls::Tls,
+    tls::{self, Tls},
     view::Reader,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, Streaming,
-    transport::{
-        Server,
-        server::{Router, TcpIncoming},
-    },
+    transport::{Server, server::Router},
 };
 use uuid::Uuid;
 
@@ -66,6 +64,8 @@ pub const MAX_REQUESTS: usize = 4096;
 pub const MAX_FETCHES: usize = 16_384;
 /// The most watch streams of a server.
 pub const MAX_STREAMS: usize = 10_000;
+/// The most connections to a server; more are closed at once. A sidecar has two.
+pub const MAX_CONNECTIONS: usize = 2 * MAX_STREAMS;
 /// The most streams that are sent a whole state at the same time; the rest wait for their turn.
 pub const MAX_INITS: usize = 32;
 
@@ -161,7 +161,7 @@ impl RegistryService {
 /// The settings of the RPC port: dead connections are found and closed, requests of a connection are bounded.
 #[must_use]
 pub fn server() -> Server {
-    Server::builder()
+    connection::bounded_server()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_LIMIT))
         .max_concurrent_streams(MAX_REQUESTS_OF_CONNECTION)
@@ -182,30 +182,23 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves the RPC port, with TLS where the node has it for that, until `stopping`; then streams end at once, and what is under way has a second to end.
 ///
 /// # Errors
-/// When the port can take no more connections.
+/// None so far: a failing accept is tried again.
 pub async fn serve(
     router: Router,
     listener: TcpListener,
     tls: Arc<Tls>,
+    limits: Connections,
     stopping: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let secured = tls.secures_rpc().then_some(tls);
+    let door = Arc::new(Door::new(Port::Rpc, MAX_CONNECTIONS, limits));
+    let secured = tls.secures_rpc().then_some((tls, tls::Port::Rpc));
+    let incoming = connection::accept(listener, secured, door);
     let drained = async {
         stopping.cancelled().await;
         tokio::time::sleep(DRAIN_LIMIT).await;
     };
-    let serving = async {
-        match secured {
-            None => router.serve_with_incoming_shutdown(incoming, stopping.cancelled()).await,
-            Some(tls) => {
-                let incoming = incoming::secured(incoming, tls);
-                router.serve_with_incoming_shutdown(incoming, stopping.cancelled()).await
-            }
-        }
-    };
     tokio::select! {
-        served = serving => served,
+        served = router.serve_with_incoming_shutdown(incoming, stopping.cancelled()) => served,
         () = drained => Ok(()),
     }
 }

@@ -39,7 +39,9 @@ impl Inner {
             Ok(index) => Reply::Index(index.0),
             Err(AskError::NotLeader { leader }) => Reply::NotLeader(not_leader(leader)),
             Err(AskError::Unknown(reason)) => Reply::Unknown(Unknown { reason }),
-            Err(AskError::Rejected(reason) | AskError::Unsent(reason) | AskError::Denied(reason)) => Reply::Rejected(rejected(reason)),
+            Err(AskError::Rejected(reason) | AskError::Unsent(reason) | AskError::Denied(reason)) => {
+                Reply::Rejected(rejected(reason))
+            }
         };
         RestoreArchiveReply { reply: Some(reply) }
     }
@@ -51,7 +53,9 @@ impl Inner {
             Ok(()) => Reply::Done(ServersChanged {}),
             Err(AskError::NotLeader { leader }) => Reply::NotLeader(not_leader(leader)),
             Err(AskError::Unknown(reason)) => Reply::Unknown(Unknown { reason }),
-            Err(AskError::Rejected(reason) | AskError::Unsent(reason) | AskError::Denied(reason)) => Reply::Rejected(rejected(reason)),
+            Err(AskError::Rejected(reason) | AskError::Unsent(reason) | AskError::Denied(reason)) => {
+                Reply::Rejected(rejected(reason))
+            }
         };
         Ok(ChangeServersReply { reply: Some(reply) })
     }

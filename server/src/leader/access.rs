@@ -23,7 +23,8 @@ pub fn commands(state: &State, acl: &Acl, now: Time) -> Vec<Command> {
 fn initialise(state: &State, acl: &Acl) -> Option<AccessCommand> {
     // Tokens that count everywhere are the primary datacenter's.
     let management = &acl.initial_management;
-    let management = (!management.is_none() && !acl.settings.has_other_primary()).then(|| Secret::new(management.expose()));
+    let management =
+        (!management.is_none() && !acl.settings.has_other_primary()).then(|| Secret::new(management.expose()));
     let is_there = |secret: &Secret| state.access_token_by_secret(secret.digest()).is_some();
     let complete = state.access_policy(MANAGEMENT_POLICY).is_some()
         && state.access_token(ANONYMOUS).is_some()
@@ -37,7 +38,8 @@ fn initialise(state: &State, acl: &Acl) -> Option<AccessCommand> {
 
 fn expire(state: &State, now: Time) -> Option<AccessCommand> {
     let expired = state.access_tokens().filter(|token| !token.is_valid_at(now));
-    let gone: Vec<AccessRow> = expired.take(EXPIRED_AT_ONCE).map(|token| AccessRow::TokenGone(token.accessor)).collect();
+    let gone: Vec<AccessRow> =
+        expired.take(EXPIRED_AT_ONCE).map(|token| AccessRow::TokenGone(token.accessor)).collect();
     (!gone.is_empty()).then_some(AccessCommand::Remove(gone))
 }
 

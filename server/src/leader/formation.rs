@@ -19,6 +19,7 @@ use std::{
 use lictor_shared::{
     gossip::{Member, MemberStatus},
     node::tags,
+    private,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +89,7 @@ impl Agreement {
     /// When the data directory cannot be written.
     pub fn save(&self, data_dir: &Path) -> io::Result<()> {
         let new = data_dir.join("agreed.new");
-        fs::write(&new, serde_json::to_vec_pretty(self).map_err(io::Error::other)?)?;
+        private::write(&new, serde_json::to_vec_pretty(self).map_err(io::Error::other)?)?;
         fs::File::open(&new)?.sync_all()?;
         fs::rename(&new, file(data_dir))?;
         fs::File::open(data_dir)?.sync_all()

@@ -16,7 +16,6 @@ use std::{
 use futures_util::future::join_all;
 use lictor_proto::client::Client;
 use lictor_shared::{
-    acl::Authority,
     metrics::{HELD_BACK_NODES, WITNESSED_NODES},
     model::{Key, NodeName},
 };

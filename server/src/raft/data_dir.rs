@@ -6,12 +6,12 @@
 //! The file is `server.json`; the log and the snapshots lie beside it in `raft/` (see `log` and `snapshot`).
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use lictor_shared::model::NodeName;
+use lictor_shared::{model::NodeName, private};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use uuid::Uuid;
@@ -113,7 +113,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError`]; nothing was changed then, but for an empty directory and its lock file.
     pub fn open(path: &Path, owner: &Owner) -> Result<Self, DataDirError> {
-        fs::create_dir_all(path).map_err(|reason| io_error(path, reason))?;
+        private::create_directory(path).map_err(|reason| io_error(path, reason))?;
         let file = path.join(IDENTITY);
         if !file.exists() {
             refuse_foreign(path)?;
@@ -154,7 +154,7 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
 /// Puts `bytes` into `path` so that after a crash there is all of it or nothing.
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let mut file = private::create(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -163,7 +163,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn lock(path: &Path) -> Result<File, DataDirError> {
     let file = path.join(LOCK);
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
+    let opened = private::options().create(true).truncate(false).write(true).open(&file);
     let opened = opened.map_err(|reason| io_error(&file, reason))?;
     match opened.try_lock() {
         Ok(()) => Ok(opened),

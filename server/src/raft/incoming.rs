@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lictor_shared::catalog::State;
+use lictor_shared::{catalog::State, private};
 
 use super::{
     SnapshotMeta,
@@ -55,7 +55,7 @@ impl Receiving {
         let into = match path {
             None => Target::Memory(Vec::new()),
             Some(path) => {
-                let file = File::create(&path).map_err(|reason| io_error(&path, reason))?;
+                let file = private::create(&path).map_err(|reason| io_error(&path, reason))?;
                 Target::File(Unfinished(path), PacedFile::new(file))
             }
         };

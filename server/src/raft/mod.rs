@@ -42,7 +42,7 @@ use uuid::Uuid;
 
 pub use self::{
     machine::ChangeSink,
-    network::RaftService,
+    network::{RaftService, is_readable},
     node::{
         BootstrapError, MembershipError, ProposeError, RaftNode, RaftSettings, ReadError, ServerInfo, StartError,
         TransferError,

@@ -19,7 +19,10 @@ use std::{
 
 use bytes::Bytes;
 use lictor_proto::frames::{self, Format, FrameError, Frames};
-use lictor_shared::catalog::{Loader, State};
+use lictor_shared::{
+    catalog::{Loader, State},
+    private,
+};
 use openraft::Snapshot as RaftSnapshot;
 
 use super::{
@@ -124,7 +127,7 @@ impl SnapshotStore {
     pub fn open(dir: Option<PathBuf>) -> Result<Self, SnapshotError> {
         let mut latest = None;
         if let Some(dir) = &dir {
-            fs::create_dir_all(dir).map_err(|reason| io_error(dir, reason))?;
+            private::create_directory(dir).map_err(|reason| io_error(dir, reason))?;
             for path in files(dir, UNFINISHED)? {
                 fs::remove_file(&path).map_err(|reason| io_error(&path, reason))?;
             }
@@ -231,7 +234,7 @@ fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, SnapshotError> {
 }
 
 fn write_file(path: &Path, meta: &SnapshotMeta, state: &State) -> io::Result<()> {
-    let mut output = BufWriter::with_capacity(BUFFER_BYTES, PacedFile::new(File::create(path)?));
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, PacedFile::new(private::create(path)?));
     write(&mut output, meta, state)?;
     output.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
 }

@@ -313,9 +313,9 @@ impl Authority {
     }
 
     fn is_down(&self) -> bool {
-        self.settings.staleness.is_some_and(|staleness| {
-            self.contact.get().is_some_and(|contact| contact().last > staleness)
-        })
+        self.settings
+            .staleness
+            .is_some_and(|staleness| self.contact.get().is_some_and(|contact| contact().last > staleness))
     }
 
     fn find(&self, state: &State, index: Index, credential: &Credential) -> Result<Arc<Known>, Denial> {

@@ -81,7 +81,8 @@ impl Rights {
     #[must_use]
     pub fn new<'a>(rules: impl IntoIterator<Item = &'a Rules>, allowed_otherwise: bool) -> Self {
         let otherwise = if allowed_otherwise { Level::Write } else { Level::Deny };
-        let mut names: [Names; Resource::NAMED.len()] = std::array::from_fn(|_| Names { otherwise, ..Names::default() });
+        let mut names: [Names; Resource::NAMED.len()] =
+            std::array::from_fn(|_| Names { otherwise, ..Names::default() });
         // Access control itself is never open to all.
         let mut single = BTreeMap::from([(Resource::Keyring, otherwise), (Resource::Operator, otherwise)]);
         let mut said = BTreeMap::new();
@@ -181,7 +182,8 @@ fn place(resource: Resource) -> usize {
 
 /// The name as it is compared.
 fn folded(resource: Resource, name: &str) -> SmolStr {
-    let as_it_is = matches!(resource, Resource::Key | Resource::Event) || !name.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii());
+    let as_it_is = matches!(resource, Resource::Key | Resource::Event)
+        || !name.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii());
     if as_it_is { name.into() } else { name.to_lowercase().into() }
 }
 

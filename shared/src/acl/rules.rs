@@ -256,18 +256,14 @@ fn blocks<'a>(key: &str, value: &'a Value) -> Result<Vec<(SmolStr, &'a Map<Strin
     Ok(found)
 }
 
-fn block_level(
-    key: &str,
-    resource: Resource,
-    label: &str,
-    block: &Map<String, Value>,
-) -> Result<Level, RulesError> {
+fn block_level(key: &str, resource: Resource, label: &str, block: &Map<String, Value>) -> Result<Level, RulesError> {
     let mut level = None;
     for (field, value) in block {
         match (field.as_str(), value.as_str()) {
             ("policy", Some(text)) => {
                 let read = Level::parse(text).filter(|level| *level != Level::List || resource == Resource::Key);
-                let choices = if resource == Resource::Key { "read, list, write or deny" } else { "read, write or deny" };
+                let choices =
+                    if resource == Resource::Key { "read, list, write or deny" } else { "read, write or deny" };
                 let wrong = || RulesError(format!("Invalid {key} policy: {label:?} has {text:?} (give {choices})"));
                 level = Some(read.ok_or_else(wrong)?);
             }

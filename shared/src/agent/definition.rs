@@ -9,8 +9,11 @@ use serde_json::Value;
 use smol_str::{SmolStr, format_smolstr};
 
 pub use super::fields::{DefinitionError, Fields, Strictness, fold};
-use crate::acl::Credential;
-use crate::model::{CheckDefinition, CheckId, Meta, Service, ServiceAddress, ServiceId, Status, Weights};
+use crate::{
+    acl::Credential,
+    command::sizes,
+    model::{CheckDefinition, CheckId, Meta, Service, ServiceAddress, ServiceId, Status, Weights},
+};
 
 /// Keys of the service mesh, which is not part of Lictor: accepted and ignored.
 const MESH_KEYS: [&str; 8] = ["connect", "proxy", "kind", "socketpath", "namespace", "ns", "partition", "locality"];
@@ -235,6 +238,7 @@ fn finish_service(service: &mut Service) -> Result<(), DefinitionError> {
         return Err(DefinitionError::invalid("Invalid service address"));
     }
     validate_meta(&service.meta)?;
+    sizes::service(service).map_err(|error| DefinitionError::invalid(error.to_string()))?;
     if service.id.is_empty() {
         service.id = ServiceId(service.name.0.clone());
     }
@@ -338,6 +342,9 @@ pub fn check_definition(fields: &mut Fields<'_>) -> Result<CheckDefinition, Defi
 }
 
 fn validate_check(check: &ReadCheck, bad_status: &str) -> Result<(), DefinitionError> {
+    let ReadCheck { registration: CheckRegistration { id, name, notes, definition, .. }, .. } = check;
+    sizes::check_definition(id, name, notes, definition)
+        .map_err(|error| DefinitionError::invalid(error.to_string()))?;
     let definition = &check.registration.definition;
     let invalid = |what| Err(DefinitionError::invalid(format!("Invalid check: {what}")));
     let by_interval = ["http", "tcp", "udp", "grpc", "h2ping", "script", "docker", "os_service"];

@@ -173,12 +173,7 @@ impl Inner {
 impl Agent {
     /// An agent that takes registrations but does nothing yet; see [`Agent::start`].
     #[must_use]
-    pub fn new(
-        settings: AgentSettings,
-        reader: Reader,
-        backend: Arc<dyn Backend>,
-        authority: Arc<Authority>,
-    ) -> Self {
+    pub fn new(settings: AgentSettings, reader: Reader, backend: Arc<dyn Backend>, authority: Arc<Authority>) -> Self {
         Self::with_outbound(settings, reader, backend, authority, Outbound::default())
     }
 

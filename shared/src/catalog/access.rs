@@ -376,7 +376,9 @@ impl State {
                 Ok(())
             }
             (Presence::Absent, Some(_)) => refuse("Invalid Token: AccessorID is already in use"),
-            (Presence::Present, None) => Err(Refusal::Access(format!("Cannot find token {:?}", token.accessor.to_string()))),
+            (Presence::Present, None) => {
+                Err(Refusal::Access(format!("Cannot find token {:?}", token.accessor.to_string())))
+            }
         }
     }
 
@@ -401,7 +403,10 @@ impl State {
     fn put_policy(&mut self, policy: &Policy, presence: Presence, changes: &mut Changes) -> Result<(), Refusal> {
         let old = self.access_policy(policy.id).cloned();
         if self.access_policy_named(&policy.name).is_some_and(|named| named.id != policy.id) {
-            return Err(Refusal::Access(format!("Invalid Policy: A Policy with Name {:?} already exists", policy.name)));
+            return Err(Refusal::Access(format!(
+                "Invalid Policy: A Policy with Name {:?} already exists",
+                policy.name
+            )));
         }
         match (presence, old) {
             (Presence::Absent, None) => {
@@ -412,7 +417,9 @@ impl State {
             (Presence::Present, Some(old)) => {
                 let changes_builtin = old.rules != policy.rules || !policy.datacenters.is_empty();
                 if policy.id == MANAGEMENT_POLICY && changes_builtin {
-                    return refuse("Changing the Rules and Datacenters of the builtin global-management policy is not permitted");
+                    return refuse(
+                        "Changing the Rules and Datacenters of the builtin global-management policy is not permitted",
+                    );
                 }
                 let (create_index, modify_index) = (old.create_index, old.modify_index);
                 if (Policy { create_index, modify_index, ..policy.clone() }) != *old {
@@ -421,7 +428,9 @@ impl State {
                 Ok(())
             }
             (Presence::Absent, Some(_)) => refuse("Invalid Policy: its ID is already in use"),
-            (Presence::Present, None) => Err(Refusal::Access(format!("Cannot find policy {:?}", policy.id.to_string()))),
+            (Presence::Present, None) => {
+                Err(Refusal::Access(format!("Cannot find policy {:?}", policy.id.to_string())))
+            }
         }
     }
 

@@ -55,7 +55,8 @@ pub(super) fn decode(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(
     let or = |new: Option<SmolStr>, old: &mut Option<SmolStr>| *old = new.or(old.take());
     or(secret(&mut acl, &["defaultpolicy"])?, &mut partial.acl_default_policy);
     or(secret(&mut acl, &["downpolicy"])?, &mut partial.acl_down_policy);
-    let ttl = [acl.optional_duration("policyttl")?, acl.optional_duration("tokenttl")?, acl.optional_duration("rolettl")?];
+    let ttl =
+        [acl.optional_duration("policyttl")?, acl.optional_duration("tokenttl")?, acl.optional_duration("rolettl")?];
     partial.acl_policy_ttl = ttl.into_iter().flatten().min().or(partial.acl_policy_ttl);
     partial.acl_key_list_policy = acl.optional_flag("enablekeylistpolicy")?.or(partial.acl_key_list_policy);
     partial.acl_token_replication = acl.optional_flag("enabletokenreplication")?.or(partial.acl_token_replication);

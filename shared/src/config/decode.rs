@@ -152,7 +152,8 @@ fn http(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definition
         partial.http_response_headers.extend(http.map("responseheaders")?);
         partial.http_block_endpoints = texts(http.texts("blockendpoints")?);
         partial.http_write_from = texts(http.texts("allowwritehttpfrom")?);
-        http.ignore(&["maxheaderbytes", "usecache"]);
+        partial.http_max_header_bytes = http.number("maxheaderbytes")?;
+        http.ignore(&["usecache"]);
         http.finish().map_err(|error| error.within("http_config"))?;
     }
     if let Some(mut sockets) = fields.fields("unixsockets")? {
@@ -191,6 +192,9 @@ fn dns(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionE
     }
     partial.recursor_timeout = dns.optional_duration("recursortimeout")?;
     partial.recursor_strategy = some_text(&mut dns, "recursorstrategy")?;
+    partial.dns_response_rate_limit =
+        rate(&mut dns, "responseratelimit").map_err(|error| error.within("dns_config"))?;
+    partial.recursion_networks = dns.texts("recursionnetworks")?;
     let unused = ["allowstale", "maxstale", "usecache", "cachemaxage", "prefernamespace"];
     partial.ignored.extend(dns.ignore(&unused).into_iter().map(|key| format!("dns_config.{key}")));
     dns.finish().map_err(|error| error.within("dns_config"))
@@ -232,20 +236,31 @@ fn protection(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Defi
 fn limits(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
     let Some(mut limits) = fields.fields("limits")? else { return Ok(()) };
     partial.http_max_conns_per_client = limits.number("httpmaxconnsperclient")?;
+    partial.http_max_watches_per_client = limits.number("httpmaxwatchesperclient")?;
+    partial.http_rate_per_client = rate(&mut limits, "httprateperclient")?;
+    partial.http_burst_per_client = limits.number("httpburstperclient")?;
+    partial.http_rate_per_token = rate(&mut limits, "httpratepertoken")?;
+    partial.http_burst_per_token = limits.number("httpburstpertoken")?;
+    partial.rpc_max_conns_per_client = limits.number("rpcmaxconnsperclient")?;
+    partial.rpc_handshake_timeout = limits.optional_duration("rpchandshaketimeout")?;
+    partial.rpc_rate = rate(&mut limits, "rpcrate")?;
+    partial.rpc_max_burst = limits.number("rpcmaxburst")?;
+    partial.grpc_max_conns_per_client = limits.number("grpcmaxconnsperclient")?;
+    partial.grpc_max_streams_per_client = limits.number("grpcmaxstreamsperclient")?;
     partial.kv_max_value_size = limits.number("kvmaxvaluesize")?;
     partial.txn_max_req_len = limits.number("txnmaxreqlen")?;
     partial.txn_max_ops = limits.number("txnmaxops")?;
-    let unused = [
-        "httpshandshaketimeout",
-        "requestlimits",
-        "rpcclienttimeout",
-        "rpchandshaketimeout",
-        "rpcmaxburst",
-        "rpcmaxconnsperclient",
-        "rpcrate",
-    ];
+    let unused = ["httpshandshaketimeout", "requestlimits", "rpcclienttimeout"];
     partial.ignored.extend(limits.ignore(&unused).into_iter().map(|key| format!("limits.{key}")));
     limits.finish().map_err(|error| error.within("limits"))
+}
+
+/// So many a second; a negative number, as in Consul, is no limit.
+fn rate(fields: &mut Fields<'_>, name: &str) -> Result<Option<f64>, DefinitionError> {
+    let read = |(key, value): (&str, &Value)| {
+        value.as_f64().ok_or_else(|| DefinitionError::invalid(format!("{key}: {value} is no number")))
+    };
+    fields.take(name).map(read).transpose()
 }
 
 fn log(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {

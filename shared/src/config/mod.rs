@@ -19,6 +19,7 @@ pub mod hcl;
 mod host;
 mod http_config;
 mod keys;
+mod limits;
 mod partial;
 #[cfg(test)]
 mod production;
@@ -51,6 +52,7 @@ use crate::{
     },
     catalog::Protection,
     dns, http,
+    limits::{Connections, Rate},
     model::Meta,
     watch,
 };
@@ -100,6 +102,15 @@ pub struct Config {
     pub script_checks: ScriptChecks,
     /// What callers of the HTTP interface may take.
     pub http_limits: http::Limits,
+    /// What callers of the servers' port may take.
+    pub rpc_limits: Connections,
+    /// How often this node asks the servers (`limits.rpc_rate`, `limits.rpc_max_burst`); none, the default: as often as it
+    /// likes.
+    pub rpc_rate: Option<Rate>,
+    /// What callers of the gRPC interface may take.
+    pub grpc_limits: Connections,
+    /// The watch streams that one address may hold at the gRPC interface.
+    pub grpc_streams_per_client: usize,
     /// Who may do what by HTTP, and what its answers carry.
     pub http_access: http::Access,
     /// Services of other datacenters that copies are kept of.

@@ -11,14 +11,14 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{
-    Config, Join, Listen, Log, LogFile, RoleConfig, acl, error::ConfigError, gossip, host::Host, http_config,
+    Config, Join, Listen, Log, LogFile, RoleConfig, acl, error::ConfigError, gossip, host::Host, http_config, limits,
     partial::Partial, tls,
 };
 use crate::{
     agent::{ScriptChecks, WithoutServers},
     catalog::Protection,
     dns,
-    http::{Limits, MAX_COPIES, RemoteService},
+    http::{MAX_COPIES, RemoteService},
     model::Meta,
 };
 
@@ -29,8 +29,6 @@ const GRPC_TLS_PORT: u16 = 8503;
 const SERF_LAN_PORT: u16 = 8301;
 const SERF_WAN_PORT: u16 = 8302;
 const SERVER_PORT: u16 = 8300;
-/// The largest value or transaction that can be allowed, in bytes: half of what the log takes in one entry.
-const LARGEST_REQUEST_BYTES: usize = 4 << 20;
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 const DISCOVERY_MAX_STALE: Duration = Duration::from_secs(72 * 3600);
 const PROTECTION_WINDOW: Duration = Duration::from_secs(60);
@@ -45,7 +43,7 @@ const RAFT_MULTIPLIER_MAX: u32 = 10;
 /// How the address of a socket in the file system begins.
 const UNIX: &str = "unix://";
 
-type Resolved<T> = Result<T, ConfigError>;
+pub(super) type Resolved<T> = Result<T, ConfigError>;
 
 /// Makes a configuration of what was said.
 pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
@@ -69,7 +67,8 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
     let dns = dns_settings(&said, &datacenter, &node_name, &listen, host)?;
     let in_wan_pool = is_server && listen.serf_wan > 0;
     let ignored = ignored(&said, in_wan_pool);
-    let http_limits = http_limits(&said)?;
+    let (http_limits, rpc_limits, rpc_rate) = (limits::http(&said)?, limits::rpc(&said), limits::rpc_rate(&said)?);
+    let (grpc_limits, grpc_streams_per_client) = (limits::grpc(&said), limits::grpc_streams(&said));
     Ok(Config {
         node_id: node_id(&said)?,
         role,
@@ -102,6 +101,10 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         discovery_max_stale: said.discovery_max_stale.unwrap_or(DISCOVERY_MAX_STALE),
         check_update_interval: said.check_update_interval.unwrap_or(CHECK_UPDATE_INTERVAL),
         http_limits,
+        rpc_limits,
+        rpc_rate,
+        grpc_limits,
+        grpc_streams_per_client,
         services: said.services,
         checks: said.checks,
         watches: said.watches,
@@ -129,26 +132,6 @@ fn remote_copies(said: &Partial, own: &str) -> Resolved<Vec<RemoteService>> {
         _ => Err(wrong(format!("{text:?} names no service of a datacenter (write \"dc2:payments\")"))),
     };
     said.cache_remote.iter().map(service).collect()
-}
-
-fn http_limits(said: &Partial) -> Resolved<Limits> {
-    let usual = Limits::default();
-    let bounded = |name: &'static str, bytes: usize| {
-        if bytes <= LARGEST_REQUEST_BYTES {
-            return Ok(bytes);
-        }
-        Err(ConfigError::setting(name, format!("{bytes} is too much (at most {LARGEST_REQUEST_BYTES} bytes)")))
-    };
-    let kv_value_bytes = bounded("limits.kv_max_value_size", said.kv_max_value_size.unwrap_or(usual.kv_value_bytes))?;
-    // As in Consul, a transaction may be as long as a value.
-    let transaction_bytes = said.txn_max_req_len.unwrap_or(usual.transaction_bytes).max(kv_value_bytes);
-    Ok(Limits {
-        connections_per_client: said.http_max_conns_per_client.unwrap_or(usual.connections_per_client),
-        kv_value_bytes,
-        transaction_bytes: bounded("limits.txn_max_req_len", transaction_bytes)?,
-        transaction_operations: said.txn_max_ops.unwrap_or(usual.transaction_operations),
-        ..usual
-    })
 }
 
 fn protection(said: &Partial) -> Resolved<Option<Protection>> {
@@ -478,6 +461,8 @@ fn dns_settings(
         node_meta_txt: said.node_meta_txt.unwrap_or(default.node_meta_txt),
         disable_compression: said.disable_compression.unwrap_or(default.disable_compression),
         recursors: recursors(said, listen, host)?,
+        recursion_networks: limits::recursion_networks(said)?,
+        responses: limits::dns_responses(said),
         recursor_timeout: said.recursor_timeout.unwrap_or(default.recursor_timeout),
         recursor_strategy: recursor_strategy(said)?,
         soa: dns::Soa {

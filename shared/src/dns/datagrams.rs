@@ -15,7 +15,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{self, SocketAddr},
+    net::{self, IpAddr, SocketAddr},
     os::fd::AsFd,
     sync::{
         Arc,
@@ -33,6 +33,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 use super::{
     Error,
     freshness::Verdict,
+    gate::{Passes, ask_by_tcp},
     handler::{QUESTION_BYTES, Transport},
     ready::{MAX_MESSAGE_BYTES, Ready, Taken},
     server::{Later, Outcome, Responder},
@@ -91,6 +92,7 @@ type End = oneshot::Receiver<io::Result<()>>;
 
 impl Loops {
     fn start(socket: net::UdpSocket, responder: &Responder) -> io::Result<(Self, Vec<End>)> {
+        let is_limited = responder.gate.limits(socket.local_addr()?.ip());
         let socket = Arc::new(Socket { socket, is_stopping: AtomicBool::new(false) });
         let (mut loops, mut ends) = (Self { socket: socket.clone(), threads: Vec::new() }, Vec::new());
         let count = available_parallelism().map_or(1, usize::from).min(MAX_LOOPS);
@@ -103,7 +105,7 @@ impl Loops {
                 let result = {
                     // For the tasks that wait for recursors.
                     let _entered = runtime.enter();
-                    Datagrams::new(socket, responder, next, place == 0).run()
+                    Datagrams::new(socket, responder, next, (place == 0, is_limited)).run()
                 };
                 // Nobody listens any more where the runtime is gone.
                 let _ = ended.send(result);
@@ -132,6 +134,8 @@ struct Datagrams {
     next: Option<Thread>,
     /// Whether this is the one that is always there.
     is_first: bool,
+    /// Whether there may be someone whose answers are limited.
+    is_limited: bool,
     ready: Ready,
     verdict: Verdict,
     batch: Batch,
@@ -139,12 +143,18 @@ struct Datagrams {
 }
 
 impl Datagrams {
-    fn new(socket: Arc<Socket>, responder: Responder, next: Option<Thread>, is_first: bool) -> Self {
+    fn new(
+        socket: Arc<Socket>,
+        responder: Responder,
+        next: Option<Thread>,
+        (is_first, is_limited): (bool, bool),
+    ) -> Self {
         Self {
             socket,
             responder,
             next,
             is_first,
+            is_limited,
             ready: Ready::default(),
             verdict: Verdict::default(),
             batch: Batch::new(usize::from(QUESTION_BYTES), MAX_MESSAGE_BYTES),
@@ -200,11 +210,21 @@ impl Datagrams {
     }
 
     fn answer(&mut self, now: Instant) {
-        let Self { socket, responder, ready, verdict, batch, tally, .. } = self;
+        let Self { socket, responder, ready, verdict, batch, tally, is_limited, .. } = self;
         let is_too_old = verdict.is_too_old(&responder.freshness, now);
         let state = responder.reader.load();
         ready.see(&state, responder.rights());
         for exchange in batch.exchanges() {
+            if *is_limited && let Some(asker) = asker(exchange.peer) {
+                match responder.gate.datagram(asker, now) {
+                    Passes::Yes => {}
+                    Passes::ByTcp => {
+                        ask_by_tcp(exchange.question, exchange.answer);
+                        continue;
+                    }
+                    Passes::No => continue,
+                }
+            }
             let taken = if is_too_old {
                 Taken::Left(responder.without_view(exchange.question, Transport::Udp))
             } else {
@@ -212,7 +232,7 @@ impl Datagrams {
             };
             match taken {
                 Taken::Answered => tally.count(Some(exchange.answer)),
-                Taken::Left(step) => match responder.go_on(step, Transport::Udp) {
+                Taken::Left(step) => match responder.go_on(step, Transport::Udp, || asker(exchange.peer)) {
                     Outcome::Now(None) => tally.count(None),
                     Outcome::Now(Some(message)) => {
                         tally.count(Some(&message));
@@ -223,6 +243,10 @@ impl Datagrams {
             }
         }
     }
+}
+
+fn asker(peer: &Peer) -> Option<IpAddr> {
+    peer.address().map(|address| address.ip())
 }
 
 fn is_lack_of_memory(error: &io::Error) -> bool {

@@ -205,6 +205,20 @@ impl Wait {
     }
 }
 
+impl Wait {
+    /// The message for one for whom recursors are not asked.
+    pub(super) fn refuse(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Forward(mut forward) => {
+                forward.envelope.metadata.recursion_available = false;
+                forward.envelope.edns = None;
+                forward.envelope.refuse(ResponseCode::Refused)
+            }
+            other => other.give_up(),
+        }
+    }
+}
+
 impl Forward {
     /// The message that says that nobody could tell.
     pub(super) fn fail(self) -> Option<Vec<u8>> {

@@ -12,7 +12,8 @@
 //! A prepared query that says `_ip` measures from the address that a resolver tells of its client (RFC 7871); the address
 //! that a packet came from is not looked at, as on a host it is always that of the host.
 //!
-//! Names outside our domain are asked of the configured `recursor`s, or refused where there are none. A view that is too
+//! Names outside our domain are asked of the configured `recursor`s, or refused where there are none, and to those who are
+//! not of the `recursion_networks` (`gate`, which also keeps forged addresses from being flooded with our answers). A view that is too
 //! old (`freshness`) is answered from no more: our names get SERVFAIL.
 //!
 //! What is another datacenter's matter is asked there (`far`), by way of this node's HTTP interface.
@@ -21,6 +22,7 @@ mod answer;
 mod datagrams;
 mod far;
 mod freshness;
+mod gate;
 mod handler;
 mod limit;
 mod question;
@@ -45,7 +47,7 @@ pub use self::{
     ready::Ready,
     server::{Bound, bind, serve},
 };
-use crate::catalog::Protection;
+use crate::{catalog::Protection, http::Network, limits::Rate};
 
 /// How questions are answered. [`Settings::default`] has Consul's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,10 @@ pub struct Settings {
     pub soa: Soa,
     /// Who is asked for names outside our domain; none: they are refused.
     pub recursors: Vec<SocketAddr>,
+    /// Who may have them asked; others are refused.
+    pub recursion_networks: Vec<Network>,
+    /// How often a network that is not this host is answered by UDP; none: as often as it asks.
+    pub responses: Option<Rate>,
     /// How long one of them may take.
     pub recursor_timeout: Duration,
     /// In which order they are asked.
@@ -135,6 +141,8 @@ impl Default for Settings {
             disable_compression: false,
             soa: Soa::default(),
             recursors: Vec::new(),
+            recursion_networks: ["127.0.0.0/8", "::1/128"].iter().filter_map(|text| text.parse().ok()).collect(),
+            responses: None,
             recursor_timeout: Duration::from_secs(2),
             recursor_strategy: RecursorStrategy::default(),
         }

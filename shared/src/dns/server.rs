@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,18 +27,20 @@ use super::{
     datagrams,
     far::{Asking, FarLookups},
     freshness::Freshness,
+    gate::Gate,
     handler::{FarQuestion, QUESTION_BYTES, Step, Transport, Wait, consider},
     recursor::Recursors,
 };
 use crate::{
     acl::{Authority, Credential, Rights},
     catalog::State,
-    metrics::{DNS_SECONDS, Timer, count_dns},
+    limits::{Clients, Port, share},
+    metrics::{DNS_SECONDS, Refusal, Timer, count_dns},
     tasks::Tasks,
     view::Reader,
 };
 
-/// TCP connections at once; more are closed at once.
+/// TCP connections at once, a quarter of them from one client; more are closed at once.
 const MAX_CONNECTIONS: usize = 512;
 /// Questions of one connection that wait for recursors at once; with more it is not read on.
 const MAX_WAITING: u32 = 32;
@@ -100,10 +102,21 @@ pub fn serve(
 ) {
     let far = far.map(Arc::new);
     let recursors = Recursors::new(&settings, tasks);
+    let gate = Arc::new(Gate::new(&settings));
     let (settings, nothing) = (Arc::new(settings), Arc::default());
     let nobody = Arc::new(Rights::none());
-    let responder =
-        Responder { settings, reader, freshness, nothing, authority, nobody, recursors, far, tasks: tasks.clone() };
+    let responder = Responder {
+        settings,
+        gate,
+        reader,
+        freshness,
+        nothing,
+        authority,
+        nobody,
+        recursors,
+        far,
+        tasks: tasks.clone(),
+    };
     for bound in sockets {
         responder.serve(bound, tasks);
     }
@@ -113,6 +126,7 @@ pub fn serve(
 #[derive(Clone)]
 pub(super) struct Responder {
     pub settings: Arc<Settings>,
+    pub gate: Arc<Gate>,
     pub reader: Reader,
     pub freshness: Freshness,
     /// What is answered from when the view is too old.
@@ -189,14 +203,14 @@ impl Responder {
         });
     }
 
-    fn respond(&self, packet: &[u8], transport: Transport) -> Outcome {
+    fn respond(&self, packet: &[u8], transport: Transport, asker: IpAddr) -> Outcome {
         let began = Instant::now();
         let step = if self.freshness.is_too_old() {
             self.without_view(packet, transport)
         } else {
             self.consider(packet, transport, &self.reader.load())
         };
-        let outcome = self.go_on(step, transport);
+        let outcome = self.go_on(step, transport, || Some(asker));
         if let Outcome::Now(answer) = &outcome {
             DNS_SECONDS.observe(began.elapsed());
             count_dns(answer.as_deref());
@@ -232,7 +246,7 @@ impl Responder {
     }
 
     /// What a client gets after the first step; what it gets later is counted then.
-    pub fn go_on(&self, step: Option<Step>, transport: Transport) -> Outcome {
+    pub fn go_on(&self, step: Option<Step>, transport: Transport, asker: impl FnOnce() -> Option<IpAddr>) -> Outcome {
         let wait = match step {
             None => return Outcome::Now(None),
             Some(Step::Reply(reply)) => return Outcome::Now(Some(reply.message)),
@@ -240,6 +254,9 @@ impl Responder {
             Some(Step::Wait(wait)) => wait,
         };
         let Some(recursors) = &self.recursors else { return Outcome::Now(wait.give_up()) };
+        if !self.gate.recurses_for(asker()) {
+            return Outcome::Now(wait.refuse());
+        }
         if let Wait::Forward(forward) = &wait
             && let Some(kept) = recursors.known(&forward.asked)
         {
@@ -257,7 +274,9 @@ impl Responder {
     }
 
     async fn connections(&self, listener: &TcpListener) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = share(Port::Dns, MAX_CONNECTIONS);
+        let (clients, per_client) = (Clients::default(), (places / 4).max(1));
+        let places = Arc::new(Semaphore::new(places));
         loop {
             let (stream, client) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -267,13 +286,16 @@ impl Responder {
                     continue;
                 }
             };
-            let Ok(place) = places.clone().try_acquire_owned() else {
+            let place = places.clone().try_acquire_owned().ok();
+            let Some(place) = place.zip(clients.enter(Some(client.ip()), per_client)) else {
+                Refusal::DnsConnections.count();
                 tracing::debug!(%client, "DNS: too many connections");
                 continue;
             };
             let (responder, stopping) = (self.clone(), self.tasks.stopping());
             self.tasks.spawn_short(async move {
-                if let Some(Err(error)) = stopping.run_until_cancelled(responder.connection(stream)).await {
+                if let Some(Err(error)) = stopping.run_until_cancelled(responder.connection(stream, client.ip())).await
+                {
                     tracing::debug!(%client, %error, "DNS: the connection ended");
                 }
                 drop(place);
@@ -282,7 +304,7 @@ impl Responder {
     }
 
     /// Questions and answers, each after its length (RFC 1035, section 4.2.2).
-    async fn connection(&self, stream: TcpStream) -> io::Result<()> {
+    async fn connection(&self, stream: TcpStream, client: IpAddr) -> io::Result<()> {
         let (mut from, to) = stream.into_split();
         let to = Arc::new(Mutex::new(to));
         let waiting = Arc::new(Semaphore::new(MAX_WAITING as usize));
@@ -292,7 +314,7 @@ impl Responder {
                 // Nothing more is asked; what was is answered.
                 return waiting.acquire_many(MAX_WAITING).await.map(drop).map_err(io::Error::other);
             }
-            match self.respond(&question, Transport::Tcp) {
+            match self.respond(&question, Transport::Tcp, client) {
                 Outcome::Now(None) => return Ok(()),
                 Outcome::Now(Some(answer)) => write(&to, &answer).await?,
                 Outcome::Later(later) => {

@@ -14,8 +14,8 @@ use super::{
     Context, Failure,
     answer::Answer,
     json::acl::{
-        ExpandedTokenRow, PolicyListRow, PolicyRow, ReplicationRow, RoleRow, TokenBody, TokenRow, policy as policy_body,
-        role as role_body, token as token_body,
+        ExpandedTokenRow, PolicyListRow, PolicyRow, ReplicationRow, RoleRow, TokenBody, TokenRow,
+        policy as policy_body, role as role_body, token as token_body,
     },
     params::{Mode, uuid},
     read::{Question, Rows, freshen, read},
@@ -187,7 +187,8 @@ pub(super) async fn tokens(context: &Context, request: &Request) -> Result<Answe
 }
 
 pub(super) async fn token(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let accessor = uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl token lookup: {reason}")))?;
+    let accessor =
+        uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl token lookup: {reason}")))?;
     ask(context, request, |state, rows| {
         let token = state.access_token(accessor).filter(|token| token.is_valid_at(Time::now()));
         let Some(token) = token else { return not_found() };
@@ -322,7 +323,8 @@ pub(super) async fn policies(context: &Context, request: &Request) -> Result<Ans
 }
 
 pub(super) async fn policy(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let id = uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl policy lookup: {reason}")))?;
+    let id =
+        uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl policy lookup: {reason}")))?;
     ask(context, request, |state, rows| match state.access_policy(id) {
         Some(policy) => rows.value(&PolicyRow::new(policy)).into(),
         None => not_found(),
@@ -377,11 +379,7 @@ pub(super) async fn delete_policy(context: &Context, request: &Request) -> Resul
     remove(context, request, AccessRow::PolicyGone).await
 }
 
-async fn remove(
-    context: &Context,
-    request: &Request,
-    gone: impl FnOnce(Uuid) -> AccessRow,
-) -> Result<Answer, Failure> {
+async fn remove(context: &Context, request: &Request, gone: impl FnOnce(Uuid) -> AccessRow) -> Result<Answer, Failure> {
     enabled(context)?;
     in_primary(context)?;
     let id = uuid(&request.parameter).map_err(|reason| Failure::BadRequest(format!("Invalid ID: {reason}")))?;
@@ -402,7 +400,8 @@ pub(super) async fn roles(context: &Context, request: &Request) -> Result<Answer
 }
 
 pub(super) async fn role(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let id = uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl role lookup: {reason}")))?;
+    let id =
+        uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl role lookup: {reason}")))?;
     ask(context, request, |state, rows| match state.access_role(id) {
         Some(role) => rows.value(&RoleRow::new(role, state)).into(),
         None => not_found(),

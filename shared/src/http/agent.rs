@@ -137,8 +137,7 @@ pub(super) async fn checks(context: &Context, request: &Request) -> Result<Answe
         let tags = services.get(&check.service_id.key()).map_or(&[][..], |service| &service.tags);
         (check.id.as_str(), CheckRow::of_agent(check, tags))
     };
-    let by_id: BTreeMap<&str, _> =
-        checks.iter().map(|check| row(check)).filter(|(_, row)| rows.keeps(row)).collect();
+    let by_id: BTreeMap<&str, _> = checks.iter().map(|check| row(check)).filter(|(_, row)| rows.keeps(row)).collect();
     Ok(Answer::json(rows.value(&by_id)))
 }
 

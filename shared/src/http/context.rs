@@ -10,6 +10,7 @@ use super::{
     answer::Answer,
     answer::encode,
     copies::Copies,
+    guests::Guests,
     kept::Answers,
     listener::Limits,
     params::Near,
@@ -21,7 +22,7 @@ use crate::{
     agent::Agent,
     backend::Backend,
     catalog::Protection,
-    command::{Command, Outcome},
+    command::{Command, Outcome, Written},
     control::Control,
     events::Events,
     gossip::Pool,
@@ -98,6 +99,8 @@ pub struct Context {
     pub monitor: Monitor,
     /// Copies of services of other datacenters.
     pub copies: Copies,
+    /// What callers hold, for all interfaces of this node together.
+    pub guests: Arc<Guests>,
     /// Answers that are kept, for all interfaces of this node together.
     pub answers: Arc<Answers>,
     /// Who decides who may do what.
@@ -147,9 +150,15 @@ impl Context {
         }
     }
 
+    /// Writes for whoever asks what is not too large to be kept.
+    pub(super) async fn propose(&self, request: &Request, command: Command) -> Result<Written, Failure> {
+        command.check_sizes()?;
+        Ok(self.backend.write(command, &request.token).await?)
+    }
+
     /// Writes for whoever asks, and answers with whether it was done.
     pub(super) async fn write(&self, request: &Request, command: Command) -> Result<Answer, Failure> {
-        match self.backend.write(command, &request.token).await?.outcome {
+        match self.propose(request, command).await?.outcome {
             Outcome::Refused(refusal) => Err(refusal.into()),
             outcome => Ok(Answer::json(encode(&outcome.is_done(), false))),
         }

@@ -82,7 +82,7 @@ pub(super) async fn datacenters(context: &Context, request: &Request) -> Result<
 pub(super) async fn update(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let (datacenter, update) = read_update(&request.body)?;
     context.refuse_other_datacenter(&datacenter)?;
-    match context.backend.write(Command::UpdateCoordinates(vec![update]), &request.token).await?.outcome {
+    match context.propose(request, Command::UpdateCoordinates(vec![update])).await?.outcome {
         Outcome::Refused(refusal) => Err(refusal.into()),
         _ => Ok(Answer::empty()),
     }

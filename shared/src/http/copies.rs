@@ -199,13 +199,12 @@ fn shown(rows: &[Row], request: &Request, rights: &Rights) -> Result<Answer, Fai
     let wanted = Wanted::parse(request);
     let passing = switch(&request.query, "passing")?;
     let form = Rows::wanted(request, Some(&schema::HEALTH_SERVICE))?;
-    let is_shown =
-        |row: &&Row| {
-            (!passing || is_passing(&row.value))
-                && wanted.matches_row(&row.value)
-                && is_visible(&row.value, rights)
-                && form.passes(&row.value)
-        };
+    let is_shown = |row: &&Row| {
+        (!passing || is_passing(&row.value))
+            && wanted.matches_row(&row.value)
+            && is_visible(&row.value, rights)
+            && form.passes(&row.value)
+    };
     let rows = rows.iter().filter(is_shown);
     if request.query.has("pretty") {
         return Ok(Answer::json(form.value(&rows.map(|row| &row.value).collect::<Vec<_>>())));

@@ -3,7 +3,13 @@
 use http::{HeaderValue, StatusCode, header};
 
 use super::answer::Answer;
-use crate::{acl::Denial, agent::AgentError, backend::BackendError, command::Refusal, filter::FilterError};
+use crate::{
+    acl::Denial,
+    agent::AgentError,
+    backend::BackendError,
+    command::{Refusal, sizes::TooLarge},
+    filter::FilterError,
+};
 
 /// When a caller is asked to come again, in seconds: an election takes less.
 const RETRY_AFTER_S: u64 = 5;
@@ -51,6 +57,26 @@ pub enum Failure {
     /// The body did not come in time: 408.
     #[error("The request's body did not arrive in time")]
     TooSlow,
+    /// The path and query are longer than this many bytes: 414.
+    #[error("The request's path and query are too long (at most {0} bytes)")]
+    LongTarget(usize),
+    /// The headers are longer than this many bytes: 431.
+    #[error("The request's headers are too large (at most {0} bytes, http_config.max_header_bytes)")]
+    LargeHead(usize),
+    /// The caller asks more often than the setting allows: 429.
+    #[error("Too many requests ({setting}); come again in {retry_after_s} s")]
+    TooOften {
+        /// The setting that says how often.
+        setting: &'static str,
+        /// When the next one is taken, in seconds.
+        retry_after_s: u64,
+    },
+    /// As many reads of this caller as are allowed wait for a change: 429.
+    #[error("This address has {0} blocking queries open, as many as it may (limits.http_max_watches_per_client)")]
+    TooManyWatches(usize),
+    /// The bodies of the requests that are under way take all the memory they may: 503.
+    #[error("This agent is busy with large requests, which may take {0} bytes together; come again")]
+    NoRoom(usize),
     /// What Consul says with status 500 although the request is to blame.
     #[error("{0}")]
     Rejected(String),
@@ -67,6 +93,9 @@ pub enum Failure {
     /// The filter cannot be used: 500, as in Consul.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// Something that is to be registered is larger than it may be: 400.
+    #[error(transparent)]
+    Size(#[from] TooLarge),
     /// The registry refused the write: 500.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -77,7 +106,7 @@ impl Failure {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Size(_) | Self::Agent(AgentError::Unsupported(_)) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_)
             | Self::Denied(_)
             | Self::Backend(BackendError::Denied(_))
@@ -87,7 +116,13 @@ impl Failure {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) | Self::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Agent(AgentError::NoServers | AgentError::TooManyUnsent(_))
+            Self::LongTarget(_) => StatusCode::URI_TOO_LONG,
+            Self::LargeHead(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooOften { .. } | Self::TooManyWatches(_) | Self::Backend(BackendError::RateExceeded) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::NoRoom(_)
+            | Self::Agent(AgentError::NoServers | AgentError::TooManyUnsent(_))
             | Self::Backend(BackendError::DatacenterUnavailable { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Rejected(_)
             | Self::OtherDatacenter(_)
@@ -111,7 +146,8 @@ impl From<Failure> for Answer {
                 Ok(allowed) => answer.with_header(header::ALLOW, allowed),
                 Err(_) => answer,
             },
-            _ if failure.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            Failure::TooOften { retry_after_s, .. } => answer.with_header(header::RETRY_AFTER, *retry_after_s),
+            _ if matches!(failure.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
                 answer.with_header(header::RETRY_AFTER, RETRY_AFTER_S)
             }
             _ => answer,

@@ -17,8 +17,10 @@ use crate::{catalog::Topic, filter::schema, model::Key};
 
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let question = Question { topics: everything(), ..Question::about(Topic::Nodes, &schema::NODE_DUMP) };
-    read(context, request, question, |state, rows| rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights()))))
-        .await
+    read(context, request, question, |state, rows| {
+        rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights())))
+    })
+    .await
 }
 
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {

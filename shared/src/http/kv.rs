@@ -144,7 +144,7 @@ pub(super) async fn delete(context: &Context, request: &Request) -> Result<Answe
 }
 
 async fn write(context: &Context, request: &Request, command: KeyCommand) -> Result<Answer, Failure> {
-    match context.backend.write(Command::Key(command), &request.token).await?.outcome {
+    match context.propose(request, Command::Key(command)).await?.outcome {
         Outcome::Refused(refusal @ Refusal::NoSession(_)) => Err(apply_failed(&refusal)),
         Outcome::Refused(refusal) => Err(refusal.into()),
         outcome => Ok(Answer::json(Bytes::from_static(if outcome.is_done() { b"true" } else { b"false" }))),

@@ -1,35 +1,31 @@
 //! Accepts connections, bounds them, and turns each request into an answer.
 //!
-//! Everything a caller can make grow has a limit here: connections (all and per address), the size of a request's
-//! head and body, the time both may take. When the node stops, no connection is accepted any more, requests in
+//! Everything a caller can make grow has a limit here or in `guests`: connections (all and per address), the size of a
+//! request's head and body, the time both may take, how often one may ask. When the node stops, no connection is accepted any more, requests in
 //! flight are answered (blocking ones at once), and what is still open after [`DRAIN_LIMIT`] is closed.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     io,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, Method, Response, header, request::Parts, uri::PathAndQuery};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::Semaphore,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::{either::Either, sync::CancellationToken};
 use tracing::Instrument;
 
 use super::{
     Context, Failure,
     answer::{Answer, Body, accepts_gzip},
-    patience::Patient,
+    guests::{Full, Received},
+    patience::{Patient, Turns},
     query::Query,
     read::again,
     route::{self, Found, Origin, Request, Router},
@@ -38,23 +34,32 @@ use super::{
 use crate::{
     acl::{Authority, Credential},
     backend::{BackendError, Pieces},
-    metrics::HTTP_CONNECTIONS,
+    limits::Rate,
+    metrics::{HTTP_CONNECTIONS, Refusal},
     tasks::Tasks,
 };
 
-/// The longest head of a request (request line and headers), in bytes.
+/// The longest head of a request (request line and headers), in bytes. What is longer is refused without a word; what
+/// is shorter, and longer than the limits below, with one.
 const HEAD_BYTES: usize = 64 * 1024;
+/// The longest headers of a request together, in bytes, unless the configuration says otherwise.
+const HEADERS_BYTES: usize = 32 * 1024;
+/// The longest path and query of a request, in bytes. A key may be longer than most of what is written in a path.
+const TARGET_BYTES: usize = 16 * 1024;
 /// The longest body of a request, in bytes, unless values or transactions may be longer.
 const BODY_BYTES: usize = 1024 * 1024;
 /// The longest value of a key, and the longest body of a transaction, in bytes, unless the configuration says otherwise.
 const VALUE_BYTES: usize = 512 * 1024;
 /// The most operations of a transaction, likewise.
 const TRANSACTION_OPERATIONS: usize = 64;
-/// How long a head may take to arrive. It counts for connections kept open between requests too, and common
-/// clients keep theirs for 90 seconds.
-const HEAD_LIMIT: Duration = Duration::from_secs(120);
+/// How long a connection may be kept open between two requests. Common clients keep theirs for 90 seconds.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
+/// How long a head that has begun may take to arrive.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long a body may take to arrive; of one that may be of any length, each piece.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
+/// How many bytes a second one that may be of any length must have in the long run.
+const BODY_BYTES_PER_SECOND: u64 = 4096;
 /// How long a caller may take nothing of an answer that waits to be read.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// How long answers to requests in flight may take once the node stops.
@@ -69,14 +74,10 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const TOKEN_PARAMETER: &str = "token=";
 const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
 
-const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Connection: close\r\nContent-Length: 72\r\n\r\n\
-    This address has too many connections open (http_max_conns_per_client).\n";
-
 /// What one caller, and all together, may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once; more are answered 503. Fewer where the process has few descriptors.
     pub connections: usize,
     /// Connections at once from one address (`http_max_conns_per_client`); more are answered 429.
     pub connections_per_client: usize,
@@ -86,6 +87,18 @@ pub struct Limits {
     pub transaction_bytes: usize,
     /// The most operations of a transaction (`txn_max_ops`).
     pub transaction_operations: usize,
+    /// The longest headers of a request together, in bytes (`http_config.max_header_bytes`); longer ones are 431.
+    pub headers_bytes: usize,
+    /// Reads of one address that wait for a change at once (`http_max_watches_per_client`); more are answered 429. None:
+    /// as many as it may have connections, for each has one.
+    pub watches_per_client: Option<usize>,
+    /// How often one address may ask (`http_rate_per_client`, `http_burst_per_client`); who asks more often is answered
+    /// 429. None, the default: as often as it likes. All applications of a host ask from the same loopback address, and
+    /// what many ask at once after a failure is just what must be answered, so there is no number that is right for all.
+    pub rate_per_client: Option<Rate>,
+    /// The same for whoever shows the same token (`http_rate_per_token`, `http_burst_per_token`). None by default, as
+    /// hundreds of instances of one application may share a token.
+    pub rate_per_token: Option<Rate>,
 }
 
 impl Limits {
@@ -102,6 +115,10 @@ impl Default for Limits {
             kv_value_bytes: VALUE_BYTES,
             transaction_bytes: VALUE_BYTES,
             transaction_operations: TRANSACTION_OPERATIONS,
+            headers_bytes: HEADERS_BYTES,
+            watches_per_client: None,
+            rate_per_client: None,
+            rate_per_token: None,
         }
     }
 }
@@ -113,32 +130,33 @@ impl Default for Limits {
 pub async fn serve(context: Arc<Context>, listener: impl Into<Listener>, tasks: Tasks) -> io::Result<()> {
     let listener = listener.into();
     let stopping = tasks.stopping();
-    let limits = context.settings.limits;
+    let guests = context.guests.clone();
     let server = Arc::new(Server { context, router: Router::new(), stopping: stopping.clone() });
-    let free = Arc::new(Semaphore::new(limits.connections));
-    let clients = Clients::default();
     loop {
-        let accepted = async {
-            let permit = free.clone().acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = stopping.cancelled() => return Ok(()),
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let (server, place) = (server.clone(), clients.enter(peer, limits.connections_per_client));
-                let span = tracing::debug_span!("http", ?peer);
-                let connection = async move {
-                    match place {
-                        Some(_place) => server.connection(stream, peer).await,
-                        None => refuse(stream).await,
+            Ok((stream, peer)) => match guests.seat(peer) {
+                Ok(seat) => {
+                    let server = server.clone();
+                    let connection = async move {
+                        server.connection(stream, peer).await;
+                        drop(seat);
+                    };
+                    tasks.spawn_short(connection.instrument(tracing::debug_span!("http", ?peer)));
+                }
+                // Where too many wait to be told, the connection is just closed.
+                Err(full) => {
+                    if let Some(place) = guests.refusal() {
+                        tasks.spawn_short(async move {
+                            refuse(stream, full).await;
+                            drop(place);
+                        });
                     }
-                    drop(permit);
-                };
-                tasks.spawn_short(connection.instrument(span));
-            }
+                }
+            },
             Err(error) => {
                 tracing::warn!(%error, "HTTP: no connection could be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -147,59 +165,38 @@ pub async fn serve(context: Arc<Context>, listener: impl Into<Listener>, tasks: 
     }
 }
 
-/// How many connections each address has. Those of unix sockets count together.
-#[derive(Clone, Default)]
-struct Clients {
-    counts: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
-}
-
-/// One connection of an address, counted until it is dropped.
-struct Place {
-    clients: Clients,
-    address: Option<IpAddr>,
-}
-
-impl Clients {
-    fn enter(&self, address: Option<IpAddr>, limit: usize) -> Option<Place> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= limit {
-            return None;
-        }
-        *count += 1;
-        Some(Place { clients: self.clone(), address })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.clients.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// Tells a caller that it has too many connections. What it sends is read for a moment, for a connection closed
+/// Tells a caller that there is no place for its connection. What it sends is read for a moment, for a connection closed
 /// with unread bytes is reset and the answer lost.
-async fn refuse(mut stream: Stream) {
+async fn refuse(mut stream: Stream, full: Full) {
     if matches!(stream, Either::Right(_)) {
         // A handshake would be too much for one who has too many connections already.
         return;
     }
     let tell = async {
-        stream.write_all(TOO_MANY).await?;
+        stream.write_all(refusal(full).as_bytes()).await?;
         stream.shutdown().await?;
         let mut ignored = [0; 4096];
         while stream.read(&mut ignored).await? > 0 {}
         io::Result::Ok(())
     };
     if !matches!(tokio::time::timeout(REFUSAL_LIMIT, tell).await, Ok(Ok(()))) {
-        tracing::debug!("the caller did not wait to be told that it has too many connections");
+        tracing::debug!(?full, "the caller did not wait to be told that there is no place for its connection");
     }
+}
+
+fn refusal(full: Full) -> String {
+    let (status, sentence) = match full {
+        Full::OfClient => (
+            "429 Too Many Requests",
+            "This address has too many connections open (limits.http_max_conns_per_client).\n",
+        ),
+        Full::All => ("503 Service Unavailable", "This agent has as many connections as it can take; come again.\n"),
+    };
+    let length = sentence.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nRetry-After: 1\r\n\
+         Content-Length: {length}\r\n\r\n{sentence}"
+    )
 }
 
 struct Server {
@@ -212,15 +209,24 @@ impl Server {
     async fn connection(self: Arc<Self>, stream: Stream, peer: Option<IpAddr>) {
         let _held = HTTP_CONNECTIONS.hold();
         let stopping = self.stopping.clone();
+        let turns = Turns::default();
+        let stream = Patient::new(stream, WRITE_LIMIT, HEAD_LIMIT, turns.clone());
         let service = service_fn(move |request| {
-            let server = self.clone();
-            async move { Ok::<_, Infallible>(server.respond(request, peer).await) }
+            let (server, turn, is_of_many) = (self.clone(), turns.begin(), turns.is_of_many());
+            async move {
+                if is_of_many {
+                    tokio::task::yield_now().await;
+                }
+                let response = server.respond(request, peer).await;
+                drop(turn);
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_LIMIT)
+            .header_read_timeout(IDLE_LIMIT)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(Patient::new(stream, WRITE_LIMIT)), service);
+            .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -241,13 +247,32 @@ impl Server {
     async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let packs = accepts_gzip(&head.headers);
-        let answer = match self.known(&head, &body, peer) {
-            Some(answer) => answer,
-            None => self.find_out(head, body, peer).await,
+        let answer = match self.admit(&head, peer) {
+            Err(failure) => {
+                route::count_unknown(failure.status());
+                failure.into()
+            }
+            Ok(()) => match self.known(&head, &body, peer) {
+                Some(answer) => answer,
+                None => self.find_out(head, body, peer).await,
+            },
         };
         let mut response = answer.into_response(packs);
         self.context.settings.access.add_headers(response.headers_mut());
         response
+    }
+
+    /// Whether a request is looked at any further.
+    fn admit(&self, head: &Parts, peer: Option<IpAddr>) -> Result<(), Failure> {
+        let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let headers_bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let limit = self.context.settings.limits.headers_bytes;
+        if target_bytes > TARGET_BYTES || headers_bytes > limit {
+            Refusal::HttpHead.count();
+            let is_target = target_bytes > TARGET_BYTES;
+            return Err(if is_target { Failure::LongTarget(TARGET_BYTES) } else { Failure::LargeHead(limit) });
+        }
+        self.context.guests.admit(peer, head)
     }
 
     /// Answers what was answered before to somebody with the same rights, and may be given again as it is.
@@ -294,6 +319,14 @@ impl Server {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let target: Arc<str> = head.uri.path_and_query().map_or("", PathAndQuery::as_str).into();
         let (method, caller) = (head.method.clone(), Caller::new(&head.headers, &query, peer, &self.context.authority));
+        let waits = query.filled("index").or(query.filled("hash")).is_some();
+        let _watch = match waits.then(|| self.context.guests.watch(peer)).transpose() {
+            Ok(place) => place,
+            Err(failure) => {
+                route::count(found.place, failure.status());
+                return failure.into();
+            }
+        };
         // It keeps the connection's buffer of 8 kB from being used again, and a request may wait for minutes.
         drop(head);
         let place = found.place;
@@ -311,10 +344,10 @@ impl Server {
         body: Incoming,
         caller: Caller,
     ) -> Result<Answer, Failure> {
-        let (body, pieces) = if route::takes_pieces(found.place) {
-            (Bytes::new(), Some(as_it_comes(body)))
+        let (received, pieces) = if route::takes_pieces(found.place) {
+            (Received::default(), Some(as_it_comes(body)))
         } else {
-            (collect(body, self.context.settings.limits.body_bytes()).await?, None)
+            (self.receive(body).await?, None)
         };
         let (stopping, answers) = (self.stopping.clone(), self.context.answers.clone());
         let (endpoint, parameter) = (found.place, found.parameter);
@@ -327,7 +360,7 @@ impl Server {
             endpoint,
             parameter,
             query,
-            body,
+            body: received.body.clone(),
             pieces,
             client,
             token,
@@ -336,17 +369,26 @@ impl Server {
             answers,
         };
         let (context, target) = (&self.context, request.target.clone());
-        let answer = route::handle(context, request).await?;
-        if let Some(repeat) = answer.repeat() {
+        let answer = route::handle(context, request).await;
+        drop(received);
+        if let Some(repeat) = answer.as_ref().ok().and_then(Answer::repeat) {
             let rights = if context.authority.is_enabled() { repeat.rights.fingerprint() } else { &[] };
             context.answers.remember(rights, &target, endpoint, repeat);
         }
-        Ok(answer)
+        answer
+    }
+
+    async fn receive(&self, body: Incoming) -> Result<Received, Failure> {
+        if body.is_end_stream() {
+            return Ok(Received::default());
+        }
+        let receiving = self.context.guests.receive(body, self.context.settings.limits.body_bytes());
+        tokio::time::timeout(BODY_LIMIT, receiving).await.map_err(|_| Failure::TooSlow)?
     }
 }
 
 /// Who asks.
-struct Caller {
+pub(super) struct Caller {
     /// What a proxy says that passes the request on, or else the peer.
     client: Option<IpAddr>,
     /// What is shown to say who it is; where that is nothing, what this node shows for those.
@@ -355,42 +397,43 @@ struct Caller {
 
 impl Caller {
     fn new(headers: &HeaderMap, query: &Query, peer: Option<IpAddr>, authority: &Authority) -> Self {
+        let proxied = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
+        let first = proxied.and_then(|value| value.split(',').next()?.trim().parse().ok());
+        let shown = Self::token_in(headers);
+        let shown = if shown.is_empty() { query.filled("token").unwrap_or_default() } else { shown };
+        let token = Credential::new(shown).or(&authority.own().default);
+        Self { client: first.or(peer), token }
+    }
+
+    /// What is shown in a header to say who asks; empty: nothing.
+    pub fn token_in(headers: &HeaderMap) -> &str {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let first = text(FORWARDED_FOR).and_then(|value| value.split(',').next()?.trim().parse().ok());
         let bearer = || {
             let (scheme, token) = text(header::AUTHORIZATION)?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         };
-        let named = || query.filled("token");
-        let token = text(TOKEN).filter(|token| !token.is_empty()).or_else(bearer).or_else(named).unwrap_or_default();
-        let token = Credential::new(token).or(&authority.own().default);
-        Self { client: first.or(peer), token }
+        text(TOKEN).filter(|token| !token.is_empty()).or_else(bearer).unwrap_or_default()
     }
 }
 
 /// A body of any length, each piece of which comes in time.
 fn as_it_comes(body: Incoming) -> Pieces {
-    let pieces = stream::unfold(Some(body), |body| async {
+    let (began, came) = (Instant::now(), 0);
+    let pieces = stream::unfold((Some(body), came), move |(body, came)| async move {
         let mut body = body?;
-        let failed = |reason| Some((Err(BackendError::Refused(reason)), None));
-        match tokio::time::timeout(BODY_LIMIT, body.frame()).await {
+        let failed = |reason| Some((Err(BackendError::Refused(reason)), (None, came)));
+        let whole_limit = BODY_LIMIT + Duration::from_secs(came / BODY_BYTES_PER_SECOND);
+        let limit = BODY_LIMIT.min(whole_limit.saturating_sub(began.elapsed()));
+        match tokio::time::timeout(limit, body.frame()).await {
             Err(_) => failed(Failure::TooSlow.to_string()),
             Ok(None) => None,
             Ok(Some(Err(error))) => failed(format!("The request's body did not arrive whole: {error}")),
-            Ok(Some(Ok(frame))) => Some((Ok(frame.into_data().unwrap_or_default()), Some(body))),
+            Ok(Some(Ok(frame))) => {
+                let piece = frame.into_data().unwrap_or_default();
+                let came = came + piece.len() as u64;
+                Some((Ok(piece), (Some(body), came)))
+            }
         }
     });
     Pieces::new(pieces)
-}
-
-async fn collect(body: Incoming, limit_bytes: usize) -> Result<Bytes, Failure> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let whole = Limited::new(body, limit_bytes).collect();
-    let whole = tokio::time::timeout(BODY_LIMIT, whole).await.map_err(|_| Failure::TooSlow)?;
-    whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast::<LengthLimitError>() {
-        Ok(_) => Failure::TooLarge(limit_bytes),
-        Err(error) => Failure::BadRequest(format!("The request's body did not arrive whole: {error}")),
-    })
 }

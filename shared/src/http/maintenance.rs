@@ -1,6 +1,8 @@
 //! `PUT /v1/agent/maintenance` and `/v1/agent/service/maintenance/:id`, with `?enable=` and `?reason=`.
 
-use super::{Context, Failure, agent::writes_service_of, answer::Answer, catalog::named, params::boolean, route::Request};
+use super::{
+    Context, Failure, agent::writes_service_of, answer::Answer, catalog::named, params::boolean, route::Request,
+};
 use crate::model::ServiceId;
 
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {

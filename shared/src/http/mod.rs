@@ -25,6 +25,7 @@ mod copies;
 mod error;
 mod event;
 mod failover;
+mod guests;
 mod health;
 mod inside;
 mod insight;
@@ -58,6 +59,7 @@ pub use self::{
     context::{Context, Identity, Settings, Versions},
     copies::{Copies, MAX_COPIES, RemoteService},
     error::Failure,
+    guests::Guests,
     inside::Inside,
     instance_filter::InstanceFilter,
     kept::Answers,

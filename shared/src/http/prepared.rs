@@ -56,7 +56,7 @@ pub(super) async fn delete(context: &Context, request: &Request) -> Result<Answe
 }
 
 async fn write(context: &Context, request: &Request, command: QueryCommand) -> Result<(), Failure> {
-    match context.backend.write(Command::Query(command), &request.token).await?.outcome {
+    match context.propose(request, Command::Query(command)).await?.outcome {
         Outcome::Refused(refusal @ Refusal::NoQuery(_)) => Err(refusal.into()),
         Outcome::Refused(refusal) => Err(Failure::Rejected(format!("raft apply failed: {refusal}"))),
         _ => Ok(()),

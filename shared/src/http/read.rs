@@ -200,8 +200,7 @@ async fn answer<A: Into<Answer>>(
     }
     // Much may have happened to the leader meanwhile.
     let contact = if has_waited { context.backend.contact() } else { freshness.contact };
-    let encode =
-        |state: &State| rows.told(encode(state, &rows)).with_header(INDEX, question.index(state).0.max(1));
+    let encode = |state: &State| rows.told(encode(state, &rows)).with_header(INDEX, question.index(state).0.max(1));
     let Some(besides) = &question.besides else {
         let answer = encode(&context.reader.load_full());
         return Ok(finish(answer, options.mode, Freshness { contact, ..freshness }));

@@ -20,9 +20,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Context, Failure, acl,
     admission::{Guard, admit},
-    agent, agent_health, answer::Answer, catalog, coordinate, event, health, insight, internal,
-    kept::Answers, keyring, kv, maintenance, operator, prepared, query::Query, query::decode_path, read, remote, session,
-    snapshot, status, txn,
+    agent, agent_health,
+    answer::Answer,
+    catalog, coordinate, event, health, insight, internal,
+    kept::Answers,
+    keyring, kv, maintenance, operator, prepared,
+    query::Query,
+    query::decode_path,
+    read, remote, session, snapshot, status, txn,
 };
 use crate::{
     acl::{

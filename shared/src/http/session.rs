@@ -30,7 +30,7 @@ pub(super) async fn create(context: &Context, request: &Request) -> Result<Answe
     let session = session(&request.body, context.agent_asked(request))?;
     let session = Session { id: Uuid::new_v4(), ..session };
     let id = session.id;
-    match context.backend.write(Command::Session(SessionCommand::Create(Box::new(session))), &request.token).await?.outcome {
+    match context.propose(request, Command::Session(SessionCommand::Create(Box::new(session)))).await?.outcome {
         Outcome::Refused(refusal) => Err(Failure::Rejected(format!("apply failed: {refusal}"))),
         _ => Ok(Answer::json(encode(&created(id), request.query.has("pretty")))),
     }

@@ -79,7 +79,7 @@ async fn write(
     errors: Vec<OperationError>,
 ) -> Result<Answer, Failure> {
     let (results, errors) = if errors.is_empty() {
-        match context.backend.write(Command::Transaction(operations), &request.token).await?.outcome {
+        match context.propose(request, Command::Transaction(operations)).await?.outcome {
             Outcome::Refused(refusal) => return Err(refusal.into()),
             Outcome::Aborted(errors) => (Vec::new(), errors),
             Outcome::Committed(results) => (results, Vec::new()),

@@ -100,6 +100,50 @@ impl Drop for Held {
     }
 }
 
+/// How many holders there are of so many of something: a gauge for each magnitude, so that very many holders make no
+/// more series than a few.
+#[derive(Debug)]
+pub struct Sizes {
+    name: &'static str,
+    help: &'static str,
+    holders: [AtomicI64; MAGNITUDES.len()],
+}
+
+/// What the label of [`Sizes`] says, by the number of decimal digits.
+const MAGNITUDES: [&str; 4] = ["1-9", "10-99", "100-999", "1000 and more"];
+
+impl Sizes {
+    /// Nobody holds anything.
+    #[must_use]
+    pub const fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, holders: [const { AtomicI64::new(0) }; MAGNITUDES.len()] }
+    }
+
+    /// A holder has `after` of them, who had `before`.
+    pub fn change(&self, before: usize, after: usize) {
+        let magnitude = |count: usize| count.checked_ilog10().map(|digits| (digits as usize).min(MAGNITUDES.len() - 1));
+        let (before, after) = (magnitude(before), magnitude(after));
+        if before == after {
+            return;
+        }
+        for (magnitude, change) in [(before, -1), (after, 1)] {
+            if let Some(holders) = magnitude.and_then(|magnitude| self.holders.get(magnitude)) {
+                holders.fetch_add(change, Relaxed);
+            }
+        }
+    }
+
+    /// How many there are now, a series for each magnitude.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "things that exist at once are far fewer than 2^52")]
+    pub fn read(&self) -> Vec<Series> {
+        let series = |(holds, holders): (&&'static str, &AtomicI64)| {
+            Series::gauge(self.name, self.help, holders.load(Relaxed) as f64).with("holds", *holds)
+        };
+        MAGNITUDES.iter().zip(&self.holders).map(series).collect()
+    }
+}
+
 /// How long something takes.
 #[derive(Debug)]
 pub struct Histogram {
@@ -218,6 +262,17 @@ mod tests {
         assert_eq!(GAUGE.read().reading, Reading::Gauge(2.0));
         drop(held);
         assert_eq!(GAUGE.read().reading, Reading::Gauge(0.0));
+    }
+
+    #[test]
+    fn holders_are_counted_by_how_many_they_have() {
+        let sizes = Sizes::new("s", "Help.");
+        (0..12).for_each(|count| sizes.change(count, count + 1));
+        sizes.change(0, 5000);
+        sizes.change(0, 1);
+        sizes.change(1, 0);
+        let values: Vec<_> = sizes.read().into_iter().map(|series| series.reading).collect();
+        assert_eq!(values, [0.0, 1.0, 0.0, 1.0].map(Reading::Gauge));
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod series;
 mod table;
 
 pub use self::{
-    instrument::{Counter, Gauge, Held, Histogram, Timer, as_f64},
+    instrument::{Counter, Gauge, Held, Histogram, Sizes, Timer, as_f64},
     measured::Measured,
     prometheus::{CONTENT_TYPE, exposition},
     series::{Distribution, Reading, Series},

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    instrument::{Counter, Gauge, Histogram},
+    instrument::{Counter, Gauge, Histogram, Sizes},
     series::Series,
 };
 
@@ -83,6 +83,76 @@ pub static HTTP_CONNECTIONS: Gauge = Gauge::new("lictor_http_connections", "Open
 /// Watch streams of applications.
 pub static APPLICATION_STREAMS: Gauge =
     Gauge::new("lictor_application_streams", "Watch streams that applications hold at this agent.");
+/// Client addresses by how many reads of theirs wait for a change by HTTP.
+pub static HTTP_WATCHING_CLIENTS: Sizes = Sizes::new(
+    "lictor_http_watching_clients",
+    "Client addresses that have reads which wait for a change, by how many each has.",
+);
+/// Client addresses by how many watch streams they hold.
+pub static GRPC_WATCHING_CLIENTS: Sizes = Sizes::new(
+    "lictor_application_watching_clients",
+    "Client addresses that hold watch streams at this agent, by how many each holds.",
+);
+/// What was refused because a limit was reached, by a [`Refusal`].
+pub static REFUSED: Counter<13> = Counter::labelled(
+    "lictor_refused_total",
+    "Connections, requests and packets that were refused because a limit was reached, by limit.",
+    "limit",
+    [
+        "http_connections",
+        "http_connections_per_client",
+        "http_rate",
+        "http_watches_per_client",
+        "http_bodies",
+        "http_head",
+        "rpc_connections",
+        "rpc_connections_per_client",
+        "grpc_connections",
+        "grpc_connections_per_client",
+        "grpc_streams",
+        "dns_connections",
+        "dns_responses",
+    ],
+);
+
+/// Which limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// All connections to the HTTP interface.
+    HttpConnections = 0,
+    /// Those of one client.
+    HttpConnectionsOfClient = 1,
+    /// The rate of requests of a client or a token.
+    HttpRate = 2,
+    /// The reads of a client that wait.
+    HttpWatches = 3,
+    /// The bodies of requests, all together.
+    HttpBodies = 4,
+    /// The size of a request's head.
+    HttpHead = 5,
+    /// All connections to the servers' port.
+    RpcConnections = 6,
+    /// Those of one client.
+    RpcConnectionsOfClient = 7,
+    /// All connections to the gRPC interface.
+    GrpcConnections = 8,
+    /// Those of one client.
+    GrpcConnectionsOfClient = 9,
+    /// The watch streams of a client, or all.
+    GrpcStreams = 10,
+    /// All connections to the DNS interface.
+    DnsConnections = 11,
+    /// The rate of answers by UDP to a network.
+    DnsResponses = 12,
+}
+
+impl Refusal {
+    /// Counts one.
+    pub fn count(self) {
+        REFUSED.count(self as usize);
+    }
+}
+
 /// Watch streams that this server feeds.
 pub static WATCH_STREAMS: Gauge = Gauge::new("lictor_watch_streams", "Watch streams that this server feeds.");
 
@@ -258,7 +328,8 @@ pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
     let reads = [HTTP_READS.read(), WAKE_UPS.read(), GOSSIP_DROPPED.read(), DATACENTER_REQUESTS.read()];
     let tls = [TLS_REFUSED.read(), certificates()];
-    let mut all: Vec<Series> = counters.into_iter().chain(reads).chain(tls).flatten().collect();
+    let limits = [REFUSED.read(), HTTP_WATCHING_CLIENTS.read(), GRPC_WATCHING_CLIENTS.read()];
+    let mut all: Vec<Series> = counters.into_iter().chain(reads).chain(tls).chain(limits).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
     all.extend([&WITNESSED_NODES, &HELD_BACK_NODES, &UNREACHABLE_DATACENTERS, &STALE_COPIES].map(Gauge::read));

@@ -5,7 +5,9 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 
-use crate::{acl::Authority, backend::Backend, config::Listen, tasks::Tasks, tls::Tls, view::Reader};
+use crate::{
+    acl::Authority, backend::Backend, config::Listen, limits::Connections, tasks::Tasks, tls::Tls, view::Reader,
+};
 
 /// Serves applications on these listeners until the group of tasks stops.
 pub type ServeApplications = fn(Applications);
@@ -28,6 +30,10 @@ pub struct Applications {
     pub authority: Arc<Authority>,
     /// The group of the node's tasks.
     pub tasks: Tasks,
+    /// What connections to it may take.
+    pub connections: Connections,
+    /// The watch streams that one client may hold.
+    pub streams_per_client: usize,
 }
 
 /// Why the gRPC port cannot be used.

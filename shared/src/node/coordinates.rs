@@ -24,13 +24,7 @@ const MOVED_S: f64 = 100e-6;
 const SURER: f64 = 0.1;
 
 /// Starts telling it. The first time is after one to two intervals, at random.
-pub(super) fn start(
-    node: NodeName,
-    pool: Pool,
-    backend: Arc<dyn Backend>,
-    authority: Arc<Authority>,
-    tasks: &Tasks,
-) {
+pub(super) fn start(node: NodeName, pool: Pool, backend: Arc<dyn Backend>, authority: Arc<Authority>, tasks: &Tasks) {
     let stopping = tasks.stopping();
     tasks.spawn("coordinate", async move {
         let mut told: Option<Coordinate> = None;

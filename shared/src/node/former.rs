@@ -17,6 +17,7 @@ use super::keyring;
 use crate::{
     config::Config,
     gossip::{MemberStatus, Pool},
+    private,
     tasks::Tasks,
 };
 
@@ -40,10 +41,10 @@ pub(super) fn load(file: Option<&Path>) -> Vec<SocketAddr> {
 
 fn save(file: &Path, addresses: &BTreeSet<SocketAddr>) -> io::Result<()> {
     if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory)?;
+        private::create_directory(directory)?;
     }
     let unfinished = file.with_extension("unfinished");
-    fs::write(&unfinished, serde_json::to_vec(addresses).map_err(io::Error::other)?)?;
+    private::write(&unfinished, serde_json::to_vec(addresses).map_err(io::Error::other)?)?;
     fs::rename(&unfinished, file)
 }
 

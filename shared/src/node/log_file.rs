@@ -5,13 +5,13 @@
 //! line. Where the old one cannot be renamed, it is written to for another round: logging goes on.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::config::LogFile;
+use crate::{config::LogFile, private};
 
 /// Why logs cannot be written to a file.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ impl Write for RotatingFile {
 
 /// The file, how large it is, and since when it is written to.
 fn open(path: &Path) -> io::Result<(File, u64, SystemTime)> {
-    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    let file = private::options().append(true).create(true).open(path)?;
     let metadata = file.metadata()?;
     // Not every file system knows when a file was made.
     let begun = metadata.created().unwrap_or_else(|_| SystemTime::now());

@@ -39,6 +39,10 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         check_update_interval: "check_update_interval",
         script_checks: "enable_script_checks or enable_local_script_checks",
         http_limits: "limits",
+        rpc_limits: "limits",
+        rpc_rate: "limits",
+        grpc_limits: "limits",
+        grpc_streams_per_client: "limits",
         remote_copies: "cache.remote",
         http_access: "http_config or translate_wan_addrs",
         pid_file: "pid_file"
@@ -79,6 +83,8 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         node_meta_txt: "dns_config",
         disable_compression: "dns_config",
         soa: "dns_config",
+        responses: "dns_config",
+        recursion_networks: "dns_config",
         recursor_timeout: "dns_config",
         recursor_strategy: "dns_config"
     } but { datacenter, node_name, protection });

@@ -31,6 +31,7 @@ use crate::{
     events::Events,
     gossip::{KeyringError, Pool, PoolConfig, Timing},
     http,
+    limits::{Paced, raise_descriptors},
     metrics::Measured,
     model::Node,
     tasks::Tasks,
@@ -133,6 +134,7 @@ async fn start<R: Role>(
     applications: ServeApplications,
     control: Control,
 ) -> Result<Running<R>, RoleError> {
+    raise_descriptors();
     let config = Arc::new(config);
     let tls = Tls::open(&config.tls)?;
     let mut sockets = Sockets::bind(&config, &tls).await?;
@@ -165,7 +167,7 @@ async fn start<R: Role>(
         authority: authority.clone(),
         tasks: tasks.clone(),
     };
-    let backend: Arc<dyn Backend> = Arc::new(Measured(role.start(ground).await?));
+    let backend = measured(role.start(ground).await?, &config);
     let heard = backend.clone();
     authority.hear(move || heard.contact());
     let agent = Agent::new(agent_settings(&config, id), reader.clone(), backend.clone(), authority.clone());
@@ -185,8 +187,11 @@ async fn start<R: Role>(
         backend: backend.clone(),
         authority: authority.clone(),
         tasks: tasks.clone(),
+        connections: config.grpc_limits,
+        streams_per_client: config.grpc_streams_per_client,
     });
-    let copies = http::Copies::start(&config.remote_copies, config.http_access.translates_wan, &backend, &authority, &tasks);
+    let translates = config.http_access.translates_wan;
+    let copies = http::Copies::start(&config.remote_copies, translates, &backend, &authority, &tasks);
     let context = http::Context {
         settings: http_settings(&config, id),
         reader: reader.clone(),
@@ -198,6 +203,7 @@ async fn start<R: Role>(
         control,
         monitor: level.monitor(),
         copies,
+        guests: Arc::new(http::Guests::new(&config.http_limits)),
         answers: Arc::default(),
         authority: authority.clone(),
     };
@@ -222,6 +228,15 @@ async fn join_all(config: &Config, lan: &Pool, wan: Option<&Pool>, tasks: &Tasks
         flood::start(config.datacenter.clone(), lan.clone(), wan.clone(), tasks);
     }
     Ok(joining)
+}
+
+/// The way to the servers: counted, and as often as it may be.
+fn measured(backend: Arc<dyn Backend>, config: &Config) -> Arc<dyn Backend> {
+    let measured = Arc::new(Measured(backend));
+    match config.rpc_rate {
+        Some(rate) => Arc::new(Paced::new(measured, rate)),
+        None => measured,
+    }
 }
 
 /// Whom to join, in each pool that this node is in.

@@ -13,6 +13,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use lictor_shared::private;
+
 use crate::raft::data_dir::sync_dir;
 
 /// The extension of a segment's file; its name is its number in twenty digits, so that names sort by number.
@@ -65,7 +67,7 @@ impl Directory {
     /// Takes the directory, which is made if it is not there.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         if !path.exists() {
-            fs::create_dir_all(&path)?;
+            private::create_directory(&path)?;
             path.parent().map_or(Ok(()), sync_dir)?;
         }
         Ok(Self(path))
@@ -92,7 +94,7 @@ impl Disk for Directory {
     }
 
     fn create(&self, number: u64) -> io::Result<Arc<dyn Segment>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(number))?;
+        let file = private::options().read(true).write(true).create_new(true).open(self.path(number))?;
         Ok(Arc::new(file))
     }
 

@@ -15,7 +15,7 @@ pub use self::service::RaftService;
 pub(super) use self::{peer::Peers, service::Contact};
 
 use bytes::Bytes;
-use openraft::raft::SnapshotResponse;
+use openraft::raft::{AppendEntriesRequest, SnapshotResponse, TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{SnapshotMeta, TypeConfig, Vote};
@@ -55,4 +55,17 @@ fn encode<T: Serialize>(value: &T) -> Result<Bytes, postcard::Error> {
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, postcard::Error> {
     postcard::from_bytes(bytes)
+}
+
+/// Whether bytes are a message of that kind, read as a server does that gets it: for the fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn is_readable(kind: u8, bytes: &[u8]) -> bool {
+    match kind % 4 {
+        0 => decode::<Addressed<AppendEntriesRequest<TypeConfig>>>(bytes)
+            .is_ok_and(|read| service::consecutive(&read.body)),
+        1 => decode::<Addressed<VoteRequest<TypeConfig>>>(bytes).is_ok(),
+        2 => decode::<Addressed<TransferLeaderRequest<TypeConfig>>>(bytes).is_ok(),
+        _ => decode::<Addressed<SnapshotOpening>>(bytes).is_ok(),
+    }
 }

@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-fn consecutive(request: &AppendEntriesRequest<TypeConfig>) -> bool {
+pub(super) fn consecutive(request: &AppendEntriesRequest<TypeConfig>) -> bool {
     let before = request.prev_log_id.map(|id| id.index);
     let indexes = before.into_iter().chain(request.entries.iter().map(|entry| entry.log_id.index));
     let indexes: Vec<u64> = indexes.collect();

@@ -29,7 +29,8 @@ impl Host {
         let registry = Registry::new();
         let settings = AgentSettings { script_checks: scripts, ..settings(false) };
         let outbound = Outbound::trusting(roots);
-        let agent = Agent::with_outbound(settings, registry.reader.clone(), registry.clone(), open_to_all(&registry), outbound);
+        let agent =
+            Agent::with_outbound(settings, registry.reader.clone(), registry.clone(), open_to_all(&registry), outbound);
         let tasks = Tasks::new();
         agent.start(&tasks);
         agent.adopted().await;

@@ -29,7 +29,9 @@ async fn a_registration_is_in_the_registry_when_the_call_returns() {
     agent.deregister_service(&"web".into()).await.unwrap();
     let state = registry.reader.load_full();
     assert_eq!(state.node_services("here").count() + state.node_checks("here").count(), 0);
-    let unknown = agent.register_check(check(&json!({"Name": "x", "ServiceID": "absent", "TTL": "30s"})), &Credential::none()).await;
+    let unknown = agent
+        .register_check(check(&json!({"Name": "x", "ServiceID": "absent", "TTL": "30s"})), &Credential::none())
+        .await;
     assert_eq!(unknown.unwrap_err().to_string(), "ServiceID \"absent\" does not exist");
     let unknown = agent.report(&"absent".into(), Status::Passing, "");
     assert_eq!(unknown.unwrap_err().to_string(), "CheckID \"absent\" does not have associated TTL");

@@ -7,7 +7,10 @@ async fn a_ttl_check_turns_critical_unless_it_is_reported() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
     let start = Instant::now();
-    agent.register_check(check(&json!({"Name": "t", "TTL": "10s", "Status": "passing"})), &Credential::none()).await.unwrap();
+    agent
+        .register_check(check(&json!({"Name": "t", "TTL": "10s", "Status": "passing"})), &Credential::none())
+        .await
+        .unwrap();
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_secs(6)).await;
         agent.report(&"t".into(), Status::Passing, "alive").unwrap();
@@ -27,7 +30,10 @@ async fn a_ttl_check_turns_critical_unless_it_is_reported() {
 async fn a_change_of_output_alone_waits() {
     let registry = Registry::new();
     let (agent, _tasks) = started(&registry).await;
-    agent.register_check(check(&json!({"Name": "t", "TTL": "10h", "Status": "passing"})), &Credential::none()).await.unwrap();
+    agent
+        .register_check(check(&json!({"Name": "t", "TTL": "10h", "Status": "passing"})), &Credential::none())
+        .await
+        .unwrap();
     let start = Instant::now();
     agent.report(&"t".into(), Status::Passing, "new").unwrap();
     assert_eq!(agent.checks()[0].output, "new");

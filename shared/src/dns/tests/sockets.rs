@@ -1,8 +1,8 @@
 //! Real sockets on loopback.
 
-use std::sync::Arc;
 use crate::acl::Authority;
 use hickory_proto::op::ResponseCode;
+use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -60,6 +60,53 @@ async fn udp_and_tcp_answer_until_shutdown_frees_the_port() {
     assert!(tasks.shutdown(DEADLINE).await);
     assert_eq!(timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap_or(0), 0);
     assert_eq!(bind(address).await.unwrap().address(), address);
+}
+
+/// An address of this host that is not loopback, at which it is a stranger to itself.
+fn outside() -> Option<std::net::IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap();
+    interfaces.into_iter().map(|interface| interface.ip()).find(|address| address.is_ipv4() && !address.is_loopback())
+}
+
+#[tokio::test]
+async fn a_stranger_is_answered_so_often_by_udp_and_always_by_tcp_and_gets_no_names_of_the_world() {
+    let Some(outside) = outside() else { return };
+    let (mut writer, reader) = view::new();
+    writer.replace(many(2));
+    let bound = bind("0.0.0.0:0".parse().unwrap()).await.unwrap();
+    let (port, tasks) = (bound.address().port(), Tasks::new());
+    let settings = Settings {
+        responses: crate::limits::Rate::per_second(0.001, 20),
+        recursors: vec!["127.0.0.1:9".parse().unwrap()],
+        recursion_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        ..Settings::default()
+    };
+    let authority = Arc::new(Authority::open(reader.clone()));
+    serve(vec![bound], settings, reader, fresh(), None, authority, &tasks);
+    let client = async |address: std::net::IpAddr| {
+        let socket = UdpSocket::bind((address, 0)).await.unwrap();
+        socket.connect((address, port)).await.unwrap();
+        socket
+    };
+    let ours = question("web.service.consul.", RecordType::A);
+    let (near, far) = (client([127, 0, 0, 1].into()).await, client(outside).await);
+    let worlds = by_udp(&far, &[question("example.com.", RecordType::A)]).await.remove(0);
+    assert_eq!((worlds.metadata.response_code, worlds.metadata.recursion_available), (ResponseCode::Refused, false));
+    let answers = by_udp(&far, &vec![ours.clone(); 19]).await;
+    assert!(answers.iter().all(|answer| answer.answers.len() == 2));
+    // Of those above the limit every second one is told to come by TCP.
+    for _ in 0..2 {
+        far.send(&ours.to_vec().unwrap()).await.unwrap();
+    }
+    let mut buffer = [0; 4096];
+    let length = timeout(DEADLINE, far.recv(&mut buffer)).await.unwrap().unwrap();
+    let told = Message::from_vec(&buffer[..length]).unwrap();
+    assert!(told.metadata.truncation && told.answers.is_empty() && told.queries == ours.queries);
+    let mut stream = TcpStream::connect((outside, port)).await.unwrap();
+    assert_eq!(by_tcp(&mut stream, &ours).await.answers.len(), 2);
+    let answers = by_udp(&near, &vec![ours.clone(); 100]).await;
+    assert!(answers.iter().all(|answer| answer.answers.len() == 2), "this host is not limited");
+    assert!(tasks.shutdown(DEADLINE).await);
 }
 
 /// Questions at once, by one client: the answers, as they come.
@@ -174,7 +221,15 @@ async fn a_view_that_is_too_old_is_not_answered_from() {
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address();
     let authority = Arc::new(Authority::open(reader.clone()));
-    serve(vec![bound], settings, reader, Freshness::new(fake.clone(), Duration::from_secs(60)), None, authority, &tasks);
+    serve(
+        vec![bound],
+        settings,
+        reader,
+        Freshness::new(fake.clone(), Duration::from_secs(60)),
+        None,
+        authority,
+        &tasks,
+    );
     let recursing = tokio::spawn(async move {
         let mut buffer = [0; 512];
         let (length, from) = recursor.recv_from(&mut buffer).await.unwrap();

@@ -74,8 +74,10 @@ impl<'a> GrantRows<'a> {
             service_name: &identity.service,
             datacenters: &identity.datacenters,
         };
-        let node =
-            |identity: &'a NodeIdentity| NodeIdentityRow { node_name: &identity.node, datacenter: &identity.datacenter };
+        let node = |identity: &'a NodeIdentity| NodeIdentityRow {
+            node_name: &identity.node,
+            datacenter: &identity.datacenter,
+        };
         Self {
             policies: policies.map(|policy| Link { id: policy.id, name: &policy.name }).collect(),
             roles: roles.map(|role| Link { id: role.id, name: &role.name }).collect(),
@@ -301,12 +303,7 @@ impl<'a> ReplicationRow<'a> {
 
 fn policy_hash(policy: &Policy) -> String {
     let datacenters = policy.datacenters.join(",");
-    hash(&[
-        policy.name.as_bytes(),
-        policy.description.as_bytes(),
-        policy.rules.as_bytes(),
-        datacenters.as_bytes(),
-    ])
+    hash(&[policy.name.as_bytes(), policy.description.as_bytes(), policy.rules.as_bytes(), datacenters.as_bytes()])
 }
 
 /// A text that is another whenever the content is.
@@ -352,13 +349,16 @@ pub fn token(body: &[u8]) -> Result<TokenBody, Failure> {
         (text, Duration::ZERO) => Some(super::time::parse_moment(text).ok_or_else(|| {
             Failure::BadRequest(format!("Request decode failed: ExpirationTime: {text:?} is no time (RFC 3339)"))
         })?),
-        _ => return Err(Failure::Rejected("Invalid Token: ExpirationTTL and ExpirationTime cannot both be set".into())),
+        _ => {
+            return Err(Failure::Rejected("Invalid Token: ExpirationTTL and ExpirationTime cannot both be set".into()));
+        }
     };
     if let Some(expires) = expires {
         let left = Duration::from_millis(expires.0.saturating_sub(Time::now().0));
         // A moment has passed since it was asked for.
         if left + Duration::from_secs(1) < *TOKEN_LIFE.start() || left > *TOKEN_LIFE.end() + Duration::from_secs(1) {
-            let problem = format!("ExpirationTime must be between {:?} and {:?} from now", TOKEN_LIFE.start(), TOKEN_LIFE.end());
+            let problem =
+                format!("ExpirationTime must be between {:?} and {:?} from now", TOKEN_LIFE.start(), TOKEN_LIFE.end());
             return Err(Failure::Rejected(format!("Invalid Token: {problem}")));
         }
     }
@@ -434,7 +434,8 @@ fn optional_id(text: &str, what: &str) -> Result<Option<Uuid>, Failure> {
     if text.is_empty() {
         return Ok(None);
     }
-    let id = crate::http::params::uuid(text).map_err(|reason| Failure::Rejected(format!("Invalid {what}: {reason}")))?;
+    let id =
+        crate::http::params::uuid(text).map_err(|reason| Failure::Rejected(format!("Invalid {what}: {reason}")))?;
     Ok(Some(id))
 }
 
@@ -468,12 +469,7 @@ fn grants(fields: &mut Fields<'_>, of_token: bool) -> Result<(Grants, Named), Fa
     Ok((grants, named))
 }
 
-fn links(
-    fields: &mut Fields<'_>,
-    key: &str,
-    ids: &mut Vec<Uuid>,
-    names: &mut Vec<SmolStr>,
-) -> Result<(), Failure> {
+fn links(fields: &mut Fields<'_>, key: &str, ids: &mut Vec<Uuid>, names: &mut Vec<SmolStr>) -> Result<(), Failure> {
     for value in list(fields, key)? {
         let mut link = Fields::of(value, Strictness::Body)?;
         let (id, name) = (optional_id(&link.text("id")?, key)?, link.text("name")?);

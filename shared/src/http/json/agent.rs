@@ -11,11 +11,11 @@ use super::{
     rows::{ServiceAddresses, WeightsRow},
 };
 use crate::{
-    http::read::Guarded,
     acl::{Level, Resource, Rights},
     agent::is_maintenance,
     gossip::{Member, MemberStatus},
     http::Settings,
+    http::read::Guarded,
     model::{Check, Coordinate, Meta, Node, Service, Status},
     node::tags,
 };

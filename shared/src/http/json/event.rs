@@ -3,9 +3,9 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 
-use crate::http::read::Guarded;
 use crate::acl::{Level, Resource, Rights};
 use crate::gossip::UserEvent;
+use crate::http::read::Guarded;
 
 /// A user event.
 #[derive(Serialize)]

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::time::moment;
 use super::parse;
+use super::time::moment;
 use crate::{
     agent::{
         definition::{Fields, Strictness},

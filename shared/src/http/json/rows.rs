@@ -9,10 +9,10 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::{
-    http::read::Guarded,
     acl::{Level, Resource, Rights},
     agent::duration,
     catalog::{Instance, State},
+    http::read::Guarded,
     model::{Check, CheckDefinition, Meta, Node, Service, ServiceAddress, Weights},
 };
 

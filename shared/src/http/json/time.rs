@@ -86,7 +86,16 @@ mod tests {
             assert_eq!(moment(parse_moment(text).unwrap()).trim_end_matches('Z'), text.trim_end_matches('Z'), "{text}");
         }
         assert_eq!(parse_moment("2026-11-27T16:00:00+02:00"), parse_moment("2026-11-27T14:00:00Z"));
-        for text in ["", "2026", "2026-11-27", "2026-13-01T00:00:00Z", "2026-11-27T14:00:00", "1969-12-31T23:59:59Z", "x-y-zT1:2:3Z", "2026-11-27T14:00:00.xZ"] {
+        for text in [
+            "",
+            "2026",
+            "2026-11-27",
+            "2026-13-01T00:00:00Z",
+            "2026-11-27T14:00:00",
+            "1969-12-31T23:59:59Z",
+            "x-y-zT1:2:3Z",
+            "2026-11-27T14:00:00.xZ",
+        ] {
             assert_eq!(parse_moment(text), None, "{text}");
         }
     }

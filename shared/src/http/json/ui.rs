@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::rows::{CheckRow, NodeId, Nothing, ServiceRow, Texts, filled};
 use crate::{
-    http::read::Guarded,
     acl::{Level, Resource, Rights},
     catalog::{Instance, State},
+    http::read::Guarded,
     model::{Node, Status},
 };
 

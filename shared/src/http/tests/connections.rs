@@ -40,6 +40,123 @@ async fn heads_and_bodies_are_bounded() {
     assert_eq!(&reply.body[..], b"Request body too large, max size is 1048576 bytes");
 }
 
+/// The sentence of an answer that must have that status.
+fn sentence<'a>(answer: &'a str, status: &str) -> &'a str {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1
+}
+
+#[tokio::test]
+async fn heads_that_are_a_little_too_long_are_refused_with_a_sentence() {
+    let server = TestServer::start().await;
+    let with_headers = |bytes: usize| {
+        let long = "x".repeat(bytes);
+        format!("GET /v1/status/leader HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: {long}\r\n\r\n")
+    };
+    assert_eq!(sentence(&raw(server.address, with_headers(32_000).as_bytes()).await, "200"), "\"127.0.0.1:8300\"");
+    let answer = raw(server.address, with_headers(33_000).as_bytes()).await;
+    assert!(sentence(&answer, "431").contains("at most 32768 bytes, http_config.max_header_bytes"));
+    let with_target =
+        |bytes: usize| format!("GET /v1/kv/{}?raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "k".repeat(bytes));
+    assert_eq!(sentence(&raw(server.address, with_target(16_000).as_bytes()).await, "404"), "");
+    let answer = raw(server.address, with_target(17_000).as_bytes()).await;
+    assert_eq!(sentence(&answer, "414"), "The request's path and query are too long (at most 16384 bytes)");
+    let many = (0..200).map(|number| format!("X-{number}: y\r\n")).collect::<String>();
+    let answer = raw(server.address, format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n").as_bytes()).await;
+    sentence(&answer, "431");
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_too_long_is_refused_before_it_comes_and_the_answer_arrives() {
+    let server = TestServer::start().await;
+    let head = "PUT /v1/catalog/register HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n";
+    assert!(sentence(&raw(server.address, head.as_bytes()).await, "413").contains("max size is 1048576 bytes"));
+    let mut flood = head.as_bytes().to_vec();
+    flood.resize(4_000_000, b' ');
+    let answer = raw(server.address, &flood).await;
+    assert!(sentence(&answer, "413").contains("max size is 1048576 bytes"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again() {
+    let rate = crate::limits::Rate::per_second(0.01, 3);
+    let limits = Limits { rate_per_token: rate, ..Limits::default() };
+    let server = TestServer::with(|settings| settings.limits = limits).await;
+    let ask =
+        async |token: &str| server.send_with(Method::GET, "/v1/status/leader", "", &[("x-consul-token", token)]).await;
+    for _ in 0..3 {
+        assert_eq!(ask("a").await.status, StatusCode::OK);
+    }
+    let refused = ask("a").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, Some("100")));
+    assert_eq!(&refused.body[..], b"Too many requests (limits.http_rate_per_token); come again in 100 s");
+    assert_eq!(server.get("/v1/status/leader?token=a").await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask("b").await.status, StatusCode::OK, "another token");
+    for _ in 0..5 {
+        assert_eq!(ask("").await.status, StatusCode::OK, "nobody in particular");
+    }
+
+    let limits = Limits { rate_per_client: rate, ..Limits::default() };
+    let server = TestServer::with(|settings| settings.limits = limits).await;
+    for _ in 0..3 {
+        // An answer that is kept is counted too.
+        assert_eq!(server.get("/v1/catalog/nodes?stale").await.status, StatusCode::OK);
+    }
+    let refused = server.get("/v1/catalog/nodes?stale").await;
+    assert_eq!(&refused.body[..], b"Too many requests (limits.http_rate_per_client); come again in 100 s");
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_of_reads_that_wait() {
+    let limits = Limits { watches_per_client: Some(1), ..Limits::default() };
+    let server = TestServer::with(|settings| settings.limits = limits).await;
+    server.register("a", 1);
+    let first = server.get("/v1/health/service/a?index=1000&wait=10m");
+    assert_eq!(first.await.status, StatusCode::OK, "an index of another life is answered at once");
+    let index = server.get("/v1/health/service/a").await.index();
+    let target = format!("/v1/health/service/a?index={index}&wait=10m");
+    let waiting = server.get(&target);
+    tokio::pin!(waiting);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let refused = loop {
+        tokio::select! {
+            reply = &mut waiting => panic!("it does not wait: {reply:?}"),
+            reply = server.get("/v1/health/service/a?index=1&wait=1ms") => {
+                if reply.status == StatusCode::TOO_MANY_REQUESTS {
+                    break reply;
+                }
+            }
+        }
+        assert!(tokio::time::Instant::now() < deadline, "nothing is refused");
+    };
+    assert!(String::from_utf8_lossy(&refused.body).contains("limits.http_max_watches_per_client"));
+    assert_eq!(server.get("/v1/health/service/a").await.status, StatusCode::OK, "other reads go on");
+    server.register("a", 2);
+    assert_eq!(waiting.await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn all_connections_together_are_bounded() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let server = TestServer::with(|settings| settings.limits = limits).await;
+    let request = b"GET /v1/status/peers HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut held = TcpStream::connect(server.address).await.unwrap();
+    held.write_all(request).await.unwrap();
+    assert!(held.read(&mut [0; 1024]).await.unwrap() > 0);
+    let answer = raw(server.address, request).await;
+    assert!(sentence(&answer, "503").contains("as many connections as it can take"));
+    drop(held);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !server_answers(&server).await {
+        assert!(tokio::time::Instant::now() < deadline, "the place was not given back");
+    }
+}
+
+async fn server_answers(server: &TestServer) -> bool {
+    let closing = b"GET /v1/status/peers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    raw(server.address, closing).await.starts_with("HTTP/1.1 200")
+}
+
 #[tokio::test]
 async fn one_address_has_its_share_of_connections() {
     let limits = Limits { connections_per_client: 2, ..Limits::default() };

@@ -166,8 +166,10 @@ impl TestServer {
         let monitor = Monitor::default();
         let shared: Arc<dyn crate::backend::Backend> = backend.clone();
         let copies = Copies::start(copied, settings.access.translates_wan, &shared, &backend.authority(), &tasks);
+        let guests = Arc::new(Guests::new(&settings.limits));
         let context = Context {
             settings,
+            guests,
             reader: backend.reader(),
             backend: backend.clone(),
             agent: agent.clone(),

@@ -8,10 +8,10 @@ use super::*;
 use crate::{
     acl::{Authority, OwnTokens},
     catalog::AccessRow,
-    command::{
-        AccessCommand, KeyCommand, KeyEntry, Named, Presence, QueryCommand, SessionCommand,
+    command::{AccessCommand, KeyCommand, KeyEntry, Named, Presence, QueryCommand, SessionCommand},
+    model::{
+        AccessToken, Grants, Index, NodeCoordinate, Policy, PreparedQuery, Role, Secret, ServiceQuery, Session, Time,
     },
-    model::{AccessToken, Grants, Index, NodeCoordinate, Policy, PreparedQuery, Role, Secret, ServiceQuery, Session, Time},
 };
 
 /// What becomes of a request.
@@ -147,13 +147,34 @@ fn writing() -> Vec<Row> {
         Row(PUT, "/v1/agent/force-leave/*", "nobody", "", OPERATES, Denied(500)),
         Row(PUT, "/v1/agent/reload", "", "", RULES_AGENT, Denied(200)),
         Row(PUT, "/v1/kv/*", "b", "x", r#"key "b" { policy = "write" }"#, Denied(200)),
-        Row(PUT, "/v1/txn", "", r#"[{"KV": {"Verb": "set", "Key": "b", "Value": ""}}]"#, r#"key "b" { policy = "write" }"#, Denied(200)),
+        Row(
+            PUT,
+            "/v1/txn",
+            "",
+            r#"[{"KV": {"Verb": "set", "Key": "b", "Value": ""}}]"#,
+            r#"key "b" { policy = "write" }"#,
+            Denied(200),
+        ),
         Row(PUT, "/v1/session/create", "", r#"{"Node": "node-a"}"#, SESSIONS, Denied(200)),
         Row(PUT, "/v1/session/renew/*", SESSION, "", SESSIONS, Denied(200)),
-        Row(POST, "/v1/query", "", r#"{"Name": "find2", "Service": {"Service": "web"}}"#, r#"query "find2" { policy = "write" }"#, Denied(200)),
+        Row(
+            POST,
+            "/v1/query",
+            "",
+            r#"{"Name": "find2", "Service": {"Service": "web"}}"#,
+            r#"query "find2" { policy = "write" }"#,
+            Denied(200),
+        ),
         Row(PUT, "/v1/query/*", QUERY, query, QUERIES, Denied(200)),
         Row(PUT, "/v1/event/fire/*", "deploy", "", r#"event "deploy" { policy = "write" }"#, Denied(200)),
-        Row(PUT, "/v1/coordinate/update", "", r#"{"Node": "node-a", "Coord": {"Vec": [0,0,0,0,0,0,0,0], "Error": 1, "Adjustment": 0, "Height": 0.001}}"#, WRITES_NODE, Denied(200)),
+        Row(
+            PUT,
+            "/v1/coordinate/update",
+            "",
+            r#"{"Node": "node-a", "Coord": {"Vec": [0,0,0,0,0,0,0,0], "Error": 1, "Adjustment": 0, "Height": 0.001}}"#,
+            WRITES_NODE,
+            Denied(200),
+        ),
         Row(PUT, "/v1/snapshot", "", "x", WRITES_ACL, Denied(500)),
         Row(POST, "/v1/operator/raft/transfer-leader", "", "", OPERATES, Denied(500)),
         Row(PUT, "/v1/operator/autopilot/configuration", "", "{}", OPERATES, Denied(200)),
@@ -279,7 +300,8 @@ async fn server() -> TestServer {
     let role = Role { id: ROLE.parse().unwrap(), name: "of-the-test".into(), ..Role::default() };
     put(&backend, AccessRow::Role(Arc::new(role)));
     put_token(&backend, TOKEN.parse().unwrap(), "00000000-0000-0000-0000-0000000000e2", Grants::default(), None);
-    let (_, writes) = token(&backend, r#"service "local" { policy = "write" } event "deploy" { policy = "write" }"#, None);
+    let (_, writes) =
+        token(&backend, r#"service "local" { policy = "write" } event "deploy" { policy = "write" }"#, None);
     let local = r#"{"Name": "local", "Check": {"CheckID": "local-ttl", "TTL": "1h"}}"#;
     for (path, body) in [("/v1/agent/service/register", local), ("/v1/event/fire/deploy", "")] {
         let reply = server.send_with(Method::PUT, path, body, &[("x-consul-token", &writes)]).await;
@@ -379,9 +401,7 @@ fn judge_invalid(row: &Row, (status, text): &Seen) -> Option<String> {
 fn judge(row: &Row, none: &Seen, weak: &Seen, strong: &Seen) -> Option<String> {
     let denied = |seen: &Seen| seen.0 == 403 && seen.1.starts_with("Permission denied");
     let expected = match row.5 {
-        Denied(status) => {
-            denied(none) && denied(weak) && strong.0 == status && !strong.1.contains("Permission denied")
-        }
+        Denied(status) => denied(none) && denied(weak) && strong.0 == status && !strong.1.contains("Permission denied"),
         Member(status) => denied(none) && weak.0 == status && strong.0 == status,
         Hidden(text) => {
             let sees_nothing = |seen: &Seen| matches!(seen.0, 200 | 404) && !seen.1.contains(text);
