@@ -23,6 +23,7 @@ use crate::{
     grpc::{self, Admitted, Desk, RegistryService},
     leader::{
         Duties,
+        replication::Replicator,
         sessions::{self, SessionTimers},
         witness::Witness,
     },
@@ -125,6 +126,7 @@ impl Role for ServerRole {
         let own =
             Own { consensus, sessions: timers, archives, address: rpc, datacenters, authority: authority.clone() };
         let backend = server_backend(own, client, reader.clone(), &tasks);
+        let (replicating, replicated) = (raft.clone(), reader.clone());
         let duties = Duties {
             raft_id: prepared.raft_id,
             address,
@@ -140,7 +142,16 @@ impl Role for ServerRole {
             acl: config.acl.clone(),
         };
         duties.start(&tasks)?;
-        Ok(Arc::new(backend))
+        let backend: Arc<dyn Backend> = Arc::new(backend);
+        let replicator = Replicator {
+            backend: backend.clone(),
+            raft: replicating,
+            reader: replicated,
+            authority,
+            tokens: config.acl.replicates_tokens,
+        };
+        replicator.start(&tasks);
+        Ok(backend)
     }
 
     async fn hand_over(&mut self) {

@@ -155,6 +155,7 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         copies,
         answers,
         authority,
+        audit: None,
     };
     let listener = bind(loopback).await.expect("a free port");
     let address = listener.local_addr().expect("its address");

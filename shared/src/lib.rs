@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod agent;
+pub mod audit;
 pub mod backend;
 pub mod catalog;
 pub mod coalesce;

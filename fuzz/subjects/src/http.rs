@@ -145,6 +145,7 @@ async fn start(reader: Reader, tasks: &Tasks) -> SocketAddr {
         guests: Arc::new(Guests::new(&limits)),
         answers: Arc::default(),
         authority,
+        audit: None,
     };
     let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -9,6 +9,7 @@ pub mod access;
 pub mod formation;
 pub mod reaper;
 pub mod reconcile;
+pub mod replication;
 pub mod servers;
 pub mod sessions;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::{
-    acl,
+    acl, audit,
     keys::{self, IGNORED},
     partial::Partial,
     tls,
@@ -42,6 +42,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     tls::decode(fields, &mut partial)?;
     agent(fields, &mut partial)?;
     acl::decode(fields, &mut partial)?;
+    audit::decode(fields, &mut partial)?;
     limits(fields, &mut partial)?;
     log(fields, &mut partial)?;
     definitions(fields, &mut partial)?;

@@ -9,7 +9,6 @@ use crate::agent::definition::{DefinitionError, Fields};
 /// Keys that have no meaning here (service mesh, enterprise, Consul's own housekeeping): accepted, said in one warning.
 pub const IGNORED: &[&str] = &[
     "advertisereconnecttimeout",
-    "audit",
     "autopilot",
     "autoreloadconfig",
     "checkoutputmaxsize",

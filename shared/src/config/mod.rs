@@ -9,6 +9,7 @@
 mod acl;
 mod address;
 mod arguments;
+mod audit;
 mod decode;
 mod definitions;
 mod error;
@@ -86,6 +87,8 @@ pub struct Config {
     pub gossip: Gossip,
     /// What is set about access control.
     pub acl: Acl,
+    /// Where requests are written down; none: nowhere.
+    pub audit: Option<LogFile>,
     /// Certificates, and what is demanded of those of others.
     pub tls: crate::tls::Settings,
     /// How DNS questions are answered.

@@ -11,8 +11,8 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{
-    Config, Join, Listen, Log, LogFile, RoleConfig, acl, error::ConfigError, gossip, host::Host, http_config, limits,
-    partial::Partial, tls,
+    Config, Join, Listen, Log, LogFile, RoleConfig, acl, audit, error::ConfigError, gossip, host::Host, http_config,
+    limits, partial::Partial, tls,
 };
 use crate::{
     agent::{ScriptChecks, WithoutServers},
@@ -36,7 +36,7 @@ const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// A name must fit into a DNS label (RFC 1035, section 2.3.4); longer nodes work but cannot be found by DNS.
 const NAME_BYTES_MAX: usize = 128;
 const RECURSOR_PORT: u16 = 53;
-const LOG_ROTATE_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LOG_ROTATE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The file that Consul's own tools look for in a directory of logs.
 const LOG_FILE_NAME: &str = "consul.log";
 const RAFT_MULTIPLIER_MAX: u32 = 10;
@@ -81,6 +81,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         dns,
         gossip: gossip::gossip(&said)?,
         acl: acl::acl(&said, &datacenter, &node_name, is_server)?,
+        audit: audit::audit(&said)?,
         listen,
         http_access: http_config::access(&said)?,
         remote_copies: remote_copies(&said, &datacenter)?,

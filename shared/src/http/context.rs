@@ -20,6 +20,7 @@ use super::{
 use crate::{
     acl::Authority,
     agent::Agent,
+    audit::Audit,
     backend::Backend,
     catalog::Protection,
     command::{Command, Outcome, Written},
@@ -105,6 +106,8 @@ pub struct Context {
     pub answers: Arc<Answers>,
     /// Who decides who may do what.
     pub authority: Arc<Authority>,
+    /// Where requests are written down, if they are.
+    pub audit: Option<Arc<Audit>>,
 }
 
 impl Context {

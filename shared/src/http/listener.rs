@@ -13,13 +13,14 @@ use std::{
 };
 
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, Method, Response, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
 use http_body_util::BodyExt;
 use hyper::{body::Body as _, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::{either::Either, sync::CancellationToken};
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::{
     Context, Failure,
@@ -33,6 +34,7 @@ use super::{
 };
 use crate::{
     acl::{Authority, Credential},
+    audit::{Audit, Entry},
     backend::{BackendError, Pieces},
     limits::Rate,
     metrics::{HTTP_CONNECTIONS, Refusal},
@@ -247,6 +249,7 @@ impl Server {
     async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let packs = accepts_gzip(&head.headers);
+        let audited = self.context.audit.as_ref().map(|_| Audited::new(&head, peer, &self.context.authority));
         let answer = match self.admit(&head, peer) {
             Err(failure) => {
                 route::count_unknown(failure.status());
@@ -257,6 +260,9 @@ impl Server {
                 None => self.find_out(head, body, peer).await,
             },
         };
+        if let (Some(audit), Some(audited)) = (&self.context.audit, audited) {
+            audited.record(audit, answer.status());
+        }
         let mut response = answer.into_response(packs);
         self.context.settings.access.add_headers(response.headers_mut());
         response
@@ -384,6 +390,35 @@ impl Server {
         }
         let receiving = self.context.guests.receive(body, self.context.settings.limits.body_bytes());
         tokio::time::timeout(BODY_LIMIT, receiving).await.map_err(|_| Failure::TooSlow)?
+    }
+}
+
+/// What the audit log says of a request; taken before it is answered.
+struct Audited {
+    accessor: Option<Uuid>,
+    address: Option<IpAddr>,
+    method: Method,
+    path: String,
+}
+
+impl Audited {
+    fn new(head: &Parts, peer: Option<IpAddr>, authority: &Authority) -> Self {
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let Caller { client, token } = Caller::new(&head.headers, &query, peer, authority);
+        let accessor = authority.identify(&token).ok().and_then(|known| known.accessor);
+        Self { accessor, address: client, method: head.method.clone(), path: head.uri.path().to_owned() }
+    }
+
+    fn record(self, audit: &Audit, status: StatusCode) {
+        audit.record(Entry {
+            accessor: self.accessor,
+            address: self.address,
+            interface: "http",
+            method: self.method.as_str(),
+            path: &self.path,
+            status: status.as_u16(),
+            allowed: !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
+        });
     }
 }
 

@@ -78,6 +78,9 @@ pub static WAKE_UPS: Counter<2> = Counter::labelled(
 );
 /// Reads that wait for a change.
 pub static BLOCKED_READERS: Gauge = Gauge::new("lictor_http_blocked_readers", "Reads that wait for a change.");
+/// Lines of the audit log that were lost.
+pub static AUDIT_LOST: Counter<1> =
+    Counter::labelled("lictor_audit_lost_total", "Lines of the audit log that were lost.", "reason", ["full"]);
 /// Open connections to the HTTP interface.
 pub static HTTP_CONNECTIONS: Gauge = Gauge::new("lictor_http_connections", "Open connections to the HTTP interface.");
 /// Watch streams of applications.
@@ -328,7 +331,7 @@ pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
     let reads = [HTTP_READS.read(), WAKE_UPS.read(), GOSSIP_DROPPED.read(), DATACENTER_REQUESTS.read()];
     let tls = [TLS_REFUSED.read(), certificates()];
-    let limits = [REFUSED.read(), HTTP_WATCHING_CLIENTS.read(), GRPC_WATCHING_CLIENTS.read()];
+    let limits = [AUDIT_LOST.read(), REFUSED.read(), HTTP_WATCHING_CLIENTS.read(), GRPC_WATCHING_CLIENTS.read()];
     let mut all: Vec<Series> = counters.into_iter().chain(reads).chain(tls).chain(limits).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));

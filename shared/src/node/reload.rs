@@ -45,7 +45,8 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         grpc_streams_per_client: "limits",
         remote_copies: "cache.remote",
         http_access: "http_config or translate_wan_addrs",
-        pid_file: "pid_file"
+        pid_file: "pid_file",
+        audit: "audit"
     } but {
         listen, tls, dns, log, services, checks, watches, acl, leave_on_terminate, skip_leave_on_interrupt, ignored
     });

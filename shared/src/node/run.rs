@@ -12,6 +12,7 @@ use super::{
     Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates, flood, former,
     join::Joining,
     keyring, leaderless,
+    log_file::RotatingFile,
     logging::Level,
     notify::{Notifier, State},
     own_tokens,
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     acl::Authority,
     agent::{Agent, AgentSettings},
+    audit::Audit,
     backend::Backend,
     config::{AgentFlags, Config, Join},
     control::{self, Control, Request},
@@ -206,6 +208,7 @@ async fn start<R: Role>(
         guests: Arc::new(http::Guests::new(&config.http_limits)),
         answers: Arc::default(),
         authority: authority.clone(),
+        audit: audit(&config)?,
     };
     let context = Arc::new(context);
     interface.open(context.clone(), tasks.stopping());
@@ -228,6 +231,11 @@ async fn join_all(config: &Config, lan: &Pool, wan: Option<&Pool>, tasks: &Tasks
         flood::start(config.datacenter.clone(), lan.clone(), wan.clone(), tasks);
     }
     Ok(joining)
+}
+
+fn audit(config: &Config) -> Result<Option<Arc<Audit>>, RoleError> {
+    let Some(file) = config.audit.clone() else { return Ok(None) };
+    Ok(Some(Arc::new(Audit::start(RotatingFile::open(file)?)?)))
 }
 
 /// The way to the servers: counted, and as often as it may be.

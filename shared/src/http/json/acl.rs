@@ -411,6 +411,14 @@ pub fn role(body: &[u8]) -> Result<(Role, Named), Failure> {
     Ok((role, named))
 }
 
+/// What a token's row says that it grants.
+///
+/// # Errors
+/// 400 where it cannot be read, 500 where it makes no sense.
+pub fn granted(row: &Value) -> Result<Grants, Failure> {
+    Ok(grants(&mut Fields::of(row, Strictness::Body)?, true)?.0)
+}
+
 pub(super) fn bounded(body: &[u8]) -> Result<Value, Failure> {
     if body.len() > MAX_BODY_BYTES {
         return Err(Failure::TooLarge(MAX_BODY_BYTES));

@@ -181,6 +181,7 @@ impl TestServer {
             copies,
             answers: Arc::default(),
             authority: backend.authority(),
+            audit: None,
         };
         let gossip = context.members.local_address();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
