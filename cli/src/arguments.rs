@@ -16,6 +16,7 @@ use lictor_shared::config::AgentFlags;
 pub use lictor_shared::config::go_bool;
 
 use crate::{
+    acl::{AclCommand, LoginFlags, LogoutFlags},
     catalog::CatalogCommand,
     completion::CompletionFlags,
     event::EventFlags,
@@ -53,6 +54,9 @@ struct CommandLine {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Look after access control: tokens, and the policies and roles that say what they allow
+    #[command(subcommand)]
+    Acl(Box<AclCommand>),
     /// Run an agent: a server or a sidecar
     Agent(Box<AgentFlags>),
     /// List datacenters, nodes and services
@@ -79,6 +83,10 @@ pub enum Command {
     Leave(HttpFlags),
     /// Run a program while a lock, or one of a number of places, is held
     Lock(Box<LockFlags>),
+    /// Exchange what another system vouches for against a token
+    Login(Box<LoginFlags>),
+    /// Delete the token of a login
+    Logout(LogoutFlags),
     /// Take this host or one of its services out of the answers, and back
     Maint(MaintFlags),
     /// List the members of the cluster
