@@ -34,12 +34,15 @@ use crate::{
     services::ServicesCommand,
     snapshot::SnapshotCommand,
     target::HttpFlags,
+    tls::TlsCommand,
     validate::ValidateFlags,
     version::VersionFlags,
     watch::WatchFlags,
     words,
 };
 
+/// Characters of the parts of an ID (RFC 9562).
+const ID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
 /// Exit code when no command or an unknown one is named.
 const NO_SUCH_COMMAND: u8 = 127;
 
@@ -106,6 +109,9 @@ pub enum Command {
     /// Save the whole registry to a file, restore it, look into one
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Make a certificate authority, and certificates for servers, sidecars and callers
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Say whether configuration files are right, without starting anything
     Validate(ValidateFlags),
     /// Print the version
@@ -198,12 +204,22 @@ pub fn command_line() -> clap::Command {
     help::grouped(CommandLine::command())
 }
 
-/// The first paragraph of clap's message as one line, and whose help to read.
+/// The first paragraph of clap's message as one line, and whose help to read. An ID in a wrong place may be a token's secret
+/// and is not repeated.
 fn one_line(error: &clap::Error, command: &str) -> String {
     let text = error.render().to_string();
     let paragraph: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let message = paragraph.join(" ");
-    format!("{} (see {command} --help)", message.strip_prefix("error: ").unwrap_or(&message))
+    format!("{} (see {command} --help)", without_ids(message.strip_prefix("error: ").unwrap_or(&message)))
+}
+
+fn without_ids(text: &str) -> String {
+    let is_between = |character: char| !character.is_ascii_hexdigit() && character != '-';
+    let hidden = |piece: &str| {
+        let word = piece.trim_end_matches(is_between);
+        if word.split('-').map(str::len).eq(ID_PARTS) { piece.replace(word, "<ID>") } else { piece.to_owned() }
+    };
+    text.split_inclusive(is_between).map(hidden).collect()
 }
 
 /// The command as it was called, its parents before it; and the exit code if it names no command of theirs.
@@ -278,6 +294,27 @@ mod tests {
         );
         assert!(matches!(parse(words("lictor members -help")), Err(Refusal::Help(help)) if help.contains("--status")));
         assert!(matches!(parse(words("lictor -h")), Err(Refusal::Help(help)) if !help.contains("hello")));
+    }
+
+    #[test]
+    fn a_secret_in_a_wrong_place_is_not_repeated() {
+        let secret = "5ec2e700-0000-4000-8000-00000000000A";
+        for line in [
+            format!("lictor acl set-agent-token {secret} agent"),
+            format!("lictor acl set-agent-token agent x {secret}"),
+            format!("lictor kv get -tokn={secret} a"),
+            format!("lictor {secret}"),
+        ] {
+            let Err(Refusal::Wrong { line: said, .. }) = parse(words(&line)) else { panic!("{line}") };
+            assert!(!said.contains("5ec2e700"), "{said}");
+        }
+        for (text, expected) in [
+            (secret, "<ID>"),
+            ("'a5ec2e700-0000-4000-8000-00000000000a'", "'a5ec2e700-0000-4000-8000-00000000000a'"),
+            ("é 5ec2e700-0000-4000-8000-00000000000a, --a-b-c", "é <ID>, --a-b-c"),
+        ] {
+            assert_eq!(without_ids(text), expected);
+        }
     }
 
     #[test]

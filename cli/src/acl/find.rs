@@ -8,6 +8,9 @@ use crate::query::Query;
 /// Characters of a whole ID.
 const WHOLE: usize = 36;
 
+/// Characters of an ID in errors.
+const SHOWN: usize = 8;
+
 /// A kind of thing that has IDs.
 pub struct Kind {
     /// What one is called.
@@ -38,7 +41,7 @@ pub async fn id(asked: &Asked, kind: &Kind, beginning: &str) -> anyhow::Result<S
     if beginning.len() >= WHOLE {
         return Ok(beginning.into());
     }
-    let noun = kind.noun;
+    let (noun, shown) = (kind.noun, self::beginning(beginning));
     if beginning.is_empty() {
         bail!("the ID of a {noun} is empty");
     }
@@ -47,8 +50,8 @@ pub async fn id(asked: &Asked, kind: &Kind, beginning: &str) -> anyhow::Result<S
     let found: Vec<&str> = ids.filter(|id| id.starts_with(&beginning.to_lowercase())).collect();
     match found.as_slice() {
         [id] => Ok((*id).into()),
-        [] => bail!("No {noun} has an ID that begins with {beginning:?}"),
-        several => bail!("{} have IDs that begin with {beginning:?}: give more of it", count(several.len(), noun)),
+        [] => bail!("No {noun} has an ID that begins with {shown}"),
+        several => bail!("{} have IDs that begin with {shown}: give more of it", count(several.len(), noun)),
     }
 }
 
@@ -90,7 +93,7 @@ pub async fn delete(asked: &Asked, kind: &Kind, id: Option<&str>, name: Option<&
         (None, _) => id_of(kind, &row(asked, kind, None, name).await?)?.to_owned(),
     };
     let deleted = asked.delete(Query::of(kind.one, &id)).await;
-    deleted.with_context(|| format!("Error deleting {} {id:?}", kind.noun))?;
+    deleted.with_context(|| format!("Error deleting {} {}", kind.noun, self::beginning(&id)))?;
     Ok(id)
 }
 
@@ -102,7 +105,16 @@ pub fn id_of<'a>(kind: &Kind, row: &'a Row) -> anyhow::Result<&'a str> {
     row.get(kind.id).and_then(|id| id.as_str()).with_context(|| format!("the agent's {} has no {}", kind.noun, kind.id))
 }
 
-/// As the caller called it.
+/// As the caller called it, in errors. Of an ID, its beginning: where an accessor is asked for, a secret may be given.
 pub fn called(id: Option<&str>, name: Option<&str>) -> String {
-    format!("{:?}", id.or(name).unwrap_or_default())
+    match (id, name) {
+        (Some(id), _) => beginning(id),
+        (None, name) => format!("{:?}", name.unwrap_or_default()),
+    }
+}
+
+/// The beginning of an ID, which is enough to find it again.
+pub fn beginning(id: &str) -> String {
+    let shown: String = id.chars().take(SHOWN).collect();
+    if shown.len() < id.len() { format!("{shown:?}...") } else { format!("{shown:?}") }
 }

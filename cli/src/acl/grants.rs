@@ -107,7 +107,7 @@ async fn links(asked: &Asked, kind: &Kind, ids: &[String], names: &[String]) -> 
     let mut links: Vec<Value> = names.iter().map(|name| json!({ "Name": name })).collect();
     for beginning in ids {
         let id = find::id(asked, kind, beginning).await;
-        let id = id.with_context(|| format!("Error resolving {} ID {beginning:?}", kind.noun))?;
+        let id = id.with_context(|| format!("Error resolving {} ID {}", kind.noun, find::beginning(beginning)))?;
         links.push(json!({ "ID": id }));
     }
     Ok(links)

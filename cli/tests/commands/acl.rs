@@ -268,7 +268,21 @@ fn a_refusal_says_who_one_was_and_what_to_do() {
         assert!(expected.iter().all(|part| lines[1].contains(part)) && lines[1].ends_with('.'), "{said:?}");
         assert!(!said.err.contains("secret-1"), "{said:?}");
     }
-    // Not every 403 is about rights.
+}
+
+#[test]
+fn a_secret_in_the_place_of_an_accessor_is_not_repeated() {
+    // Who takes one for the other does not find it in the log of a build.
+    let secret = "5ec2e700-0000-0000-0000-000000000001";
+    for command in ["read", "update", "delete", "clone"] {
+        let mistaken = refusing("403 Forbidden", "ACL not found", Err(()));
+        let said = mistaken.said(&format!("acl token {command} -accessor-id={secret}"));
+        assert!(said.code == 1 && said.err.contains("token \"5ec2e700\"...") && !said.err.contains(secret), "{said:?}");
+    }
+}
+
+#[test]
+fn not_every_403_is_about_rights() {
     let other = refusing("403 Forbidden", "Remote exec is disabled", Err(())).said("event -name=a");
     assert_eq!(other.err.lines().count(), 1, "{other:?}");
 }

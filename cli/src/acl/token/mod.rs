@@ -138,7 +138,7 @@ async fn read(flags: &ReadFlags, out: &mut impl io::Write) -> anyhow::Result<()>
         (Query::of(TOKEN.one, "self"), "the caller's token".into())
     } else {
         let accessor = flags.which.accessor(&asked).await?;
-        (Query::of(TOKEN.one, &accessor), format!("token {accessor:?}"))
+        (Query::of(TOKEN.one, &accessor), format!("token {}", find::beginning(&accessor)))
     };
     let query = if flags.expanded { query.pair("expanded", "true") } else { query };
     let answer = asked.read(query).await.with_context(|| format!("Error reading {whose}"))?;
@@ -151,7 +151,7 @@ async fn delete(flags: &DeleteFlags, out: &mut impl io::Write) -> anyhow::Result
     asked
         .delete(Query::of(TOKEN.one, &accessor))
         .await
-        .with_context(|| format!("Error deleting token {accessor:?}"))?;
+        .with_context(|| format!("Error deleting token {}", find::beginning(&accessor)))?;
     Ok(writeln!(out, "Token {accessor:?} deleted successfully")?)
 }
 
@@ -167,6 +167,6 @@ async fn clone(flags: &CloneFlags, out: &mut impl io::Write) -> anyhow::Result<(
     let mut body = Row::new();
     row::set(&mut body, "Description", flags.description.as_deref());
     let answer = asked.put(Query::new(&format!("{}/{accessor}/clone", TOKEN.one)), body).await;
-    let answer = answer.with_context(|| format!("Error cloning token {accessor:?}"))?;
+    let answer = answer.with_context(|| format!("Error cloning token {}", find::beginning(&accessor)))?;
     flags.show.one(out, &answer, show::token)
 }

@@ -130,7 +130,7 @@ pub async fn run(flags: &UpdateFlags, out: &mut impl io::Write) -> anyhow::Resul
         change(&mut token, sort, merges, given, more)?;
     }
     let answer = asked.put(Query::of(TOKEN.one, &accessor), token).await;
-    let answer = answer.with_context(|| format!("Failed to update token {accessor:?}"))?;
+    let answer = answer.with_context(|| format!("Failed to update token {}", find::beginning(&accessor)))?;
     flags.show.one(out, &answer, show::token)
 }
 
