@@ -16,6 +16,7 @@ use lictor_shared::config::AgentFlags;
 pub use lictor_shared::config::go_bool;
 
 use crate::{
+    acl::{AclCommand, LoginFlags, LogoutFlags},
     catalog::CatalogCommand,
     completion::CompletionFlags,
     event::EventFlags,
@@ -40,6 +41,8 @@ use crate::{
     words,
 };
 
+/// Characters of the parts of an ID (RFC 9562).
+const ID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
 /// Exit code when no command or an unknown one is named.
 const NO_SUCH_COMMAND: u8 = 127;
 
@@ -54,6 +57,9 @@ struct CommandLine {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Look after access control: tokens, and the policies and roles that say what they allow
+    #[command(subcommand)]
+    Acl(Box<AclCommand>),
     /// Run an agent: a server or a sidecar
     Agent(Box<AgentFlags>),
     /// List datacenters, nodes and services
@@ -80,6 +86,10 @@ pub enum Command {
     Leave(HttpFlags),
     /// Run a program while a lock, or one of a number of places, is held
     Lock(Box<LockFlags>),
+    /// Exchange what another system vouches for against a token
+    Login(Box<LoginFlags>),
+    /// Delete the token of a login
+    Logout(LogoutFlags),
     /// Take this host or one of its services out of the answers, and back
     Maint(MaintFlags),
     /// List the members of the cluster
@@ -194,12 +204,22 @@ pub fn command_line() -> clap::Command {
     help::grouped(CommandLine::command())
 }
 
-/// The first paragraph of clap's message as one line, and whose help to read.
+/// The first paragraph of clap's message as one line, and whose help to read. An ID in a wrong place may be a token's secret
+/// and is not repeated.
 fn one_line(error: &clap::Error, command: &str) -> String {
     let text = error.render().to_string();
     let paragraph: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let message = paragraph.join(" ");
-    format!("{} (see {command} --help)", message.strip_prefix("error: ").unwrap_or(&message))
+    format!("{} (see {command} --help)", without_ids(message.strip_prefix("error: ").unwrap_or(&message)))
+}
+
+fn without_ids(text: &str) -> String {
+    let is_between = |character: char| !character.is_ascii_hexdigit() && character != '-';
+    let hidden = |piece: &str| {
+        let word = piece.trim_end_matches(is_between);
+        if word.split('-').map(str::len).eq(ID_PARTS) { piece.replace(word, "<ID>") } else { piece.to_owned() }
+    };
+    text.split_inclusive(is_between).map(hidden).collect()
 }
 
 /// The command as it was called, its parents before it; and the exit code if it names no command of theirs.
@@ -274,6 +294,27 @@ mod tests {
         );
         assert!(matches!(parse(words("lictor members -help")), Err(Refusal::Help(help)) if help.contains("--status")));
         assert!(matches!(parse(words("lictor -h")), Err(Refusal::Help(help)) if !help.contains("hello")));
+    }
+
+    #[test]
+    fn a_secret_in_a_wrong_place_is_not_repeated() {
+        let secret = "5ec2e700-0000-4000-8000-00000000000A";
+        for line in [
+            format!("lictor acl set-agent-token {secret} agent"),
+            format!("lictor acl set-agent-token agent x {secret}"),
+            format!("lictor kv get -tokn={secret} a"),
+            format!("lictor {secret}"),
+        ] {
+            let Err(Refusal::Wrong { line: said, .. }) = parse(words(&line)) else { panic!("{line}") };
+            assert!(!said.contains("5ec2e700"), "{said}");
+        }
+        for (text, expected) in [
+            (secret, "<ID>"),
+            ("'a5ec2e700-0000-4000-8000-00000000000a'", "'a5ec2e700-0000-4000-8000-00000000000a'"),
+            ("é 5ec2e700-0000-4000-8000-00000000000a, --a-b-c", "é <ID>, --a-b-c"),
+        ] {
+            assert_eq!(without_ids(text), expected);
+        }
     }
 
     #[test]

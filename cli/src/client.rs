@@ -55,6 +55,8 @@ pub enum ClientError {
         status: StatusCode,
         /// The body.
         reason: String,
+        /// Who said it, as it was asked.
+        agent: Box<Agent>,
     },
     /// The answer is not what the endpoint is known to say.
     #[error("the answer of {url:?} is not understood")]
@@ -71,6 +73,7 @@ pub enum ClientError {
 pub struct Agent {
     endpoint: Endpoint,
     headers: HeaderMap,
+    token_origin: Option<&'static str>,
     limit: Duration,
 }
 
@@ -91,7 +94,12 @@ impl Agent {
     /// # Errors
     /// Another scheme, or neither a host and a port nor a path.
     pub fn new(address: &str) -> Result<Self, AddressError> {
-        Ok(Self { endpoint: Endpoint::parse(address)?, headers: HeaderMap::new(), limit: REQUEST_LIMIT })
+        Ok(Self {
+            endpoint: Endpoint::parse(address)?,
+            headers: HeaderMap::new(),
+            token_origin: None,
+            limit: REQUEST_LIMIT,
+        })
     }
 
     /// Asks by TLS, in this way.
@@ -105,14 +113,19 @@ impl Agent {
         self.endpoint.scheme() == "https"
     }
 
-    /// Asks with a token.
+    /// Asks with a token, which came from `origin`: a flag, a variable, a file.
     ///
     /// # Errors
     /// The token cannot be in a header.
-    pub fn with_token(self, token: &str) -> Result<Self, InvalidHeaderValue> {
+    pub fn with_token(self, token: &str, origin: &'static str) -> Result<Self, InvalidHeaderValue> {
         let mut token = HeaderValue::from_str(token)?;
         token.set_sensitive(true);
-        Ok(self.with_header(TOKEN, token))
+        Ok(Self { token_origin: Some(origin), ..self.with_header(TOKEN, token) })
+    }
+
+    /// Where the token came from that is shown; none: no token is shown.
+    pub fn token_origin(&self) -> Option<&'static str> {
+        self.token_origin
     }
 
     /// Asks with a header.
@@ -155,7 +168,7 @@ impl Agent {
     /// See [`ClientError`].
     pub async fn find(&self, path: &str) -> Result<Answer, ClientError> {
         let (status, answer) = self.exchange(Method::GET, path, Bytes::new()).await?;
-        if answer.found && !status.is_success() { Err(refusal(status, &answer.body)) } else { Ok(answer) }
+        if answer.found && !status.is_success() { Err(self.refusal(status, &answer.body)) } else { Ok(answer) }
     }
 
     /// Sends a body by any method, and gives the answer's body.
@@ -203,7 +216,7 @@ impl Agent {
         };
         let answer = timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(self.late()));
         let (status, answer) = answer.map_err(|reason| self.no_answer("Put", path, reason))?;
-        if status.is_success() { Ok(answer) } else { Err(refusal(status, &answer.body)) }
+        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &answer.body)) }
     }
 
     /// Gets an answer that goes on; the limit is for its beginning.
@@ -219,7 +232,7 @@ impl Agent {
         }
         let status = exchange.status;
         let body = timeout(self.limit, exchange.whole()).await.unwrap_or_else(|_| Err(self.late()));
-        Err(refusal(status, &body.map_err(|reason| self.no_answer("Get", path, reason))?))
+        Err(self.refusal(status, &body.map_err(|reason| self.no_answer("Get", path, reason))?))
     }
 
     /// Reads what an endpoint said.
@@ -232,7 +245,7 @@ impl Agent {
 
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ClientError> {
         let (status, answer) = self.exchange(method, path, body).await?;
-        if status.is_success() { Ok(answer) } else { Err(refusal(status, &answer.body)) }
+        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &answer.body)) }
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Answer), ClientError> {
@@ -250,6 +263,11 @@ impl Agent {
         };
         let answer = timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(self.late()));
         answer.map_err(|reason| self.no_answer(verb, path, reason))
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        let reason = String::from_utf8_lossy(body).trim().chars().take(REASON_MAX_CHARACTERS).collect();
+        ClientError::Status { status, reason, agent: Box::new(self.clone()) }
     }
 
     fn late(&self) -> String {
@@ -351,11 +369,6 @@ fn pieces(file: File) -> impl Stream<Item = io::Result<Frame<Bytes>>> + Send {
     })
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
-    let reason = String::from_utf8_lossy(body).trim().chars().take(REASON_MAX_CHARACTERS).collect();
-    ClientError::Status { status, reason }
-}
-
 /// What went wrong in an exchange: the innermost reason says most. A connection closed before an answer is `EOF`.
 fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
     if error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_incomplete_message() || error.is_closed()) {
@@ -395,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_has_the_host_the_token_and_the_body() {
         let (agent, asked) = agent_that_says("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue").await;
-        let agent = agent.with_token("secret").unwrap();
+        let agent = agent.with_token("secret", "-token").unwrap();
         assert_eq!(agent.put("/v1/agent/reload?pretty", "body").await.unwrap(), "true");
         let asked = asked.await.unwrap();
         assert!(asked.starts_with("PUT /v1/agent/reload?pretty HTTP/1.1\r\nhost: 127.0.0.1:"), "{asked}");

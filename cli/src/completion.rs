@@ -126,7 +126,7 @@ mod tests {
     fn scripts_know_the_commands_and_flags() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let script = String::from_utf8(script(shell, "consul")).unwrap();
-            for part in ["consul", "force-leave", "node-meta", "datacenters"] {
+            for part in ["consul", "force-leave", "node-meta", "datacenters", "set-agent-token", "binding-rule"] {
                 assert!(script.contains(part), "{shell:?}: {part}");
             }
         }

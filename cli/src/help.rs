@@ -5,7 +5,7 @@ use clap::Command;
 use crate::table;
 
 /// The commands by what they are for, in the order of the help. One that is named nowhere is shown last.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Run an agent", &["agent", "validate", "reload", "leave", "maint", "info", "monitor"]),
     (
         "Look after the cluster",
@@ -13,6 +13,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     ("Register and find services", &["services", "catalog", "watch"]),
     ("Configuration and locks", &["kv", "lock"]),
+    ("Say who may do what", &["acl", "login", "logout"]),
     ("Learn", &["demo", "completion", "version"]),
 ];
 

@@ -1,15 +1,18 @@
 //! The `lictor` command: an agent in either role, and every command that asks one.
 //!
 //! It reads the command line ([`arguments`]), runs the one command that was named, writes an error as one line on
-//! stderr and ends with the command's exit code. What an agent is lives in the crates below; a command here is a
+//! stderr (two where a right is missing: [`denied`]) and ends with the command's exit code. What an agent is lives in the crates below; a command here is a
 //! thin caller of an agent's HTTP interface ([`client`]). Invoked under another name (`consul`) it does the same.
 
+mod acl;
 mod agent;
 mod arguments;
 mod catalog;
 mod client;
 mod completion;
+mod data;
 mod demo;
+mod denied;
 mod endpoint;
 mod event;
 mod format;
@@ -54,6 +57,9 @@ async fn main() -> ExitCode {
         Err(error) => {
             // Nothing is left to do if stderr is gone too.
             let _ = writeln!(io::stderr(), "{error:#}");
+            if let Some(advice) = denied::advice(&error).await {
+                let _ = writeln!(io::stderr(), "{advice}.");
+            }
             ExitCode::FAILURE
         }
     }
@@ -62,6 +68,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout();
     match command {
+        Command::Acl(command) => acl::run(*command, out).await,
         Command::Agent(flags) => agent::run(*flags).await,
         Command::Catalog(command) => catalog::run(command, out).await,
         Command::Completion(flags) => completion::run(&flags, out),
@@ -74,6 +81,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Kv(command) => kv::run(command, out).await,
         Command::Leave(flags) => membership::leave(flags, out).await,
         Command::Lock(flags) => lock::run(*flags).await,
+        Command::Login(flags) => acl::login(*flags).await,
+        Command::Logout(flags) => acl::logout(&flags).await,
         Command::Maint(flags) => maint::run(flags, out).await,
         Command::Members(flags) => members::run(flags, out).await,
         Command::Monitor(flags) => monitor::run(flags, out).await,

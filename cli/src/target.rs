@@ -120,19 +120,19 @@ fn agent_from(flags: &HttpFlags, environment: impl Fn(&str) -> Option<String>) -
     }
 
     let from_file = |(path, origin): (String, &'static str)| match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.trim().to_string()),
+        Ok(text) => Ok((text.trim().to_string(), origin)),
         Err(source) => Err(TargetError::TokenFile { path, origin, source }),
     };
     let token = match (&flags.token, flag(&flags.token_file, "-token-file")) {
-        (Some(token), _) => Some(token.clone()),
+        (Some(token), _) => Some((token.clone(), "-token")),
         (None, Some(file)) => Some(from_file(file)?),
         (None, None) => match variable("CONSUL_HTTP_TOKEN") {
-            Some((token, _)) => Some(token),
+            Some(given) => Some(given),
             None => variable("CONSUL_HTTP_TOKEN_FILE").map(from_file).transpose()?,
         },
     };
-    match token.filter(|token| !token.is_empty()) {
-        Some(token) => agent.with_token(&token).map_err(|_| TargetError::Token),
+    match token.filter(|(token, _)| !token.is_empty()) {
+        Some((token, origin)) => agent.with_token(&token, origin).map_err(|_| TargetError::Token),
         None => Ok(agent),
     }
 }
@@ -247,6 +247,33 @@ mod tests {
         };
         assert_eq!(asking(&flags, &environment).unwrap(), expected);
         assert_eq!(asking(&TlsFlags::default(), &|_| None).unwrap(), Asking::default());
+    }
+
+    #[test]
+    fn a_token_is_the_flags_before_the_files_before_the_environments() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token").display().to_string();
+        std::fs::write(&path, "from-a-file\n").unwrap();
+        let file = path.as_str();
+        for (token, token_file, environment, expected) in [
+            (None, None, &[][..], None),
+            (Some("a"), Some(file), &[("CONSUL_HTTP_TOKEN", "b")][..], Some("-token")),
+            (None, Some(file), &[("CONSUL_HTTP_TOKEN", "b")][..], Some("-token-file")),
+            (
+                None,
+                None,
+                &[("CONSUL_HTTP_TOKEN", "b"), ("CONSUL_HTTP_TOKEN_FILE", file)][..],
+                Some("CONSUL_HTTP_TOKEN"),
+            ),
+            (None, None, &[("CONSUL_HTTP_TOKEN_FILE", file)][..], Some("CONSUL_HTTP_TOKEN_FILE")),
+            (Some(""), None, &[("CONSUL_HTTP_TOKEN", "b")][..], None),
+        ] {
+            let (token, token_file) = (token.map(str::to_string), token_file.map(str::to_string));
+            let flags = HttpFlags { token, token_file, ..HttpFlags::default() };
+            let lookup =
+                |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
+            assert_eq!(agent_from(&flags, lookup).unwrap().token_origin(), expected, "{flags:?}");
+        }
     }
 
     #[test]

@@ -6,8 +6,11 @@ use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
 
-use super::{data, entry::Exported, path};
-use crate::target::{self, HttpFlags};
+use super::{entry::Exported, path};
+use crate::{
+    data,
+    target::{self, HttpFlags},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +40,7 @@ pub async fn run(flags: ImportFlags, out: &mut impl io::Write) -> anyhow::Result
     if flags.data.is_empty() {
         bail!("Error! Missing DATA argument");
     }
-    let entries: Vec<Exported> = serde_json::from_slice(&data(&flags.data)?).context("Cannot unmarshal data")?;
+    let entries: Vec<Exported> = serde_json::from_slice(&data::bytes(&flags.data)?).context("Cannot unmarshal data")?;
     let mut decoded = Vec::new();
     for entry in entries {
         let value = BASE64_STANDARD.decode(&entry.value);

@@ -10,13 +10,9 @@ mod get;
 mod import;
 mod put;
 
-use std::{
-    fs,
-    io::{self, Read},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Subcommand;
 
 use crate::query::Query;
@@ -53,19 +49,6 @@ pub async fn run(command: KvCommand, out: &mut impl io::Write) -> anyhow::Result
 /// The path of a key. A slash before it is the caller's habit, not the key's.
 pub fn path(key: &str) -> Query {
     Query::of("/v1/kv", key.strip_prefix('/').unwrap_or(key))
-}
-
-/// What an argument stands for: `-` is stdin, `@FILE` a file, all else itself.
-fn data(argument: &str) -> anyhow::Result<Vec<u8>> {
-    if argument == "-" {
-        let mut data = Vec::new();
-        io::stdin().read_to_end(&mut data).context("Failed to read stdin")?;
-        return Ok(data);
-    }
-    match argument.strip_prefix('@') {
-        Some(file) => fs::read(file).with_context(|| format!("Failed to read file {file:?}")),
-        None => Ok(argument.as_bytes().to_vec()),
-    }
 }
 
 /// A key that must be there.

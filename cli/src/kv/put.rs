@@ -6,9 +6,10 @@ use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{ArgAction::Set, Args};
 
-use super::{data, named, path};
+use super::{named, path};
 use crate::{
     arguments::go_bool,
+    data,
     target::{self, HttpFlags},
 };
 
@@ -75,7 +76,7 @@ pub async fn run(flags: PutFlags, out: &mut impl io::Write) -> anyhow::Result<Ex
     if (flags.acquire || flags.release) && flags.session.is_none() {
         bail!("Error! Missing -session (required with -acquire and -release)");
     }
-    let given = data(&flags.data)?;
+    let given = data::bytes(&flags.data)?;
     let value =
         if flags.base64 { BASE64_STANDARD.decode(&given).context("Error! Cannot base 64 decode data")? } else { given };
     let mut query = path(key);

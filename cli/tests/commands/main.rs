@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod acl;
 mod canned;
 mod discovery;
 mod kv;
+mod login;
 mod watch;
 
 use std::{net::TcpListener, os::unix::fs::symlink};
