@@ -35,6 +35,7 @@ mod kept;
 mod keyring;
 mod kv;
 mod listener;
+mod login;
 mod maintenance;
 mod operator;
 pub mod params;
