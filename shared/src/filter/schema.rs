@@ -73,8 +73,7 @@ pub static AGENT_SERVICE: Schema = Schema { fields: SERVICE };
 pub static AGENT_CHECK: Schema = Schema { fields: CHECK };
 
 /// What is known of somebody who logs in (`acl::login`): `value.NAME` and `list.NAME`, as Consul's binding rules have it.
-pub static LOGIN: Schema =
-    Schema { fields: &[field("value", Kind::TextMap), field("list", Kind::TextListMap)] };
+pub static LOGIN: Schema = Schema { fields: &[field("value", Kind::TextMap), field("list", Kind::TextListMap)] };
 
 const fn field(name: &'static str, kind: Kind) -> Field {
     Field { name, kind }

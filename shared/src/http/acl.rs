@@ -23,7 +23,7 @@ use super::{
     route::Request,
 };
 use crate::{
-    acl::{Denial, Level, Resource},
+    acl::{Credential, Denial, Level, Resource},
     catalog::{AccessRow, State, Topic},
     command::{AccessCommand, Command, Named, Outcome, Presence},
     model::{ANONYMOUS, AccessToken, Grants, Index, Policy, Role, Secret, Time},
@@ -68,7 +68,18 @@ pub(super) async fn write(
     command: AccessCommand,
     row: impl FnOnce(&State, &Rows) -> Option<Bytes>,
 ) -> Result<Answer, Failure> {
-    match context.backend.write(Command::Access(command), &request.token).await?.outcome {
+    write_as(context, request, &request.token, command, row).await
+}
+
+/// The same by another right than that of whoever asks.
+pub(super) async fn write_as(
+    context: &Context,
+    request: &Request,
+    by: &Credential,
+    command: AccessCommand,
+    row: impl FnOnce(&State, &Rows) -> Option<Bytes>,
+) -> Result<Answer, Failure> {
+    match context.backend.write(Command::Access(command), by).await?.outcome {
         Outcome::Refused(refusal) => Err(refusal.into()),
         _ => {
             let rows = Rows::wanted(request, None)?;

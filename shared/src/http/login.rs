@@ -14,13 +14,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     Context, Failure,
-    acl::{ask, blank, done, enabled, in_primary, new_secret, not_found, write},
+    acl::{ask, blank, done, enabled, in_primary, new_secret, not_found, write, write_as},
     answer::Answer,
     context::datacenter_asked,
     json::{
@@ -30,7 +29,7 @@ use super::{
         },
     },
     params::{Mode, uuid},
-    read::{Rows, freshen},
+    read::freshen,
     remote,
     route::Request,
 };
@@ -40,7 +39,7 @@ use crate::{
         login::{Jwt, LoginError, check_rule, grants},
     },
     catalog::{AccessRow, State, Topic},
-    command::{AccessCommand, Command, Named, Outcome, Presence},
+    command::{AccessCommand, Named, Presence},
     model::{AccessToken, AuthMethod, BindingRule, Time},
 };
 
@@ -87,7 +86,8 @@ pub(super) async fn put_method(context: &Context, request: &Request) -> Result<A
     let name = method.name.clone();
     let row = AccessRow::AuthMethod(Arc::new(method));
     let command = AccessCommand::Put { row, named: Named::default(), presence };
-    write(context, request, command, |state, rows| Some(rows.value(&AuthMethodRow::new(state.auth_method(&name)?)))).await
+    write(context, request, command, |state, rows| Some(rows.value(&AuthMethodRow::new(state.auth_method(&name)?))))
+        .await
 }
 
 /// Ends the tokens that it has made, too.
@@ -114,8 +114,8 @@ pub(super) async fn rules(context: &Context, request: &Request) -> Result<Answer
 }
 
 pub(super) async fn rule(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let id =
-        uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl binding rule lookup: {reason}")))?;
+    let id = uuid(&request.parameter)
+        .map_err(|reason| Failure::Rejected(format!("failed acl binding rule lookup: {reason}")))?;
     ask(context, request, |state, rows| match state.binding_rule(id) {
         Some(rule) => rows.value(&BindingRuleRow::new(rule)).into(),
         None => not_found(),
@@ -160,12 +160,14 @@ async fn put_rule(
     freshen(context, Mode::Leader).await?;
     let method = context.reader.load().auth_method(&rule.auth_method).cloned();
     let unknown = || Failure::Rejected(format!("Invalid Binding Rule: auth method {:?} not found", rule.auth_method));
-    let method = Jwt::parse(&method.ok_or_else(unknown)?.config).map_err(|error| Failure::Rejected(error.to_string()))?;
+    let method =
+        Jwt::parse(&method.ok_or_else(unknown)?.config).map_err(|error| Failure::Rejected(error.to_string()))?;
     check_rule(&rule, &method).map_err(|error| Failure::Rejected(error.to_string()))?;
     let id = rule.id;
     let row = AccessRow::BindingRule(Arc::new(rule));
     let command = AccessCommand::Put { row, named: Named::default(), presence };
-    write(context, request, command, |state, rows| Some(rows.value(&BindingRuleRow::new(state.binding_rule(id)?)))).await
+    write(context, request, command, |state, rows| Some(rows.value(&BindingRuleRow::new(state.binding_rule(id)?))))
+        .await
 }
 
 pub(super) async fn delete_rule(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -200,7 +202,7 @@ pub(super) async fn login(context: &Context, request: &Request) -> Result<Answer
     let accessor = token.accessor;
     let row = AccessRow::Token(Arc::new(token));
     let command = AccessCommand::Put { row, named: Named::default(), presence: Presence::Absent };
-    write_as_server(context, request, command, |state, rows| {
+    write_as(context, request, &context.authority.own_credential(), command, |state, rows| {
         Some(rows.value(&TokenRow::new(state.access_token(accessor)?, state, true)))
     })
     .await
@@ -254,24 +256,8 @@ pub(super) async fn logout(context: &Context, request: &Request) -> Result<Answe
     if !token.is_local {
         in_primary(context)?;
     }
-    write_as_server(context, request, AccessCommand::Remove(vec![AccessRow::TokenGone(accessor)]), done).await
-}
-
-/// As [`write`], by what servers know each other by: whoever logs in or out may write nothing itself.
-async fn write_as_server(
-    context: &Context,
-    request: &Request,
-    command: AccessCommand,
-    row: impl FnOnce(&State, &Rows) -> Option<Bytes>,
-) -> Result<Answer, Failure> {
-    match context.backend.write(Command::Access(command), &context.authority.own_credential()).await?.outcome {
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        _ => {
-            let rows = Rows::wanted(request, None)?;
-            // Deleted with its method, between the two.
-            Ok(Answer::json(row(&context.reader.load_full(), &rows).ok_or(Denial::NotFound)?))
-        }
-    }
+    let gone = AccessCommand::Remove(vec![AccessRow::TokenGone(accessor)]);
+    write_as(context, request, &context.authority.own_credential(), gone, done).await
 }
 
 /// The answer of a server to a login, as soon as this node knows the token too: it will be shown here next.

@@ -22,9 +22,7 @@ pub(super) fn check_time(claims: &Map<String, Value>, leeways: Leeways, now: i64
     let (begins, expires) = match (begins.or(issued), expires) {
         (None, None) => return Err(LoginError::Timeless),
         (Some(begins), Some(expires)) => (begins, expires),
-        (Some(begins), None) => {
-            (begins, begins.max(issued.unwrap_or(begins)).saturating_add(leeways.expiration))
-        }
+        (Some(begins), None) => (begins, begins.max(issued.unwrap_or(begins)).saturating_add(leeways.expiration)),
         (None, Some(expires)) => (expires.saturating_sub(leeways.not_before), expires),
     };
     // What is issued later is not there yet either.

@@ -141,14 +141,16 @@ fn keys(fields: &mut Fields<'_>) -> Result<Vec<Key>, MethodError> {
     let (pems, set) = (fields.texts("jwtvalidationpubkeys")?, fields.take("jwks"));
     let mut keys = Vec::new();
     for (number, pem) in pems.iter().take(MAX_KEYS + 1).enumerate() {
-        let key = Key::of_pem(pem).map_err(|problem| MethodError(format!("JWTValidationPubKeys[{number}]: {problem}")))?;
+        let key =
+            Key::of_pem(pem).map_err(|problem| MethodError(format!("JWTValidationPubKeys[{number}]: {problem}")))?;
         keys.push(key);
     }
     if let Some((written, set)) = set {
         let list = set.get("keys").and_then(Value::as_array);
         let list = list.ok_or_else(|| MethodError(format!("{written}: it is no object with a list \"keys\"")))?;
         for (number, jwk) in list.iter().take(MAX_KEYS + 1).enumerate() {
-            let key = Key::of_set(jwk).map_err(|problem| MethodError(format!("{written}: keys[{number}]: {problem}")))?;
+            let key =
+                Key::of_set(jwk).map_err(|problem| MethodError(format!("{written}: keys[{number}]: {problem}")))?;
             keys.extend(key);
         }
         if list.len() > MAX_KEYS {

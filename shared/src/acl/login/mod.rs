@@ -19,7 +19,7 @@ mod name;
 mod rule;
 mod signed;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
@@ -28,10 +28,6 @@ use smol_str::SmolStr;
 pub use self::{
     method::{JWT, Jwt, MethodError},
     rule::{RuleError, check_rule, grants},
-};
-use crate::{
-    catalog::{AccessRow, State},
-    command::{AccessCommand, Command, Presence},
 };
 
 /// What is known of somebody who logs in: every name that the method maps, empty where the JWT does not say it.
@@ -98,23 +94,5 @@ pub enum LoginError {
 impl LoginError {
     fn claim(claim: &str, problem: &'static str) -> Self {
         Self::Claim { claim: claim.into(), problem }
-    }
-}
-
-/// Whether the command is what a server does for somebody who logs in or out: nothing but the making and the taking out of
-/// tokens that come from a login.
-#[must_use]
-pub fn is_of_login(command: &Command, state: &State) -> bool {
-    match command {
-        Command::Access(AccessCommand::Put { row: AccessRow::Token(token), presence: Presence::Absent, .. }) => {
-            !token.auth_method.is_empty()
-        }
-        Command::Access(AccessCommand::Remove(rows)) => rows.iter().all(|row| match row {
-            AccessRow::TokenGone(accessor) => {
-                state.access_token(*accessor).is_none_or(|token| !token.auth_method.is_empty())
-            }
-            _ => false,
-        }),
-        _ => false,
     }
 }

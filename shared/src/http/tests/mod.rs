@@ -9,6 +9,7 @@ mod events;
 mod insight;
 mod kept;
 mod kv;
+mod login;
 mod prepared;
 mod recordings;
 mod robustness;
@@ -134,7 +135,11 @@ impl TestServer {
 
     /// The same, which keeps copies of those services of other datacenters.
     async fn with_copies(copied: &[RemoteService], change: impl FnOnce(&mut Settings)) -> Self {
-        let backend = Fake::new();
+        Self::over(Fake::new(), copied, change).await
+    }
+
+    /// The same, with that backend behind it.
+    async fn over(backend: Arc<Fake>, copied: &[RemoteService], change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             identity: Identity {
                 datacenter: "dc1".into(),
