@@ -33,6 +33,7 @@ use crate::{
     services::ServicesCommand,
     snapshot::SnapshotCommand,
     target::HttpFlags,
+    tls::TlsCommand,
     validate::ValidateFlags,
     version::VersionFlags,
     watch::WatchFlags,
@@ -98,6 +99,9 @@ pub enum Command {
     /// Save the whole registry to a file, restore it, look into one
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Make a certificate authority, and certificates for servers, sidecars and callers
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Say whether configuration files are right, without starting anything
     Validate(ValidateFlags),
     /// Print the version

@@ -15,6 +15,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue, InvalidHeaderValue},
 };
 use hyper_util::rt::TokioIo;
+use lictor_shared::tls::asking::Asking;
 use serde::de::DeserializeOwned;
 use tokio::{fs::File, io::AsyncReadExt, time::timeout};
 
@@ -85,12 +86,23 @@ pub struct Answer {
 }
 
 impl Agent {
-    /// The agent at `HOST:PORT`, `http://HOST:PORT` or `unix:///PATH`. Nothing is sent yet.
+    /// The agent at `HOST:PORT`, `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`. Nothing is sent yet.
     ///
     /// # Errors
     /// Another scheme, or neither a host and a port nor a path.
     pub fn new(address: &str) -> Result<Self, AddressError> {
         Ok(Self { endpoint: Endpoint::parse(address)?, headers: HeaderMap::new(), limit: REQUEST_LIMIT })
+    }
+
+    /// Asks by TLS, in this way.
+    pub fn by_tls(mut self, asking: Asking) -> Self {
+        self.endpoint = self.endpoint.by_tls(asking);
+        self
+    }
+
+    /// Whether the address has the scheme `https`.
+    pub fn is_https(&self) -> bool {
+        self.endpoint.scheme() == "https"
     }
 
     /// Asks with a token.
@@ -117,7 +129,7 @@ impl Agent {
 
     /// The URL of a path that begins with `/`.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.endpoint.host())
+        format!("{}://{}{path}", self.endpoint.scheme(), self.endpoint.host())
     }
 
     /// Gets a JSON document.

@@ -9,7 +9,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Run an agent", &["agent", "validate", "reload", "leave", "maint", "info", "monitor"]),
     (
         "Look after the cluster",
-        &["members", "join", "force-leave", "operator", "keygen", "keyring", "snapshot", "event", "rtt"],
+        &["members", "join", "force-leave", "operator", "keygen", "keyring", "tls", "snapshot", "event", "rtt"],
     ),
     ("Register and find services", &["services", "catalog", "watch"]),
     ("Configuration and locks", &["kv", "lock"]),

@@ -29,6 +29,7 @@ mod services;
 mod snapshot;
 mod table;
 mod target;
+mod tls;
 mod validate;
 mod version;
 mod watch;
@@ -81,6 +82,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rtt(flags) => rtt::run(flags, out).await,
         Command::Services(command) => services::run(command, out).await,
         Command::Snapshot(command) => snapshot::run(command, out).await,
+        Command::Tls(command) => tls::run(command, out),
         Command::Validate(flags) => validate::run(flags, out),
         Command::Version(flags) => version::run(&flags, out),
         Command::Watch(flags) => watch::run(*flags, out).await,

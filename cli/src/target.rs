@@ -1,14 +1,18 @@
 //! Which agent a command asks: flags first, then the environment, then the agent of this host.
 //!
 //! The variables are Consul's: `CONSUL_HTTP_ADDR`, `CONSUL_HTTP_AUTH`, `CONSUL_HTTP_TOKEN`, `CONSUL_HTTP_TOKEN_FILE`,
-//! `CONSUL_HTTP_SSL`. Only HTTP is spoken: an address or a flag that asks for TLS is refused, never asked in the clear
-//! instead.
+//! `CONSUL_HTTP_SSL`, `CONSUL_HTTP_SSL_VERIFY`, `CONSUL_CACERT`, `CONSUL_CAPATH`, `CONSUL_CLIENT_CERT`, `CONSUL_CLIENT_KEY`,
+//! `CONSUL_TLS_SERVER_NAME`. An `https` address, or `CONSUL_HTTP_SSL`, asks by TLS; the rest says how.
 
 use std::{fs, io};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{ArgAction::Set, Args};
 use hyper::header::{self, HeaderValue};
+use lictor_shared::tls::{
+    asking::Asking,
+    settings::{Pair, Source},
+};
 
 use crate::{
     arguments::go_bool,
@@ -19,7 +23,7 @@ use crate::{
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Asking the agent")]
 pub struct HttpFlags {
-    /// The agent: HOST:PORT or unix:///PATH (else CONSUL_HTTP_ADDR, else 127.0.0.1:8500)
+    /// The agent: HOST:PORT, https://HOST:PORT or unix:///PATH (else CONSUL_HTTP_ADDR, else 127.0.0.1:8500)
     #[arg(long, value_name = "ADDRESS")]
     pub http_addr: Option<String>,
     /// Token to ask with (else CONSUL_HTTP_TOKEN)
@@ -39,33 +43,24 @@ pub struct HttpFlags {
     pub tls: TlsFlags,
 }
 
-/// Consul's flags for TLS, which is not spoken: each is refused by its name.
+/// How an agent is asked by HTTPS. What is absent is taken from the environment.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TlsFlags {
-    #[arg(long, hide = true)]
+    /// File with the CA that has issued the agent's certificate (else CONSUL_CACERT, else the system's)
+    #[arg(long, value_name = "FILE")]
     ca_file: Option<String>,
-    #[arg(long, hide = true)]
+    /// Directory of such files (else CONSUL_CAPATH)
+    #[arg(long, value_name = "DIR")]
     ca_path: Option<String>,
-    #[arg(long, hide = true)]
+    /// File with a certificate, where the agent wants one (else CONSUL_CLIENT_CERT)
+    #[arg(long, value_name = "FILE")]
     client_cert: Option<String>,
-    #[arg(long, hide = true)]
+    /// File with its key (else CONSUL_CLIENT_KEY)
+    #[arg(long, value_name = "FILE")]
     client_key: Option<String>,
-    #[arg(long, hide = true)]
+    /// The name in the agent's certificate (else CONSUL_TLS_SERVER_NAME, else the host's)
+    #[arg(long, value_name = "NAME")]
     tls_server_name: Option<String>,
-}
-
-impl TlsFlags {
-    /// The name of one that was given.
-    fn given(&self) -> Option<&'static str> {
-        let flags = [
-            ("-ca-file", &self.ca_file),
-            ("-ca-path", &self.ca_path),
-            ("-client-cert", &self.client_cert),
-            ("-client-key", &self.client_key),
-            ("-tls-server-name", &self.tls_server_name),
-        ];
-        flags.into_iter().find(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty())).map(|(name, _)| name)
-    }
 }
 
 /// The agent of this host.
@@ -84,12 +79,9 @@ pub enum TargetError {
         /// What is wrong with it.
         source: AddressError,
     },
-    /// The variable asks for HTTPS.
-    #[error("CONSUL_HTTP_SSL asks for https, which lictor's commands do not speak; unset it and use an http address")]
-    Https,
-    /// A flag asks for TLS.
-    #[error("{0}: TLS is not spoken by this version of lictor's commands; leave the flag out and use an http address")]
-    Tls(&'static str),
+    /// A certificate without its key, or the other way round.
+    #[error("{0}: a client's certificate and its key go together (-client-cert and -client-key)")]
+    HalfPair(String),
     /// The token file cannot be read.
     #[error("cannot read the token file {path:?} (from {origin})")]
     TokenFile {
@@ -116,18 +108,13 @@ pub fn agent(flags: &HttpFlags) -> Result<Agent, TargetError> {
 fn agent_from(flags: &HttpFlags, environment: impl Fn(&str) -> Option<String>) -> Result<Agent, TargetError> {
     let variable = |name: &'static str| environment(name).filter(|value| !value.is_empty()).map(|value| (value, name));
     let flag = |value: &Option<String>, name: &'static str| value.clone().map(|value| (value, name));
-    if let Some((value, _)) = variable("CONSUL_HTTP_SSL")
-        && !["0", "f", "F", "false", "FALSE", "False"].contains(&value.as_str())
-    {
-        return Err(TargetError::Https);
-    }
-    if let Some(name) = flags.tls.given() {
-        return Err(TargetError::Tls(name));
-    }
     let (address, origin) = flag(&flags.http_addr, "-http-addr")
         .or_else(|| variable("CONSUL_HTTP_ADDR"))
         .unwrap_or((DEFAULT_ADDRESS.into(), "the default"));
     let mut agent = Agent::new(&address).map_err(|source| TargetError::Address { address, origin, source })?;
+    if agent.is_https() || variable("CONSUL_HTTP_SSL").is_some_and(|(value, _)| !is_no(&value)) {
+        agent = agent.by_tls(asking(&flags.tls, &environment)?);
+    }
     if let Some((login, _)) = variable("CONSUL_HTTP_AUTH") {
         agent = agent.with_header(header::AUTHORIZATION, basic(&login));
     }
@@ -148,6 +135,36 @@ fn agent_from(flags: &HttpFlags, environment: impl Fn(&str) -> Option<String>) -
         Some(token) => agent.with_token(&token).map_err(|_| TargetError::Token),
         None => Ok(agent),
     }
+}
+
+/// How the agent is asked by TLS: each from its flag, or else its variable.
+fn asking(flags: &TlsFlags, environment: &impl Fn(&str) -> Option<String>) -> Result<Asking, TargetError> {
+    let given = |flag: &Option<String>, name: &str, variable: &str| {
+        let flag = flag.clone().map(|value| (name.to_owned(), value));
+        let found = flag.or_else(|| environment(variable).map(|value| (variable.to_owned(), value)));
+        found.filter(|(_, value)| !value.is_empty())
+    };
+    let file = |flag, name, variable| given(flag, name, variable).map(|(key, path)| Source::new(&key, path));
+    let certificate = file(&flags.client_cert, "-client-cert", "CONSUL_CLIENT_CERT");
+    let key = file(&flags.client_key, "-client-key", "CONSUL_CLIENT_KEY");
+    let pair = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Pair { certificate, key }),
+        (None, None) => None,
+        (Some(half), None) | (None, Some(half)) => return Err(TargetError::HalfPair(half.key)),
+    };
+    let server_name = given(&flags.tls_server_name, "-tls-server-name", "CONSUL_TLS_SERVER_NAME");
+    Ok(Asking {
+        ca_file: file(&flags.ca_file, "-ca-file", "CONSUL_CACERT"),
+        ca_path: file(&flags.ca_path, "-ca-path", "CONSUL_CAPATH"),
+        pair,
+        server_name: server_name.map(|(_, name)| name),
+        accept_any: environment("CONSUL_HTTP_SSL_VERIFY").is_some_and(|value| is_no(&value)),
+    })
+}
+
+/// Go's words for no.
+fn is_no(value: &str) -> bool {
+    go_bool(value) == Ok(false)
 }
 
 /// `USER:PASSWORD` as a header, for a proxy before the agent (RFC 7617).
@@ -188,10 +205,10 @@ mod tests {
     #[test]
     fn what_cannot_be_spoken_is_refused_with_its_origin() {
         for (flag, environment, expected) in [
-            (None, &[("CONSUL_HTTP_ADDR", "https://a:1")][..], "(from CONSUL_HTTP_ADDR): https is not spoken"),
+            (None, &[("CONSUL_HTTP_ADDR", "ftp://a:1")][..], "(from CONSUL_HTTP_ADDR): ftp is not spoken"),
+            (Some("https://a:1"), &[("CONSUL_CLIENT_KEY", "k.pem")][..], "CONSUL_CLIENT_KEY: a client's certificate"),
             (Some("unix://run/lictor.sock"), &[][..], "(from -http-addr): not the path of a socket"),
             (Some("a b"), &[][..], "\"a b\" (from -http-addr): not HOST:PORT"),
-            (None, &[("CONSUL_HTTP_SSL", "true")][..], "CONSUL_HTTP_SSL"),
             (None, &[("CONSUL_HTTP_TOKEN_FILE", "/nonexistent/token")][..], "\"/nonexistent/token\""),
             (None, &[("CONSUL_HTTP_TOKEN", "a\nb")][..], "the token"),
         ] {
@@ -201,10 +218,35 @@ mod tests {
     }
 
     #[test]
-    fn flags_for_tls_are_refused_by_their_name() {
-        let tls = TlsFlags { client_key: Some("key.pem".into()), ca_file: Some(String::new()), ..TlsFlags::default() };
-        let error = agent_from(&HttpFlags { tls, ..HttpFlags::default() }, |_| None).unwrap_err();
-        assert!(error.to_string().starts_with("-client-key: TLS is not spoken"), "{error}");
+    fn https_is_asked_for_by_the_address_or_the_variable() {
+        for (flag, environment, expected) in [
+            (Some("https://a:1"), &[][..], "https://a:1/"),
+            (Some("a:1"), &[("CONSUL_HTTP_SSL", "true")][..], "https://a:1/"),
+            (Some("a:1"), &[("CONSUL_HTTP_SSL", "0")][..], "http://a:1/"),
+            (Some("unix:///a"), &[("CONSUL_HTTP_SSL", "true")][..], "http://localhost/"),
+        ] {
+            assert_eq!(address_of(flag, environment), Ok(expected.to_string()));
+        }
+    }
+
+    #[test]
+    fn flags_for_tls_go_before_variables() {
+        let flags = TlsFlags { ca_file: Some("flag.pem".into()), ..TlsFlags::default() };
+        let environment = |name: &str| match name {
+            "CONSUL_CACERT" => Some("variable.pem".into()),
+            "CONSUL_TLS_SERVER_NAME" => Some("server.dc1.consul".into()),
+            "CONSUL_HTTP_SSL_VERIFY" => Some("false".into()),
+            "CONSUL_CAPATH" => Some(String::new()),
+            _ => None,
+        };
+        let expected = Asking {
+            ca_file: Some(Source::new("-ca-file", "flag.pem")),
+            server_name: Some("server.dc1.consul".into()),
+            accept_any: true,
+            ..Asking::default()
+        };
+        assert_eq!(asking(&flags, &environment).unwrap(), expected);
+        assert_eq!(asking(&TlsFlags::default(), &|_| None).unwrap(), Asking::default());
     }
 
     #[test]

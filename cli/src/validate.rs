@@ -4,7 +4,10 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{ArgAction::Set, Args};
-use lictor_shared::config::{AgentFlags, Config};
+use lictor_shared::{
+    config::{AgentFlags, Config},
+    tls::Tls,
+};
 
 use crate::arguments::go_bool;
 
@@ -30,7 +33,8 @@ pub struct ValidateFlags {
 pub fn run(flags: ValidateFlags, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let failed = "Config validation failed";
     let agent = AgentFlags::of_files(flags.paths, flags.config_format.as_deref()).context(failed)?;
-    Config::load(&agent).context(failed)?;
+    let config = Config::load(&agent).context(failed)?;
+    Tls::read(&config.tls).context(failed)?;
     if !flags.quiet {
         writeln!(out, "Configuration is valid!")?;
     }

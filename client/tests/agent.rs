@@ -93,6 +93,8 @@ impl Registry {
         let tasks = Tasks::new();
         lictor_grpc::serve(Applications {
             listeners: vec![listener],
+            secured: Vec::new(),
+            tls: Arc::default(),
             datacenter: "dc1".into(),
             reader: self.reader.clone(),
             backend: Arc::new(Nobody),

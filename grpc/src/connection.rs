@@ -1,4 +1,5 @@
-//! Who may connect: so many at once, and only those who begin to speak HTTP/2 in time. Knows nothing of gRPC.
+//! Who may connect: so many at once, and only those who begin to speak HTTP/2 in time, after a handshake where there is
+//! TLS. Knows nothing of gRPC.
 
 use std::{
     io,
@@ -9,12 +10,14 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
+use lictor_shared::tls::{Arrival, Port, Tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
+use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 
 /// How long a peer may take for the first words of HTTP/2; from then on pings tell whether it is there.
@@ -26,15 +29,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection and its place among all.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Either<TcpStream, Box<Arrival>>,
     /// Of the preface, and until when it may come; none once it has.
     awaited: Option<(usize, Pin<Box<Sleep>>)>,
     _place: OwnedSemaphorePermit,
 }
 
-/// The connections to `listener`, each as soon as there is a free place. Never ends.
-pub fn accept(listener: TcpListener, free: Arc<Semaphore>) -> impl Stream<Item = io::Result<Connection>> {
-    stream::unfold((listener, free), |(listener, free)| async {
+/// The connections to `listener`, by TLS where that is given, each as soon as there is a free place. Never ends.
+pub fn accept(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    free: Arc<Semaphore>,
+) -> impl Stream<Item = io::Result<Connection>> {
+    stream::unfold((listener, tls, free), |(listener, tls, free)| async {
         // Fails only if the semaphore is closed, which nobody does.
         let place = free.clone().acquire_owned().await.ok()?;
         let stream = loop {
@@ -47,20 +54,21 @@ pub fn accept(listener: TcpListener, free: Arc<Semaphore>) -> impl Stream<Item =
             }
         };
         let connection = stream.set_nodelay(true).map(|()| Connection {
-            stream,
+            stream: match &tls {
+                None => Either::Left(stream),
+                Some(tls) => Either::Right(Box::new(Arrival::new(stream, tls.clone(), Port::Grpc))),
+            },
             awaited: Some((PREFACE_BYTES, Box::pin(sleep(PREFACE_LIMIT)))),
             _place: place,
         });
-        Some((connection, (listener, free)))
+        Some((connection, (listener, tls, free)))
     })
 }
 
 impl Connected for Connection {
-    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+    type ConnectInfo = ();
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
-    }
+    fn connect_info(&self) -> Self::ConnectInfo {}
 }
 
 impl AsyncRead for Connection {

@@ -25,7 +25,7 @@ mod told;
 use std::{error::Error, sync::Arc, time::Duration};
 
 use lictor_proto::{V1_DESCRIPTORS, v1::registry_server::RegistryServer};
-use lictor_shared::{model::Index, node::Applications, view::Reader};
+use lictor_shared::{model::Index, node::Applications, tls::Tls, view::Reader};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -54,24 +54,26 @@ const REGISTRY: &str = "lictor.v1.Registry";
 
 /// Serves applications until the tasks of the node stop.
 pub fn serve(applications: Applications) {
-    let Applications { listeners, datacenter, reader, backend, authority, tasks } = applications;
-    if listeners.is_empty() {
+    let Applications { listeners, secured, tls, datacenter, reader, backend, authority, tasks } = applications;
+    if listeners.is_empty() && secured.is_empty() {
         return;
     }
     let registry = RegistryService::new(reader.clone(), backend, authority, &datacenter, &tasks);
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let health = HealthReporter::new();
     tasks.spawn("gRPC health", report(health.clone(), reader, tasks.stopping()));
-    for listener in listeners {
+    let plain = listeners.into_iter().map(|listener| (listener, None));
+    let secured = secured.into_iter().map(|listener| (listener, Some(tls.clone())));
+    for listener in plain.chain(secured) {
         let serving = listen(listener, registry.clone(), health.clone(), free.clone(), tasks.stopping());
         tasks.spawn("gRPC", serving);
     }
 }
 
-/// Serves one listener. Streams of the registry end by themselves when the node stops; a peer that does not read, or
+/// Serves one listener, by TLS where that is given. Streams of the registry end by themselves when the node stops; a peer that does not read, or
 /// that watches the health, cannot hold it open.
 async fn listen(
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Arc<Tls>>),
     registry: RegistryService,
     health: HealthReporter,
     free: Arc<Semaphore>,
@@ -95,7 +97,7 @@ async fn listen(
         stopping.cancelled().await;
         tokio::time::sleep(DRAIN_LIMIT).await;
     };
-    let incoming = connection::accept(listener, free);
+    let incoming = connection::accept(listener, tls, free);
     tokio::select! {
         served = router.serve_with_incoming_shutdown(incoming, stopping.cancelled()) => Ok(served?),
         () = drained => Ok(()),

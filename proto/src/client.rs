@@ -2,8 +2,9 @@
 //!
 //! Writes go together (`writes`). Keeps a connection to each server it has asked and makes them again as needed; knows
 //! nothing of who leads and never tries again: that is `lictor_shared::forward`. `refusal` has what servers say instead
-//! of an answer, `fetch` an answer that may be long.
+//! of an answer, `fetch` an answer that may be long, `connect` how a connection is made, plain or by TLS.
 
+mod connect;
 mod fetch;
 mod refusal;
 mod writes;
@@ -17,13 +18,13 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, ready};
-use hyper_util::client::legacy::connect::HttpConnector;
 use lictor_shared::{
     acl::Credential,
     backend::{Archive, BackendError, Consistency, Contact, Fetch, Fetched, Pieces, ServersChange, ServersReport},
     command::{Command, Written},
     forward::AskError,
     model::{Index, NodeName},
+    tls::Tls,
 };
 use tonic::{
     Request, Streaming,
@@ -31,6 +32,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
+pub use self::connect::Secured;
 use self::{
     refusal::{missing, refused, unreadable},
     writes::Writes,
@@ -71,6 +73,9 @@ pub struct Client {
     connections: Mutex<HashMap<String, Connection>>,
     /// The node that asks, and what it shows.
     own: Option<(NodeName, Shown)>,
+    tls: Arc<Tls>,
+    /// The datacenter that the asked servers are of.
+    datacenter: String,
 }
 
 #[derive(Clone, Debug)]
@@ -80,16 +85,22 @@ struct Connection {
 }
 
 impl Client {
-    /// A client without connections.
+    /// A client without connections, which makes plain ones.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One without connections, of that node, which shows what `shown` gives where nobody else asks.
+    /// One that asks servers of this datacenter, by TLS where this node is to.
     #[must_use]
-    pub fn of_node(node: NodeName, shown: impl Fn() -> Credential + Send + Sync + 'static) -> Self {
-        Self { connections: Mutex::default(), own: Some((node, Arc::new(shown))) }
+    pub fn secured(tls: Arc<Tls>, datacenter: &str) -> Self {
+        Self { tls, datacenter: datacenter.to_owned(), ..Self::default() }
+    }
+
+    /// The same of that node, which shows what `shown` gives where nobody else asks.
+    #[must_use]
+    pub fn of_node(self, node: NodeName, shown: impl Fn() -> Credential + Send + Sync + 'static) -> Self {
+        Self { own: Some((node, Arc::new(shown))), ..self }
     }
 
     /// A request of this node itself.
@@ -269,7 +280,12 @@ impl Client {
             // Requests under way keep theirs; the servers of today are connected again.
             connections.clear();
         }
-        let channel = endpoint.connect_with_connector_lazy(connector());
+        let connector = connect::plain(UNACKNOWLEDGED_LIMIT);
+        let channel = if self.tls.asks_by_tls() {
+            endpoint.connect_with_connector_lazy(Secured::new(connector, self.tls.clone(), &self.datacenter))
+        } else {
+            endpoint.connect_with_connector_lazy(connector)
+        };
         let connection = Connection { channel, writes: Arc::default() };
         connections.insert(server.to_owned(), connection.clone());
         Ok(connection)
@@ -286,13 +302,6 @@ fn by<T>(message: T, credential: &Credential) -> Request<T> {
         request.metadata_mut().insert(TOKEN, token);
     }
     request
-}
-
-fn connector() -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT));
-    connector
 }
 
 fn registry(channel: Channel) -> RegistryClient<Channel> {

@@ -3,7 +3,10 @@
 //! The finding of the leader, holding and trying again are those of `lictor_shared::forward`; here is only whom a
 //! server knows and that asking oneself needs no network.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use lictor_proto::client::Client;
@@ -13,8 +16,9 @@ use lictor_shared::{
     command::{Command, SessionCommand, Written},
     datacenters::{Ask, Datacenters},
     forward::{AskError, Forward, Servers},
-    model::{Index, NodeName},
+    model::Index,
     tasks::Tasks,
+    tls::Tls,
     view::Reader,
 };
 use tokio::time::Instant;
@@ -39,33 +43,46 @@ pub struct Own {
     pub datacenters: Datacenters,
     /// Who decides here.
     pub authority: Arc<Authority>,
-    /// This server's node.
-    pub node: NodeName,
 }
 
-/// The backend of a server whose view `reader` sees.
+/// The backend of a server whose view `reader` sees, and that asks the others by `client`.
 #[must_use]
-pub fn server_backend(own: Own, reader: Reader, tasks: &Tasks) -> ServerBackend {
-    let authority = own.authority.clone();
-    let client = Client::of_node(own.node.clone(), move || authority.own_credential());
+pub fn server_backend(own: Own, client: Client, reader: Reader, tasks: &Tasks) -> ServerBackend {
     Forward::new(FellowServers { own, client, started: Instant::now() }, reader, tasks)
 }
 
 /// Asks servers of other datacenters, over connections of their own.
-#[derive(Default)]
 pub struct FarServers {
-    client: Client,
+    tls: Arc<Tls>,
+    /// By the lower-case names of datacenters, of which there are as many as the WAN pool knows.
+    clients: Mutex<HashMap<String, Arc<Client>>>,
+}
+
+impl FarServers {
+    /// Asks by TLS where this node is to.
+    #[must_use]
+    pub fn new(tls: Arc<Tls>) -> Self {
+        Self { tls, clients: Mutex::default() }
+    }
+
+    /// Servers of one datacenter have the names of that.
+    fn client(&self, datacenter: &str) -> Arc<Client> {
+        let name = datacenter.to_lowercase();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = |name: &String| Arc::new(Client::secured(self.tls.clone(), name));
+        clients.entry(name).or_insert_with_key(made).clone()
+    }
 }
 
 #[async_trait]
 impl Ask for FarServers {
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {
-        self.client.fetch(server, fetch).await
+        self.client(&fetch.datacenter).fetch(server, fetch).await
     }
 
-    async fn is_there(&self, server: &str) -> bool {
+    async fn is_there(&self, server: &str, datacenter: &str) -> bool {
         // Whether it leads or not is no matter: it has said something.
-        match self.client.servers(server, &Credential::none()).await {
+        match self.client(datacenter).servers(server, &Credential::none()).await {
             Ok(_) | Err(AskError::NotLeader { .. } | AskError::Rejected(_) | AskError::Denied(_)) => true,
             Err(AskError::Unsent(_) | AskError::Unknown(_)) => false,
         }

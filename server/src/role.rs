@@ -3,13 +3,14 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use lictor_proto::client::Client;
 use lictor_shared::{
     backend::Backend,
     config::{Config, RoleConfig},
     datacenters::Datacenters,
-    model::NodeName,
     node::{Ground, Role, RoleError},
     tasks::Tasks,
+    tls::Tls,
 };
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use crate::{
     backend::{FarServers, Own, server_backend},
     consensus::Consensus,
     fanout::Fanout,
-    grpc::{self, Desk, RegistryService},
+    grpc::{self, Admitted, Desk, RegistryService},
     leader::{
         Duties,
         sessions::{self, SessionTimers},
@@ -82,7 +83,7 @@ impl Role for ServerRole {
 
     async fn start(&mut self, ground: Ground) -> Result<Arc<dyn Backend>, RoleError> {
         let prepared = self.prepared.take().ok_or("a server is prepared before it is started, once")?;
-        let Ground { config, pool, wan, tags, writer, reader, interface, authority, tasks } = ground;
+        let Ground { config, pool, wan, tags, writer, reader, tls, interface, authority, tasks } = ground;
         let RoleConfig::Server { expect, raft_multiplier, snapshot_entries, kept_entries } = config.role else {
             return Err("the configuration is not a server's".into());
         };
@@ -95,6 +96,8 @@ impl Role for ServerRole {
             raft_multiplier,
             snapshot_entries: snapshot_entries.unwrap_or(defaults.snapshot_entries),
             kept_entries: kept_entries.unwrap_or(defaults.kept_entries),
+            tls: tls.clone(),
+            datacenter: config.datacenter.clone(),
             ..defaults
         };
         let fanout = Arc::new(Fanout::new());
@@ -109,13 +112,18 @@ impl Role for ServerRole {
             Desk { sessions: timers.clone(), interface, archives: archives.clone(), authority: authority.clone() };
         let registry =
             RegistryService::new(consensus.clone(), reader.clone(), fanout, desk, &config.datacenter, &tasks);
-        let node: NodeName = config.node_name.as_str().into();
-        let witness = Witness::new(registry.watchers(), node.clone(), authority.clone());
-        serve(prepared.listener, registry, &raft, &tasks);
+        let own_client = || {
+            let authority = authority.clone();
+            let client = Client::secured(tls.clone(), &config.datacenter);
+            client.of_node(config.node_name.as_str().into(), move || authority.own_credential())
+        };
+        let witness = Witness::new(registry.watchers(), own_client());
+        serve(prepared.listener, registry, &raft, &tls, &config.datacenter, &tasks);
         sessions::start(timers.clone(), raft.clone(), reader.clone(), &tasks);
-        let datacenters = Datacenters::new(wan, FarServers::default(), &tasks);
-        let own = Own { consensus, sessions: timers, archives, address: rpc, datacenters, authority, node };
-        let backend = server_backend(own, reader.clone(), &tasks);
+        let datacenters = Datacenters::new(wan, FarServers::new(tls.clone()), &tasks);
+        let client = own_client();
+        let own = Own { consensus, sessions: timers, archives, address: rpc, datacenters, authority: authority.clone() };
+        let backend = server_backend(own, client, reader.clone(), &tasks);
         let duties = Duties {
             raft_id: prepared.raft_id,
             address,
@@ -155,7 +163,16 @@ impl Role for ServerRole {
 }
 
 /// Answers Raft, writes, barriers and watch streams on the RPC port.
-fn serve(listener: TcpListener, registry: RegistryService, raft: &RaftNode, tasks: &Tasks) {
-    let router = grpc::server().add_service(registry.into_server()).add_service(raft.service());
-    tasks.spawn("RPC", grpc::serve(router, listener, tasks.stopping()));
+fn serve(
+    listener: TcpListener,
+    registry: RegistryService,
+    raft: &RaftNode,
+    tls: &Arc<Tls>,
+    datacenter: &str,
+    tasks: &Tasks,
+) {
+    let registry = Admitted::new(registry.into_server(), tls, datacenter);
+    let raft = Admitted::new(raft.service(), tls, datacenter);
+    let router = grpc::server().add_service(registry).add_service(raft);
+    tasks.spawn("RPC", grpc::serve(router, listener, tls.clone(), tasks.stopping()));
 }

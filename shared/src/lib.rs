@@ -28,5 +28,6 @@ pub mod prepared;
 pub mod process;
 pub mod resolve;
 pub mod tasks;
+pub mod tls;
 pub mod view;
 pub mod watch;

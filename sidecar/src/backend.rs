@@ -29,7 +29,7 @@ pub struct KnownServers {
 }
 
 impl KnownServers {
-    /// Servers whose RPC addresses are in `alive`.
+    /// Servers whose RPC addresses are in `alive`, asked by what `client` makes.
     #[must_use]
     pub fn new(alive: watch::Receiver<Vec<SocketAddr>>, contact: Arc<ServerContact>, connect: &Connect) -> Self {
         Self { alive, contact, client: connect(), fetches: connect() }

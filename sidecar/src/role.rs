@@ -36,12 +36,15 @@ impl Role for SidecarRole {
         // Who wants no answers without a leader needs nothing to give them from.
         let max_age = config.discovery_max_stale;
         let data_dir = config.data_dir.clone().filter(|_| !max_age.is_zero());
-        let mut settings = SidecarSettings { data_dir, ..SidecarSettings::new(&config.node_name, &config.datacenter) };
+        let usual = SidecarSettings::new(&config.node_name, &config.datacenter);
+        let mut settings = SidecarSettings { data_dir, ..usual };
         settings.last_known = keeper::last_known(&settings, max_age).await;
-        let (node, authority) = (settings.node.clone(), ground.authority);
+        let (node, datacenter) = (settings.node.clone(), settings.datacenter.clone());
+        let (tls, authority) = (ground.tls, ground.authority);
         let connect = move || {
             let authority = authority.clone();
-            Client::of_node(node.clone(), move || authority.own_credential())
+            let client = Client::secured(tls.clone(), &datacenter);
+            client.of_node(node.clone(), move || authority.own_credential())
         };
         Ok(Sidecar::start(settings, servers, ground.writer, &connect, &ground.tasks))
     }

@@ -35,6 +35,7 @@ pub struct Agent {
     environment: Vec<(String, String)>,
     address: Ipv4Addr,
     namespace: Option<String>,
+    token: Option<&'static str>,
 }
 
 impl Agent {
@@ -81,8 +82,8 @@ impl Agent {
             vec!["agent".into(), format!("-node={name}"), "-bind=127.0.0.1".into(), "-log-level=info".into()];
         arguments.extend(ports.flags());
         let (environment, address, namespace) = (Vec::new(), Ipv4Addr::LOCALHOST, None);
-        let (name, binary) = (name.into(), "lictor");
-        Self { name, ports, process: None, directory, binary, arguments, environment, address, namespace }
+        let (name, binary, token) = (name.into(), "lictor", None);
+        Self { token, name, ports, process: None, directory, binary, arguments, environment, address, namespace }
     }
 
     /// Runs on a host of its own, all its interfaces at that host's address.
@@ -114,6 +115,13 @@ impl Agent {
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// The test shows this token where it asks it.
+    #[must_use]
+    pub fn shown(mut self, token: &'static str) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -325,7 +333,7 @@ impl Agent {
     /// Its HTTP API.
     #[must_use]
     pub fn http(&self) -> http::Client {
-        http::Client::at(self.address(self.ports.http))
+        http::Client::at(self.address(self.ports.http)).showing(self.token)
     }
 
     /// Its DNS.

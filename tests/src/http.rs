@@ -20,6 +20,7 @@ const TIME_OUT: Duration = Duration::from_secs(10);
 pub struct Client {
     address: SocketAddr,
     time_out: Duration,
+    token: Option<&'static str>,
 }
 
 /// What it said.
@@ -59,13 +60,19 @@ impl Client {
     /// A client of the agent whose HTTP interface is there.
     #[must_use]
     pub fn at(address: SocketAddr) -> Self {
-        Self { address, time_out: TIME_OUT }
+        Self { address, time_out: TIME_OUT, token: None }
     }
 
     /// The same with another limit for each read: blocking queries need a longer one.
     #[must_use]
     pub fn with_time_out(self, time_out: Duration) -> Self {
         Self { time_out, ..self }
+    }
+
+    /// The same that shows this token, or none.
+    #[must_use]
+    pub fn showing(self, token: Option<&'static str>) -> Self {
+        Self { token, ..self }
     }
 
     /// Sends a request.
@@ -97,6 +104,9 @@ impl Client {
         stream.set_read_timeout(Some(self.time_out))?;
         stream.set_write_timeout(Some(self.time_out))?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        if let Some(token) = self.token {
+            request.push_str(&format!("X-Consul-Token: {token}\r\n"));
+        }
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

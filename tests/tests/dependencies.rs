@@ -61,7 +61,7 @@ fn the_crates_of_the_workspace_depend_on_each_other_in_one_direction() {
         ("lictor-sidecar", vec!["lictor-shared", "lictor-proto", "lictor-grpc"]),
         ("lictor", vec!["lictor-shared", "lictor-proto", "lictor-grpc", "lictor-server", "lictor-sidecar", "hello"]),
         ("lictor-linear", vec![]),
-        ("lictor-tests", vec!["lictor-linear"]),
+        ("lictor-tests", vec!["lictor-linear", "lictor-proto", "lictor-shared"]),
         ("lictor-bench", vec!["lictor-packets", "lictor-proto", "lictor-tests"]),
         ("hello", vec![]),
         ("hello-client", vec!["hello"]),

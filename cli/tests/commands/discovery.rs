@@ -1,6 +1,11 @@
 //! Catalog, services, maintenance, events, coordinates, the log: what each command asks and prints.
 
-use std::{io::Write, net::TcpListener, os::unix::net::UnixListener, thread};
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    thread,
+};
 
 use crate::canned::{Canned, LICTOR, Said, command, reply, request, said};
 
@@ -216,11 +221,18 @@ fn a_unix_socket_is_asked_too() {
 }
 
 #[test]
-fn tls_is_refused_and_nothing_is_sent() {
-    let agent = Canned::new(&[]);
-    let refused = agent.said("catalog nodes -ca-file=ca.pem");
-    assert!(refused.code == 1 && refused.err.starts_with("-ca-file: TLS is not spoken"), "{refused:?}");
-    assert!(agent.asked().is_empty());
+fn nothing_is_sent_by_tls_where_its_files_cannot_be_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let agent = thread::spawn(move || {
+        let mut sent = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut sent).unwrap();
+        sent
+    });
+    let output = command(LICTOR, &["catalog", "nodes", "-ca-file=/nowhere/ca.pem"], &address).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("-ca-file: /nowhere/ca.pem: cannot be read"), "{said}");
+    assert_eq!(agent.join().unwrap(), b"");
 }
 
 #[test]

@@ -380,8 +380,7 @@ async fn a_stream_at_another_server_is_a_witness_as_long_as_it_lasts() {
     let (leader, other) = (Server::start(&log, RING).await, Server::start(&log, RING).await);
     let host = Host::start(&[&other]);
     until("it follows", || !other.watchers.is_empty()).await;
-    let open = Arc::new(Authority::open(lictor_shared::view::new().1));
-    let witness = Witness::new(leader.watchers.clone(), "server-1".into(), open);
+    let witness = Witness::new(leader.watchers.clone(), lictor_proto::client::Client::new());
     let doubted = ["Web-1".into(), "web-2".into()];
     let seen = vec![Key::new("web-1")];
     let at = |server: &Server| vec![server.address.to_string()];

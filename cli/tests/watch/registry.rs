@@ -233,7 +233,7 @@ impl Server {
         let service = store.service(&tasks);
         let watchers = service.watchers();
         let router = grpc::server().add_service(service.into_server());
-        tasks.spawn("rpc", grpc::serve(router, listener, tasks.stopping()));
+        tasks.spawn("rpc", grpc::serve(router, listener, Arc::default(), tasks.stopping()));
         Self { store, address, watchers, tasks }
     }
 

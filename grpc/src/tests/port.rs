@@ -24,6 +24,8 @@ async fn served(world: &World) -> (SocketAddr, Channel) {
     let address = listener.local_addr().unwrap();
     crate::serve(Applications {
         listeners: vec![listener],
+        secured: Vec::new(),
+        tls: std::sync::Arc::default(),
         datacenter: "dc1".into(),
         reader: world.reader.clone(),
         backend: world.backend.clone(),

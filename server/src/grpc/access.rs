@@ -7,6 +7,7 @@ use lictor_proto::client::{NODE, TOKEN};
 use lictor_shared::{
     acl::{Credential, Level, Resource},
     command::Command,
+    tls::Peer,
 };
 use tonic::{Request, Status};
 
@@ -24,7 +25,16 @@ impl Inner {
             let remedy = "give its agent a token that allows to write its node (acl.tokens.agent)";
             Status::permission_denied(format!("{denial}: {remedy}"))
         };
+        if self.is_certified(request) {
+            return Ok(());
+        }
         self.authority.admit(&shown(request), node).map_err(denied)
+    }
+
+    /// Whether the connection's certificate says that its other end is of this datacenter.
+    pub(super) fn is_certified<T>(&self, request: &Request<T>) -> bool {
+        let peer = request.extensions().get::<Peer>();
+        peer.is_some_and(|peer| peer.is_server_of(&self.datacenter) || peer.is_client_of(&self.datacenter))
     }
 
     /// Whether the caller has that right.

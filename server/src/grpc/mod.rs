@@ -6,10 +6,13 @@
 //! himself. `operate` has what operators ask, `fetch` answers in pieces, `watch` a stream's life, `whole` the state it begins
 //! with, `watchers` who holds one.
 //!
-//! [`serve`] takes the port that carries this service and Raft's; [`listen`] opens it.
+//! [`serve`] takes the port that carries this service and Raft's; [`listen`] opens it. With TLS, `incoming` is its
+//! connections and `admission` what each may call.
 
 mod access;
+mod admission;
 mod fetch;
+mod incoming;
 mod operate;
 mod watch;
 mod watchers;
@@ -37,6 +40,7 @@ use lictor_shared::{
     http::Interface,
     model::NodeName,
     tasks::Tasks,
+    tls::Tls,
     view::Reader,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -50,7 +54,10 @@ use tonic::{
 };
 use uuid::Uuid;
 
-pub use self::{fetch::FetchStream, operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream, watchers::Watchers};
+pub use self::{
+    admission::Admitted, fetch::FetchStream, operate::ArchiveStream, watch::HEARTBEAT, watch::WatchStream,
+    watchers::Watchers,
+};
 use crate::{archive::Archives, consensus::Consensus, fanout::Fanout, leader::sessions::SessionTimers};
 
 /// The most writes and barriers under way at a server; who comes while there are more is asked to come again.
@@ -172,22 +179,33 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves the RPC port until `stopping`; then streams end at once, and what is under way has a second to end.
+/// Serves the RPC port, with TLS where the node has it for that, until `stopping`; then streams end at once, and what is under way has a second to end.
 ///
 /// # Errors
 /// When the port can take no more connections.
 pub async fn serve(
     router: Router,
     listener: TcpListener,
+    tls: Arc<Tls>,
     stopping: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let secured = tls.secures_rpc().then_some(tls);
     let drained = async {
         stopping.cancelled().await;
         tokio::time::sleep(DRAIN_LIMIT).await;
     };
+    let serving = async {
+        match secured {
+            None => router.serve_with_incoming_shutdown(incoming, stopping.cancelled()).await,
+            Some(tls) => {
+                let incoming = incoming::secured(incoming, tls);
+                router.serve_with_incoming_shutdown(incoming, stopping.cancelled()).await
+            }
+        }
+    };
     tokio::select! {
-        served = router.serve_with_incoming_shutdown(incoming, stopping.cancelled()) => served,
+        served = serving => served,
         () = drained => Ok(()),
     }
 }
@@ -283,7 +301,8 @@ impl Registry for RegistryService {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
         self.inner.admit_as(&request, &request.get_ref().node)?;
-        let shown = access::shown(&request);
+        // What a certificate says holds as long as the connection.
+        let shown = (!self.inner.is_certified(&request)).then(|| access::shown(&request));
         let request = request.into_inner();
         self.inner.refuse(&request)?;
         let held = self.inner.watchers.enter(&request.node);

@@ -134,7 +134,7 @@ impl WatchStream {
 }
 
 /// Starts the task of a stream.
-pub(super) fn start(inner: Arc<Inner>, request: WatchRequest, shown: Credential, held: Held) -> WatchStream {
+pub(super) fn start(inner: Arc<Inner>, request: WatchRequest, shown: Option<Credential>, held: Held) -> WatchStream {
     let (sender, messages) = mpsc::channel(QUEUED_MESSAGES);
     let (wants, wanted) = mpsc::channel(1);
     let (stopping, tasks) = (inner.tasks.stopping(), inner.tasks.clone());
@@ -176,9 +176,9 @@ enum Ended {
 /// What is beside the changes of a stream.
 struct Beside {
     inner: Arc<Inner>,
-    /// Whose it is, and what it has shown.
+    /// Whose it is, and what it has shown, where it is by that that it was let in.
     node: String,
-    shown: Credential,
+    shown: Option<Credential>,
     sender: mpsc::Sender<Event>,
     /// The whole state is wanted, at that index or later.
     wanted: mpsc::Receiver<Index>,
@@ -234,7 +234,9 @@ impl Beside {
         if Instant::now() < self.beat {
             return Ok(());
         }
-        self.inner.authority.admit(&self.shown, &self.node)?;
+        if let Some(shown) = &self.shown {
+            self.inner.authority.admit(shown, &self.node)?;
+        }
         self.send(Event::Heartbeat(self.inner.heartbeat())).await?;
         self.beat = Instant::now() + HEARTBEAT;
         Ok(())

@@ -38,10 +38,10 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// With the streams of this server; others are asked.
+    /// With the streams of this server; others are asked by `client`.
     #[must_use]
-    pub fn new(watchers: Arc<Watchers>, node: NodeName, authority: Arc<Authority>) -> Self {
-        Self { watchers, client: Client::of_node(node, move || authority.own_credential()) }
+    pub fn new(watchers: Arc<Watchers>, client: Client) -> Self {
+        Self { watchers, client }
     }
 
     /// Those of `doubted` that hold a stream here or at one of `servers` (`ip:port` of the RPC ports of the others).

@@ -27,7 +27,7 @@ pub use self::{
     identity::{is_node_identity_name, is_service_identity_name},
     resolver::{Authority, DownPolicy, Known, OwnTokens, Replication, Settings},
     rights::Rights,
-    rules::{Level, Resource, Rules, RulesError},
+    rules::{Level, MANAGEMENT_RULES, Resource, Rules, RulesError},
 };
 
 /// What a caller shows to say who it is: the secret of a token, or nothing. `Debug` does not show it.

@@ -26,6 +26,8 @@ use crate::{
     view::Reader,
 };
 
+/// How long the secret is by which servers know each other: two UUIDs.
+const SERVERS_SECRET_BYTES: usize = 72;
 /// The most credentials that are kept.
 const MAX_KEPT: usize = 8 * 1024;
 
@@ -141,7 +143,6 @@ struct Kept {
     known: Arc<Known>,
 }
 
-type Clock = fn() -> Time;
 type ContactOf = Arc<dyn Fn() -> Contact + Send + Sync>;
 
 /// Who decides on this node.
@@ -150,7 +151,6 @@ pub struct Authority {
     own: ArcSwap<OwnTokens>,
     reader: Reader,
     contact: OnceLock<ContactOf>,
-    clock: Clock,
     kept: RwLock<HashMap<SmolStr, Kept>>,
     replication: Mutex<Replication>,
     /// Everybody, where there is no access control; and those who go by the `down_policy`.
@@ -177,7 +177,6 @@ impl Authority {
             own: ArcSwap::from_pointee(own),
             reader,
             contact: OnceLock::new(),
-            clock: Time::now,
             kept: RwLock::default(),
             replication: Mutex::default(),
         }
@@ -192,11 +191,6 @@ impl Authority {
     /// From now on `contact` says how old the servers' last word is; before that, it is not old.
     pub fn hear(&self, contact: impl Fn() -> Contact + Send + Sync + 'static) {
         self.contact.get_or_init(|| Arc::new(contact));
-    }
-
-    #[cfg(test)]
-    pub(crate) fn with_clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
     }
 
     /// What the configuration says.
@@ -259,7 +253,7 @@ impl Authority {
         }
         let state = self.reader.load();
         let index = state.index_of(&Topic::Access);
-        let is_current = |kept: &&Kept| kept.index == index && kept.expires.is_none_or(|at| (self.clock)() < at);
+        let is_current = |kept: &&Kept| kept.index == index && kept.expires.is_none_or(|at| Time::now() < at);
         {
             let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(kept) = kept.get(credential.expose()).filter(is_current) {
@@ -294,8 +288,12 @@ impl Authority {
     }
 
     fn is_server(&self, credential: &Credential) -> bool {
+        // No token's secret is as long: most are not looked at.
+        if credential.expose().len() != SERVERS_SECRET_BYTES {
+            return false;
+        }
         let state = self.reader.load();
-        !credential.is_none() && state.servers_secret().is_some_and(|secret| secret.digest().is_of(credential.expose()))
+        state.servers_secret().is_some_and(|secret| secret.digest().is_of(credential.expose()))
     }
 
     /// What this node shows to servers for itself: what servers know each other by, or the agent's token.
@@ -325,7 +323,7 @@ impl Authority {
             true => state.access_token(ANONYMOUS),
             false => state.access_token_by_secret(SecretDigest::of(credential.expose())),
         };
-        let token = token.filter(|token| token.is_valid_at((self.clock)()));
+        let token = token.filter(|token| token.is_valid_at(Time::now()));
         let known = match token {
             Some(token) => Known { accessor: Some(token.accessor), rights: self.rights(state, token) },
             // The anonymous token is not written yet.

@@ -22,6 +22,19 @@ pub const MAX_RULES_BYTES: usize = 64 * 1024;
 /// The longest label, in bytes.
 const MAX_LABEL_BYTES: usize = 1024;
 
+/// What the builtin policy says, for those who read it; what it means needs no reading.
+pub const MANAGEMENT_RULES: &str = r#"acl = "write"
+agent_prefix "" { policy = "write" }
+event_prefix "" { policy = "write" }
+key_prefix "" { policy = "write" }
+keyring = "write"
+node_prefix "" { policy = "write" }
+operator = "write"
+query_prefix "" { policy = "write" }
+service_prefix "" { policy = "write" }
+session_prefix "" { policy = "write" }
+"#;
+
 /// How much is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {

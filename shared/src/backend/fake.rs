@@ -17,7 +17,7 @@ use super::{Backend, BackendError, Consistency, Contact, Fetch, Fetched, Pieces,
 use crate::{
     acl::{Authority, Credential},
     catalog::State,
-    command::{Command, Written},
+    command::{Command, SessionCommand, Written},
     http::Interface,
     model::{Index, Time},
     view::{self, Reader, Writer},
@@ -172,7 +172,8 @@ impl Backend for Fake {
         Ok(fetched)
     }
 
-    async fn renew(&self, session: Uuid, _: &Credential) -> Result<bool, BackendError> {
+    async fn renew(&self, session: Uuid, by: &Credential) -> Result<bool, BackendError> {
+        self.authority().authorize(by, &Command::Session(SessionCommand::Destroy(session)))?;
         if !self.contact().known_leader {
             return Err(BackendError::NoLeader);
         }

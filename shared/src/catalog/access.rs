@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{Row, State, Topic, Touched, apply::Changes};
 use crate::{
+    acl::MANAGEMENT_RULES,
     command::{AccessCommand, Named, Presence, Refusal},
     model::{
         ANONYMOUS, ANONYMOUS_SECRET, AccessToken, AuthMethod, BindingRule, Grants, Index, MANAGEMENT_POLICY,
@@ -593,19 +594,6 @@ impl State {
         }
     }
 }
-
-/// What the builtin policy says, for those who read it; what it means needs no reading.
-const MANAGEMENT_RULES: &str = r#"acl = "write"
-agent_prefix "" { policy = "write" }
-event_prefix "" { policy = "write" }
-key_prefix "" { policy = "write" }
-keyring = "write"
-node_prefix "" { policy = "write" }
-operator = "write"
-query_prefix "" { policy = "write" }
-service_prefix "" { policy = "write" }
-session_prefix "" { policy = "write" }
-"#;
 
 fn blank(secret: Secret, description: &str) -> AccessToken {
     AccessToken {

@@ -10,6 +10,7 @@ use super::{
     acl,
     keys::{self, IGNORED},
     partial::Partial,
+    tls,
 };
 use crate::{
     agent::{
@@ -38,6 +39,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     gossip(fields, &mut partial)?;
     dns(fields, &mut partial)?;
     http(fields, &mut partial)?;
+    tls::decode(fields, &mut partial)?;
     agent(fields, &mut partial)?;
     acl::decode(fields, &mut partial)?;
     limits(fields, &mut partial)?;
@@ -92,8 +94,8 @@ fn addresses(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Defin
         partial.http_addr = some_text(&mut addresses, "http")?;
         partial.dns_addr = some_text(&mut addresses, "dns")?;
         partial.grpc_addr = some_text(&mut addresses, "grpc")?;
-        let unused = addresses.ignore(&["https", "grpctls"]);
-        partial.ignored.extend(unused.into_iter().map(|key| format!("addresses.{key}")));
+        partial.https_addr = some_text(&mut addresses, "https")?;
+        partial.grpc_tls_addr = some_text(&mut addresses, "grpctls")?;
         addresses.finish().map_err(|error| error.within("addresses"))?;
     }
     Ok(())
@@ -107,7 +109,9 @@ fn ports(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     partial.serf_lan_port = ports.number("serflan")?;
     partial.serf_wan_port = ports.number("serfwan")?;
     partial.server_port = ports.number("server")?;
-    let unused = ["https", "grpctls", "sidecarminport", "sidecarmaxport", "exposeminport", "exposemaxport"];
+    partial.https_port = ports.number("https")?;
+    partial.grpc_tls_port = ports.number("grpctls")?;
+    let unused = ["sidecarminport", "sidecarmaxport", "exposeminport", "exposemaxport"];
     partial.ignored.extend(ports.ignore(&unused).into_iter().map(|key| format!("ports.{key}")));
     ports.finish().map_err(|error| error.within("ports"))
 }

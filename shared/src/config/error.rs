@@ -33,14 +33,14 @@ pub enum ConfigError {
     #[error("{setting}: {problem}")]
     Setting {
         /// Its name, as a flag where it has one.
-        setting: &'static str,
+        setting: std::borrow::Cow<'static, str>,
         /// What is wrong and what would be right.
         problem: String,
     },
 }
 
 impl ConfigError {
-    pub(super) fn setting(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self::Setting { setting, problem: problem.into() }
+    pub(super) fn setting(setting: impl Into<std::borrow::Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self::Setting { setting: setting.into(), problem: problem.into() }
     }
 }

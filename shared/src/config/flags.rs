@@ -93,12 +93,18 @@ pub struct AgentFlags {
     /// The port for HTTP; -1: off [default: 8500]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     http_port: Option<i32>,
+    /// The port for HTTPS; -1: off [default: -1]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    https_port: Option<i32>,
     /// The port for DNS, UDP and TCP; -1: off [default: 8600]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     dns_port: Option<i32>,
     /// The port for applications that watch by gRPC; -1: off [default: 8502]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     grpc_port: Option<i32>,
+    /// The same over TLS; -1: off [default: 8503 at servers with a certificate for it]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    grpc_tls_port: Option<i32>,
     /// A server's port for Raft, writes and watch streams [default: 8300]
     #[arg(long, value_name = "PORT")]
     server_port: Option<i32>,
@@ -177,12 +183,6 @@ pub struct AgentFlags {
     /// Accepted for Consul's sake
     #[arg(long, value_name = "N", hide = true)]
     raft_protocol: Option<i32>,
-    /// Accepted for Consul's sake: not served
-    #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
-    https_port: Option<i32>,
-    /// Accepted for Consul's sake: not served
-    #[arg(long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
-    grpc_tls_port: Option<i32>,
     /// Accepted for Consul's sake
     #[arg(long, value_name = "TIME", hide = true)]
     default_query_time: Option<String>,
@@ -290,6 +290,8 @@ impl AgentFlags {
             http_port: self.http_port,
             dns_port: self.dns_port,
             grpc_port: self.grpc_port,
+            https_port: self.https_port,
+            grpc_tls_port: self.grpc_tls_port,
             server_port: self.server_port,
             serf_lan_port: self.serf_lan_port,
             serf_wan_port: self.serf_wan_port,
@@ -329,8 +331,6 @@ impl AgentFlags {
             (self.segment.is_some(), "-segment"),
             (self.ui_dir.is_some(), "-ui-dir"),
             (self.ui_content_path.is_some(), "-ui-content-path"),
-            (self.https_port.is_some_and(|port| port > 0), "-https-port"),
-            (self.grpc_tls_port.is_some_and(|port| port > 0), "-grpc-tls-port"),
             (!self.primary_gateway.is_empty(), "-primary-gateway"),
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag)

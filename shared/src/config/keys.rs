@@ -61,8 +61,8 @@ pub const IGNORED: &[&str] = &[
     "statsiteprefix",
     "syslogfacility",
     "telemetry",
+    "servername",
     "tlsciphersuites",
-    "tlsminversion",
     "tlsprefserverciphersuites",
     "tlspreferserverciphersuites",
     "ui",
@@ -73,24 +73,13 @@ pub const IGNORED: &[&str] = &[
     "xds",
 ];
 
-pub const TLS: &str = "TLS is not available in this version";
 pub const ALLOWED_NETWORKS: &str = "keeping members out by their network is not available in this version";
 
 /// Keys that an operator relies on: to run without what they promise would be worse than not to run.
 const REFUSED: &[(&str, &str)] = &[
     ("autoconfig", "getting tokens and keys from the servers is not available in this version"),
-    ("autoencrypt", TLS),
-    ("cafile", TLS),
-    ("capath", TLS),
-    ("certfile", TLS),
-    ("keyfile", TLS),
-    ("servername", TLS),
-    ("tls", TLS),
-    ("verifyincoming", TLS),
-    ("verifyincominghttps", TLS),
-    ("verifyincomingrpc", TLS),
-    ("verifyoutgoing", TLS),
-    ("verifyserverhostname", TLS),
+    ("autoencrypt", "certificates are not given out by the servers in this version; give each node its own"),
+    ("enableagenttlsforchecks", "checks show no certificate in this version"),
     ("serflanallowedcidrs", ALLOWED_NETWORKS),
     ("serfwanallowedcidrs", ALLOWED_NETWORKS),
 ];

@@ -25,6 +25,7 @@ mod production;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -83,6 +84,8 @@ pub struct Config {
     pub gossip: Gossip,
     /// What is set about access control.
     pub acl: Acl,
+    /// Certificates, and what is demanded of those of others.
+    pub tls: crate::tls::Settings,
     /// How DNS questions are answered.
     pub dns: dns::Settings,
     /// How old the last word from a leader may be while catalog and health are still answered; zero: never without one.
@@ -162,7 +165,13 @@ pub struct Listen {
     pub dns: Vec<SocketAddr>,
     /// The gRPC interface for applications; none: off.
     pub grpc: Vec<SocketAddr>,
-    /// Whether that was asked for. Files and flags of Consul's rarely name its port, and several agents of one host
+    /// The HTTPS interface; none: off.
+    pub https: Vec<SocketAddr>,
+    /// The gRPC interface over TLS; none: off.
+    pub grpc_tls: Vec<SocketAddr>,
+    /// Whether that was asked for, as with `grpc_is_wanted`.
+    pub grpc_tls_is_wanted: bool,
+    /// Whether `grpc` was asked for. Files and flags of Consul's rarely name its port, and several agents of one host
     /// then have the same default: without having been asked for, it is left out where it is in use.
     pub grpc_is_wanted: bool,
 }

@@ -53,6 +53,10 @@ partial! {
         http_port: i32,
         dns_port: i32,
         grpc_port: i32,
+        https_addr: SmolStr,
+        grpc_tls_addr: SmolStr,
+        https_port: i32,
+        grpc_tls_port: i32,
         serf_lan_port: i32,
         serf_wan_port: i32,
         server_port: i32,
@@ -127,6 +131,7 @@ partial! {
     }
     many {
         node_meta: Meta,
+        tls: std::collections::BTreeMap<String, SmolStr>,
         cache_remote: Vec<String>,
         service_ttl: std::collections::BTreeMap<SmolStr, Duration>,
         tagged_addresses: Meta,

@@ -23,6 +23,7 @@ fn a_servers_directory() {
     assert_eq!(config.join.retry, ["registry-1.internal", "registry-2.internal", "registry-3.internal:8301"]);
     assert_eq!(config.join.interval, Duration::from_secs(15));
     assert_eq!(config.node_meta["rack"], "r12");
+    assert_eq!((config.acl.settings.primary_datacenter.as_str(), config.acl.settings.enabled), ("eu-west", false));
     assert_eq!(config.http_limits.connections_per_client, 500);
     assert!(!config.leave_on_terminate && config.skip_leave_on_interrupt);
 
@@ -42,7 +43,7 @@ fn a_servers_directory() {
     };
     assert_eq!(config.log, Log { level: "warn".into(), json: true, file: Some(file) });
     assert_eq!(config.pid_file, Some("/run/registry.pid".into()));
-    for ignored in ["autopilot", "connect", "telemetry", "primary_datacenter", "dns_config.allow_stale"] {
+    for ignored in ["autopilot", "connect", "telemetry", "dns_config.allow_stale"] {
         assert!(config.ignored.iter().any(|key| key == ignored), "{ignored}: {:?}", config.ignored);
     }
 }

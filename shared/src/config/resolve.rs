@@ -11,8 +11,8 @@ use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{
-    acl, Config, Join, Listen, Log, LogFile, RoleConfig, error::ConfigError, gossip, host::Host, http_config,
-    partial::Partial,
+    Config, Join, Listen, Log, LogFile, RoleConfig, acl, error::ConfigError, gossip, host::Host, http_config,
+    partial::Partial, tls,
 };
 use crate::{
     agent::{ScriptChecks, WithoutServers},
@@ -25,6 +25,7 @@ use crate::{
 const HTTP_PORT: u16 = 8500;
 const DNS_PORT: u16 = 8600;
 const GRPC_PORT: u16 = 8502;
+const GRPC_TLS_PORT: u16 = 8503;
 const SERF_LAN_PORT: u16 = 8301;
 const SERF_WAN_PORT: u16 = 8302;
 const SERVER_PORT: u16 = 8300;
@@ -64,7 +65,8 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
     };
     let node_name = node_name(&said)?;
     let datacenter = datacenter(&said)?;
-    let listen = listen(&said, bind, host)?;
+    let listen = listen(&said, bind, is_server, host)?;
+    let dns = dns_settings(&said, &datacenter, &node_name, &listen, host)?;
     let in_wan_pool = is_server && listen.serf_wan > 0;
     let ignored = ignored(&said, in_wan_pool);
     let http_limits = http_limits(&said)?;
@@ -76,7 +78,8 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         script_checks: script_checks(&said),
         without_servers: without_servers(&said)?,
         protection: protection(&said)?,
-        dns: dns_settings(&said, &datacenter, &node_name, &listen, host)?,
+        tls: tls::settings(&said, &datacenter, &dns.domain.to_string(), &listen)?,
+        dns,
         gossip: gossip::gossip(&said)?,
         acl: acl::acl(&said, &datacenter, &node_name, is_server)?,
         listen,
@@ -286,7 +289,7 @@ fn is_private(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.is_private())
 }
 
-fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
+fn listen(said: &Partial, bind: IpAddr, is_server: bool, host: Host) -> Resolved<Listen> {
     let client = said.client_addr.as_deref().unwrap_or("127.0.0.1");
     let needed = |setting, said: Option<i32>, default| {
         let port = port(setting, said, default)?;
@@ -303,6 +306,14 @@ fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
     let http = http.as_deref().unwrap_or(client).split_whitespace();
     let (http_paths, http): (Vec<_>, Vec<_>) = http.partition(|text| text.starts_with(UNIX));
     let http_paths = http_paths.into_iter().filter(|_| http_port.is_some());
+    let https = of("addresses.https", &said.https_addr)?;
+    let https_port = said.https_port.map_or(Ok(None), |said| port("-https-port", Some(said), 0))?;
+    let grpc_tls = of("addresses.grpc_tls", &said.grpc_tls_addr)?;
+    let grpc_tls_is_wanted = said.grpc_tls_port.is_some() || said.grpc_tls_addr.is_some();
+    let grpc_tls_port = match grpc_tls_is_wanted || (is_server && tls::has_certificate(said, "grpc")) {
+        true => port("-grpc-tls-port", said.grpc_tls_port, GRPC_TLS_PORT)?,
+        false => None,
+    };
     Ok(Listen {
         bind,
         serf_lan_bind: bound("-serf-lan-bind", &said.serf_lan_addr)?,
@@ -316,6 +327,9 @@ fn listen(said: &Partial, bind: IpAddr, host: Host) -> Resolved<Listen> {
         dns: sockets("addresses.dns", dns.as_deref().unwrap_or(client), port("-dns-port", said.dns_port, DNS_PORT)?)?,
         grpc: sockets("addresses.grpc", grpc.as_deref().unwrap_or(client), grpc_port)?,
         grpc_is_wanted: said.grpc_port.is_some() || said.grpc_addr.is_some(),
+        https: sockets("addresses.https", https.as_deref().unwrap_or(client), https_port)?,
+        grpc_tls: sockets("addresses.grpc_tls", grpc_tls.as_deref().unwrap_or(client), grpc_tls_port)?,
+        grpc_tls_is_wanted,
     })
 }
 

@@ -157,7 +157,7 @@ impl Gate {
             return seen.there.clone();
         }
         let since = Instant::now();
-        let there = look(ask, servers).await;
+        let there = look(ask, servers, &self.datacenter).await;
         *seen = Some(Seen { since, there: there.clone() });
         there
     }

@@ -73,8 +73,8 @@ pub trait Ask: Send + Sync + 'static {
     /// [`AskError`].
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError>;
 
-    /// Whether it answers anything at all. May take as long as it wants to; it is dropped when it takes too long.
-    async fn is_there(&self, server: &str) -> bool;
+    /// Whether it answers anything at all, as a server of that datacenter. May take as long as it wants to; it is dropped when it takes too long.
+    async fn is_there(&self, server: &str, datacenter: &str) -> bool;
 }
 
 /// The other datacenters. Cheap to clone.
@@ -179,7 +179,7 @@ impl Inner {
             pause = (pause * 2).min(LONGEST_PAUSE);
             let servers = self.directory.servers(&gate.datacenter);
             let is_gone = servers.is_empty();
-            let answering = look(&*self.ask, &servers).await;
+            let answering = look(&*self.ask, &servers, &gate.datacenter).await;
             if !is_gone && answering.is_empty() {
                 continue;
             }
@@ -208,9 +208,9 @@ fn holding(fetched: Fetched, place: OwnedSemaphorePermit) -> Fetched {
 }
 
 /// Those of the servers that are there.
-async fn look(ask: &dyn Ask, servers: &[String]) -> Vec<String> {
+async fn look(ask: &dyn Ask, servers: &[String], datacenter: &str) -> Vec<String> {
     let looks = servers.iter().map(async |server| {
-        let is_there = timeout(LOOK_LIMIT, ask.is_there(server)).await.unwrap_or(false);
+        let is_there = timeout(LOOK_LIMIT, ask.is_there(server, datacenter)).await.unwrap_or(false);
         is_there.then(|| server.clone())
     });
     join_all(looks).await.into_iter().flatten().collect()

@@ -73,7 +73,7 @@ impl Ask for World {
         Ok(Fetched { status: 200, body: server.to_owned().into(), ..Fetched::default() })
     }
 
-    async fn is_there(&self, server: &str) -> bool {
+    async fn is_there(&self, server: &str, _: &str) -> bool {
         self.looks.fetch_add(1, Relaxed);
         match self.manner(server) {
             Manner::Silent => std::future::pending().await,

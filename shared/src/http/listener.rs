@@ -23,7 +23,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tracing::Instrument;
 
 use super::{
@@ -186,6 +186,10 @@ impl Drop for Place {
 /// Tells a caller that it has too many connections. What it sends is read for a moment, for a connection closed
 /// with unread bytes is reset and the answer lost.
 async fn refuse(mut stream: Stream) {
+    if matches!(stream, Either::Right(_)) {
+        // A handshake would be too much for one who has too many connections already.
+        return;
+    }
     let tell = async {
         stream.write_all(TOO_MANY).await?;
         stream.shutdown().await?;

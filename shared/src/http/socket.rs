@@ -8,10 +8,13 @@ use std::{
         net::UnixStream as BlockingStream,
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
+
+use crate::tls::{Arrival, Port, Tls};
 
 /// Why the address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +111,8 @@ pub enum Listener {
     Tcp(TcpListener),
     /// On a path.
     Unix(UnixSocket),
+    /// On an address, for TLS.
+    Tls(TcpListener, Arc<Tls>),
 }
 
 impl From<TcpListener> for Listener {
@@ -122,24 +127,33 @@ impl From<UnixSocket> for Listener {
     }
 }
 
-/// A connection of either kind.
-pub(super) type Stream = Either<TcpStream, UnixStream>;
+/// A connection of any kind.
+pub(super) type Stream = Either<Either<TcpStream, UnixStream>, Box<Arrival>>;
 
 impl Listener {
     /// The next connection, and the address of its caller, who has none on a unix socket.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY");
-                }
-                Ok((Either::Left(stream), Some(peer.ip())))
+                let (stream, peer) = accept_tcp(listener).await?;
+                Ok((Either::Left(Either::Left(stream)), Some(peer)))
+            }
+            Self::Tls(listener, tls) => {
+                let (stream, peer) = accept_tcp(listener).await?;
+                Ok((Either::Right(Box::new(Arrival::new(stream, tls.clone(), Port::Https))), Some(peer)))
             }
             Self::Unix(socket) => {
                 let (stream, _) = socket.listener.accept().await?;
-                Ok((Either::Right(stream), None))
+                Ok((Either::Left(Either::Right(stream)), None))
             }
         }
     }
+}
+
+async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
+    let (stream, peer) = listener.accept().await?;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    Ok((stream, peer.ip()))
 }

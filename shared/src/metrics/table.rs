@@ -3,7 +3,10 @@
 
 use std::{
     mem,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -145,6 +148,42 @@ pub enum GossipDrop {
     NoRoom = 8,
 }
 
+/// Connections and calls that TLS refused, by a [`Refusal`](crate::tls::Refusal): those of others here, and servers that
+/// this node refused to ask.
+pub static TLS_REFUSED: Counter<10> = Counter::labelled(
+    "lictor_tls_refused_total",
+    "Connections, and calls by them, that were refused because of TLS or a certificate, by reason.",
+    "reason",
+    crate::tls::REASONS,
+);
+
+/// A certificate in use: its interface, `own` or `ca`, its file, and when it expires in seconds since 1970.
+pub type CertificateExpiry = (&'static str, &'static str, String, i64);
+/// Those of this node.
+static CERTIFICATES: Mutex<Vec<CertificateExpiry>> = Mutex::new(Vec::new());
+
+/// Shows these certificates and no others from now on.
+pub fn set_certificates(certificates: Vec<CertificateExpiry>) {
+    *CERTIFICATES.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
+}
+
+fn certificates() -> Vec<Series> {
+    let certificates = CERTIFICATES.lock().unwrap_or_else(PoisonError::into_inner);
+    let series = |(interface, kind, path, expires): &CertificateExpiry| {
+        #[expect(clippy::cast_precision_loss, reason = "a time, in seconds")]
+        let expires = *expires as f64;
+        Series::gauge(
+            "lictor_tls_certificate_expires_seconds",
+            "When a certificate in use expires, in seconds since 1970.",
+            expires,
+        )
+        .with("interface", *interface)
+        .with("kind", *kind)
+        .with("file", path.clone())
+    };
+    certificates.iter().map(series).collect()
+}
+
 /// Requests by endpoint and class of status.
 pub const HTTP_REQUESTS: &str = "lictor_http_requests_total";
 /// Members of the LAN pool by status.
@@ -218,7 +257,8 @@ impl DnsTally {
 pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
     let reads = [HTTP_READS.read(), WAKE_UPS.read(), GOSSIP_DROPPED.read(), DATACENTER_REQUESTS.read()];
-    let mut all: Vec<Series> = counters.into_iter().chain(reads).flatten().collect();
+    let tls = [TLS_REFUSED.read(), certificates()];
+    let mut all: Vec<Series> = counters.into_iter().chain(reads).chain(tls).flatten().collect();
     all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
     all.extend([&WITNESSED_NODES, &HELD_BACK_NODES, &UNREACHABLE_DATACENTERS, &STALE_COPIES].map(Gauge::read));

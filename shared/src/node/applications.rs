@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 
-use crate::{acl::Authority, backend::Backend, config::Listen, tasks::Tasks, view::Reader};
+use crate::{acl::Authority, backend::Backend, config::Listen, tasks::Tasks, tls::Tls, view::Reader};
 
 /// Serves applications on these listeners until the group of tasks stops.
 pub type ServeApplications = fn(Applications);
@@ -14,6 +14,10 @@ pub type ServeApplications = fn(Applications);
 pub struct Applications {
     /// Where it listens; none: it is off.
     pub listeners: Vec<TcpListener>,
+    /// Where it listens for TLS.
+    pub secured: Vec<TcpListener>,
+    /// The node's certificates.
+    pub tls: Arc<Tls>,
     /// The node's datacenter.
     pub datacenter: String,
     /// The node's view.
@@ -30,10 +34,8 @@ pub struct Applications {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Someone else uses it.
-    #[error(
-        "gRPC: {0} is in use by another process (choose another port with -grpc-port or ports.grpc, or -1 for off)"
-    )]
-    InUse(SocketAddr),
+    #[error("gRPC: {0} is in use by another process (choose another port with {1}, or -1 for off)")]
+    InUse(SocketAddr, &'static str),
     /// The system does not allow it.
     #[error("gRPC: cannot listen on {address}")]
     Failed {
@@ -44,23 +46,34 @@ pub enum BindError {
     },
 }
 
-/// Binds the gRPC interface.
+/// Binds the gRPC interface: without TLS, and with it.
 ///
 /// # Errors
 /// [`BindError`]; but a default port that is in use is passed over with a warning.
-pub(super) async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, BindError> {
+pub(super) async fn bind(listen: &Listen) -> Result<[Vec<TcpListener>; 2], BindError> {
+    Ok([
+        bind_all(&listen.grpc, listen.grpc_is_wanted, "-grpc-port or ports.grpc").await?,
+        bind_all(&listen.grpc_tls, listen.grpc_tls_is_wanted, "-grpc-tls-port or ports.grpc_tls").await?,
+    ])
+}
+
+async fn bind_all(
+    addresses: &[SocketAddr],
+    is_wanted: bool,
+    setting: &'static str,
+) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::new();
-    for &address in &listen.grpc {
+    for &address in addresses {
         match TcpListener::bind(address).await {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                 return Err(BindError::Failed { address, source: error });
             }
-            Err(_) if listen.grpc_is_wanted => return Err(BindError::InUse(address)),
+            Err(_) if is_wanted => return Err(BindError::InUse(address, setting)),
             Err(_) => tracing::warn!(
                 %address,
                 "gRPC: in use by another process, so applications cannot watch through this agent (choose another port \
-                 with -grpc-port or ports.grpc, or -1 for off)"
+                 with {setting}, or -1 for off)"
             ),
         }
     }

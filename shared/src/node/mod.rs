@@ -41,6 +41,7 @@ use crate::{
     gossip::Pool,
     http::Interface,
     tasks::Tasks,
+    tls::Tls,
     view::{Reader, Writer},
 };
 
@@ -61,6 +62,8 @@ pub struct Ground {
     pub writer: Writer,
     /// The node's view.
     pub reader: Reader,
+    /// The node's certificates.
+    pub tls: Arc<Tls>,
     /// Answers with the node's HTTP interface, once the node has one.
     pub interface: Interface,
     /// Who decides on this node who may do what.

@@ -42,7 +42,9 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         remote_copies: "cache.remote",
         http_access: "http_config or translate_wan_addrs",
         pid_file: "pid_file"
-    } but { listen, dns, log, services, checks, watches, acl, leave_on_terminate, skip_leave_on_interrupt, ignored });
+    } but {
+        listen, tls, dns, log, services, checks, watches, acl, leave_on_terminate, skip_leave_on_interrupt, ignored
+    });
     let acl = differing!(&old.acl, &new.acl, Acl {
         settings: "acl or primary_datacenter",
         initial_management: "acl.tokens.initial_management",
@@ -60,8 +62,10 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         http_paths: "client_addr, addresses.http or ports.http",
         unix_sockets: "unix_sockets",
         dns: "client_addr, addresses.dns or ports.dns",
-        grpc: "client_addr, addresses.grpc or ports.grpc"
-    } but { grpc_is_wanted });
+        grpc: "client_addr, addresses.grpc or ports.grpc",
+        https: "client_addr, addresses.https or ports.https",
+        grpc_tls: "client_addr, addresses.grpc_tls or ports.grpc_tls"
+    } but { grpc_is_wanted, grpc_tls_is_wanted });
     let dns = differing!(&old.dns, &new.dns, dns::Settings {
         domain: "domain",
         alt_domain: "alt_domain",
@@ -79,7 +83,9 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         recursor_strategy: "dns_config"
     } but { datacenter, node_name, protection });
     let log = differing!(&old.log, &new.log, Log { json: "log_json", file: "log_file or log_rotate" } but { level });
-    let mut keys: Vec<_> = node.chain(listen).chain(dns).chain(log).chain(acl).collect();
+    // Certificates, and what is demanded of those of others, are taken over; that there are any is not.
+    let tls = old.tls.needs_restart(&new.tls).then_some("tls (on or off between nodes)");
+    let mut keys: Vec<_> = node.chain(listen).chain(dns).chain(log).chain(acl).chain(tls).collect();
     keys.dedup();
     keys
 }

@@ -34,6 +34,7 @@ use crate::{
     metrics::Measured,
     model::Node,
     tasks::Tasks,
+    tls::Tls,
     view::{self, Reader},
     watch::Watches,
 };
@@ -114,6 +115,7 @@ struct Running<R> {
     config: Arc<Config>,
     level: Level,
     role: R,
+    tls: Arc<Tls>,
     pool: Pool,
     wan: Option<Pool>,
     agent: Agent,
@@ -132,22 +134,21 @@ async fn start<R: Role>(
     control: Control,
 ) -> Result<Running<R>, RoleError> {
     let config = Arc::new(config);
-    let mut sockets = Sockets::bind(&config).await?;
+    let tls = Tls::open(&config.tls)?;
+    let mut sockets = Sockets::bind(&config, &tls).await?;
     let id = role.prepare(&config).await?;
     let (tasks, agent_tasks) = (Tasks::new(), Tasks::new());
+    tls.start(&tasks);
     let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
-    let tags = tags::own(&config.datacenter, id, server);
+    let mut tags = tags::own(&config.datacenter, id, server);
+    if config.acl.settings.enabled {
+        tags.insert(tags::ACCESS_CONTROL.into(), "1".into());
+    }
     let pool = Pool::start(pool_config(&config, tags.clone())?, &tasks).await?;
     let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
     former::keep_all(&config, &pool, wan.as_ref(), &tasks);
-    let joining = joining(&config, &pool, wan.as_ref());
-    for pool in &joining {
-        pool.start().await?;
-    }
-    if let Some(wan) = &wan {
-        flood::start(config.datacenter.clone(), pool.clone(), wan.clone(), &tasks);
-    }
+    let joining = join_all(&config, &pool, wan.as_ref(), &tasks).await?;
     let (writer, reader) = view::new();
     let interface = http::Interface::default();
     let tokens = own_tokens::load(&config)?;
@@ -159,6 +160,7 @@ async fn start<R: Role>(
         tags,
         writer,
         reader: reader.clone(),
+        tls: tls.clone(),
         interface: interface.clone(),
         authority: authority.clone(),
         tasks: tasks.clone(),
@@ -176,6 +178,8 @@ async fn start<R: Role>(
     coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), authority.clone(), &tasks);
     applications(Applications {
         listeners: std::mem::take(&mut sockets.grpc),
+        secured: std::mem::take(&mut sockets.grpc_tls),
+        tls: tls.clone(),
         datacenter: config.datacenter.clone(),
         reader: reader.clone(),
         backend: backend.clone(),
@@ -204,7 +208,20 @@ async fn start<R: Role>(
     watches.set(&config.watches);
     sockets.serve(&config, context, &reader, &tasks);
     joining.into_iter().for_each(|pool| pool.retry(&tasks));
-    Ok(Running { flags, started: config.clone(), config, level, role, pool, wan, agent, watches, tasks, agent_tasks, authority })
+    let started = config.clone();
+    Ok(Running { flags, started, config, level, role, tls, authority, pool, wan, agent, watches, tasks, agent_tasks })
+}
+
+/// Joins whom the configuration names; gives those pools that are to try on.
+async fn join_all(config: &Config, lan: &Pool, wan: Option<&Pool>, tasks: &Tasks) -> Result<Vec<Joining>, RoleError> {
+    let joining = joining(config, lan, wan);
+    for pool in &joining {
+        pool.start().await?;
+    }
+    if let Some(wan) = wan {
+        flood::start(config.datacenter.clone(), lan.clone(), wan.clone(), tasks);
+    }
+    Ok(joining)
 }
 
 /// Whom to join, in each pool that this node is in.
@@ -225,13 +242,18 @@ struct Sockets {
     http: Vec<http::Listener>,
     dns: Vec<dns::Bound>,
     grpc: Vec<TcpListener>,
+    grpc_tls: Vec<TcpListener>,
 }
 
 impl Sockets {
-    async fn bind(config: &Config) -> Result<Self, RoleError> {
-        let mut sockets = Self { http: Vec::new(), dns: Vec::new(), grpc: applications::bind(&config.listen).await? };
+    async fn bind(config: &Config, tls: &Arc<Tls>) -> Result<Self, RoleError> {
+        let [grpc, grpc_tls] = applications::bind(&config.listen).await?;
+        let mut sockets = Self { http: Vec::new(), dns: Vec::new(), grpc, grpc_tls };
         for address in &config.listen.http {
             sockets.http.push(http::bind(*address).await?.into());
+        }
+        for address in &config.listen.https {
+            sockets.http.push(http::Listener::Tls(http::bind(*address).await?, tls.clone()));
         }
         for path in &config.listen.http_paths {
             sockets.http.push(http::bind_path(path, config.listen.unix_sockets)?.into());
@@ -321,6 +343,11 @@ fn announce(config: &Config, id: Uuid) {
     }
     let (http, dns, grpc) = (&config.listen.http, &config.listen.dns, &config.listen.grpc);
     tracing::info!(?http, ?dns, ?grpc, %lan, advertise = %config.advertise, "listening");
+    let (https, grpc_tls, rpc_tls) = (&config.listen.https, &config.listen.grpc_tls, config.tls.secures_rpc());
+    if rpc_tls || !https.is_empty() || !grpc_tls.is_empty() {
+        let verify_incoming = config.tls.internal_rpc.verify_incoming;
+        tracing::info!(?https, ?grpc_tls, rpc_tls, verify_incoming, "TLS");
+    }
     if !config.ignored.is_empty() {
         tracing::warn!(settings = %config.ignored.join(", "), "these settings are accepted and have no effect");
     }
@@ -337,8 +364,10 @@ impl<R: Role> Running<R> {
 
     fn read_again(&mut self) -> Result<(), String> {
         let result = Config::load(&self.flags).map_err(|error| error.to_string()).and_then(|new| {
+            let certificates = Tls::read(&new.tls).map_err(|error| error.to_string())?;
             let tokens = own_tokens::load(&new).map_err(|error| error.to_string())?;
             self.agent.load_files(&new.services, &new.checks).map_err(|error| error.to_string())?;
+            self.tls.take(certificates);
             Ok((new, tokens))
         });
         match result {

@@ -19,7 +19,10 @@ const CLIENT: &str = "node";
 /// The tag of a server that says where it is in the WAN pool.
 pub(super) const WAN_PORT: &str = "wan_join_port";
 
-/// The tags of a node. `server` holds the RPC port and the WAN pool's port of a server.
+/// Whether the node has access control: `0` or `1`.
+pub(super) const ACCESS_CONTROL: &str = "acls";
+
+/// The tags of a node without access control. `server` holds the RPC port and the WAN pool's port of a server.
 #[must_use]
 pub fn own(datacenter: &str, id: Uuid, server: Option<(u16, u16)>) -> BTreeMap<String, String> {
     let role = if server.is_some() { SERVER } else { CLIENT };
@@ -27,7 +30,7 @@ pub fn own(datacenter: &str, id: Uuid, server: Option<(u16, u16)>) -> BTreeMap<S
     let id = id.to_string();
     let all = [
         (ROLE, role),
-        ("acls", "0"),
+        (ACCESS_CONTROL, "0"),
         ("build", &build),
         ("dc", datacenter),
         ("id", &id),

@@ -15,6 +15,7 @@ use tokio::{
 
 pub use self::tls::Protocol;
 use self::tls::Tls;
+pub(crate) use self::tls::{AcceptAny, system_roots};
 use crate::resolve::Names;
 
 /// A connection, whatever it goes through.

