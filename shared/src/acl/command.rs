@@ -114,10 +114,10 @@ impl<'a> Asked<'a> {
             self.node(&node.name)?;
         }
         // With another node's ID it takes that one's place.
-        if let Some(old) = node.id.and_then(|id| self.state.node_by_id(id)).filter(|_| !keeps_node) {
-            if old.name.key() != node.name.key() {
-                self.node(&old.name)?;
-            }
+        if let Some(old) = node.id.and_then(|id| self.state.node_by_id(id)).filter(|_| !keeps_node)
+            && old.name.key() != node.name.key()
+        {
+            self.node(&old.name)?;
         }
         if let Some(service) = service {
             self.put_service(&node.name, service)?;

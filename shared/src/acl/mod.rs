@@ -3,7 +3,7 @@
 //! A caller shows a [`Credential`], which may be nothing. `resolver` finds the token that it is the secret of, in the
 //! node's own view, and compiles what the token's policies, roles and identities allow into [`Rights`], which are kept
 //! and shared by all who have the same. `rules` reads policies, `rights` answers questions, `identity` writes the rules
-//! of services and nodes, `command` says what each write needs.
+//! of services and nodes, `command` says what each write needs; `login` gives tokens to those whom somebody else knows.
 //!
 //! Where a decision is made: reads where they are asked, from the node's own copy of tokens and policies (a sidecar has
 //! digests of secrets, never secrets); writes by the server that takes them, whoever passed them on. Which right an
@@ -13,6 +13,7 @@
 
 mod command;
 mod identity;
+pub mod login;
 mod resolver;
 mod rights;
 mod rules;

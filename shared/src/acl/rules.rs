@@ -231,8 +231,11 @@ fn single(key: &str, value: &Value) -> Result<Level, RulesError> {
     }
 }
 
+/// A label and its block.
+type Labelled<'a> = (SmolStr, &'a Map<String, Value>);
+
 /// Each label with its block. Of several blocks HCL makes a list; a label that stands several times has a list too.
-fn blocks<'a>(key: &str, value: &'a Value) -> Result<Vec<(SmolStr, &'a Map<String, Value>)>, RulesError> {
+fn blocks<'a>(key: &str, value: &'a Value) -> Result<Vec<Labelled<'a>>, RulesError> {
     let wrong = || RulesError(format!("{key}: write it as {key} \"name\" {{ policy = \"read\" }}"));
     let mut found = Vec::new();
     let labelled = match value {

@@ -586,6 +586,18 @@ impl State {
                 let create_index = self.access_token(token.accessor).map_or(self.index, |old| old.create_index);
                 self.change_token((**token).clone(), create_index, changes);
             }
+            AccessRow::AuthMethod(method) => {
+                let create_index = self.auth_method(&method.name).map_or(self.index, |old| old.create_index);
+                let row = AuthMethod { create_index, modify_index: self.index, ..(**method).clone() };
+                self.change_access(AccessRow::AuthMethod(Arc::new(row)), changes);
+            }
+            // With it go the tokens that it has made here.
+            AccessRow::AuthMethodGone(name) => self.remove_auth_method(name, changes),
+            AccessRow::BindingRule(rule) => {
+                let create_index = self.binding_rule(rule.id).map_or(self.index, |old| old.create_index);
+                let row = BindingRule { create_index, modify_index: self.index, ..(**rule).clone() };
+                self.change_access(AccessRow::BindingRule(Arc::new(row)), changes);
+            }
             row if self.access.has_gone(row) => self.change_access(row.clone(), changes),
             _ => {}
         }

@@ -213,6 +213,10 @@ fn resolve(selector: &Selector, schema: &Schema) -> Option<(Vec<Step>, Kind)> {
                 steps.push(Step::Key(part.clone()));
                 Kind::Text
             }
+            Kind::TextListMap => {
+                steps.push(Step::Key(part.clone()));
+                Kind::TextList
+            }
             Kind::StructMap(fields) => {
                 steps.push(Step::Key(part.clone()));
                 Kind::Struct(fields)

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     TextList,
     /// String to string: `in` (as a key), `is empty`; each value is a `Text`.
     TextMap,
+    /// String to strings: each value is a `TextList`.
+    TextListMap,
     /// Nothing but its fields.
     Struct(&'static [Field]),
     /// `is empty`; its fields, of any element.
@@ -69,6 +71,9 @@ pub static NODE_DUMP: Schema = Schema {
 pub static AGENT_SERVICE: Schema = Schema { fields: SERVICE };
 /// `/agent/checks`: each of the agent's checks.
 pub static AGENT_CHECK: Schema = Schema { fields: CHECK };
+
+/// What is known of somebody who logs in (`acl::login`): `value.NAME` and `list.NAME`, as Consul's binding rules have it.
+pub static LOGIN: Schema = Schema { fields: &[field("value", Kind::TextMap), field("list", Kind::TextListMap)] };
 
 const fn field(name: &'static str, kind: Kind) -> Field {
     Field { name, kind }

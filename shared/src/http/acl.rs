@@ -93,7 +93,7 @@ pub(super) fn done(_: &State, rows: &Rows) -> Option<Bytes> {
     Some(rows.value(&true))
 }
 
-fn not_found() -> Answer {
+pub(super) fn not_found() -> Answer {
     Failure::from(Denial::NotFound).into()
 }
 
@@ -139,7 +139,7 @@ fn reset_index(context: &Context) -> Option<Index> {
     text.trim().parse().ok().map(Index)
 }
 
-fn new_secret() -> Secret {
+pub(super) fn new_secret() -> Secret {
     Secret::new(Uuid::new_v4().to_string())
 }
 

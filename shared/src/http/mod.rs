@@ -36,6 +36,7 @@ mod kept;
 mod keyring;
 mod kv;
 mod listener;
+mod login;
 mod maintenance;
 mod operator;
 pub mod params;

@@ -24,7 +24,7 @@ use super::{
     answer::Answer,
     catalog, coordinate, event, health, insight, internal,
     kept::Answers,
-    keyring, kv, maintenance, operator, prepared,
+    keyring, kv, login, maintenance, operator, prepared,
     query::Query,
     query::decode_path,
     read, remote, session, snapshot, status, txn,
@@ -193,6 +193,18 @@ endpoints! {
     GET "/v1/acl/role/*" => acl::role, READS_ACL;
     PUT "/v1/acl/role/*" => acl::change_role, Needs(Acl, Write);
     DELETE "/v1/acl/role/*" => acl::delete_role, Needs(Acl, Write);
+    GET "/v1/acl/auth-methods" => login::methods, READS_ACL;
+    PUT "/v1/acl/auth-method" => login::put_method, Needs(Acl, Write);
+    GET "/v1/acl/auth-method/*" => login::method, READS_ACL;
+    PUT "/v1/acl/auth-method/*" => login::put_method, Needs(Acl, Write);
+    DELETE "/v1/acl/auth-method/*" => login::delete_method, Needs(Acl, Write);
+    GET "/v1/acl/binding-rules" => login::rules, READS_ACL;
+    PUT "/v1/acl/binding-rule" => login::create_rule, Needs(Acl, Write);
+    GET "/v1/acl/binding-rule/*" => login::rule, READS_ACL;
+    PUT "/v1/acl/binding-rule/*" => login::change_rule, Needs(Acl, Write);
+    DELETE "/v1/acl/binding-rule/*" => login::delete_rule, Needs(Acl, Write);
+    POST "/v1/acl/login" => login::login, Open;
+    POST "/v1/acl/logout" => login::logout, Inside;
     GET "/v1/status/leader" => status::leader, Open;
     GET "/v1/status/peers" => status::peers, Member;
 }

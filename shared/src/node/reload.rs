@@ -50,12 +50,6 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     } but {
         listen, tls, dns, log, services, checks, watches, acl, leave_on_terminate, skip_leave_on_interrupt, ignored
     });
-    let acl = differing!(&old.acl, &new.acl, Acl {
-        settings: "acl or primary_datacenter",
-        initial_management: "acl.tokens.initial_management",
-        keeps_tokens: "acl.enable_token_persistence",
-        replicates_tokens: "acl.enable_token_replication"
-    } but { tokens });
     let listen = differing!(&old.listen, &new.listen, Listen {
         bind: "bind_addr",
         serf_lan_bind: "serf_lan",
@@ -92,9 +86,19 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let log = differing!(&old.log, &new.log, Log { json: "log_json", file: "log_file or log_rotate" } but { level });
     // Certificates, and what is demanded of those of others, are taken over; that there are any is not.
     let tls = old.tls.needs_restart(&new.tls).then_some("tls (on or off between nodes)");
-    let mut keys: Vec<_> = node.chain(listen).chain(dns).chain(log).chain(acl).chain(tls).collect();
+    let mut keys: Vec<_> = node.chain(listen).chain(dns).chain(log).chain(acl(old, new)).chain(tls).collect();
     keys.dedup();
     keys
+}
+
+/// The same of access control; what the node shows to others is taken over.
+fn acl(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
+    differing!(&old.acl, &new.acl, Acl {
+        settings: "acl or primary_datacenter",
+        initial_management: "acl.tokens.initial_management",
+        keeps_tokens: "acl.enable_token_persistence",
+        replicates_tokens: "acl.enable_token_replication"
+    } but { tokens })
 }
 
 #[cfg(test)]

@@ -143,11 +143,7 @@ async fn start<R: Role>(
     let id = role.prepare(&config).await?;
     let (tasks, agent_tasks) = (Tasks::new(), Tasks::new());
     tls.start(&tasks);
-    let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
-    let mut tags = tags::own(&config.datacenter, id, server);
-    if config.acl.settings.enabled {
-        tags.insert(tags::ACCESS_CONTROL.into(), "1".into());
-    }
+    let tags = own_tags(&config, id);
     let pool = Pool::start(pool_config(&config, tags.clone())?, &tasks).await?;
     let wan = wan::start(&config, tags.clone(), &tasks).await?;
     announce(&config, id);
@@ -180,18 +176,7 @@ async fn start<R: Role>(
         protection::start(settings, reader.clone(), &tasks);
     }
     coordinates::start(agent.node().name.clone(), pool.clone(), backend.clone(), authority.clone(), &tasks);
-    applications(Applications {
-        listeners: std::mem::take(&mut sockets.grpc),
-        secured: std::mem::take(&mut sockets.grpc_tls),
-        tls: tls.clone(),
-        datacenter: config.datacenter.clone(),
-        reader: reader.clone(),
-        backend: backend.clone(),
-        authority: authority.clone(),
-        tasks: tasks.clone(),
-        connections: config.grpc_limits,
-        streams_per_client: config.grpc_streams_per_client,
-    });
+    applications(for_applications(&mut sockets, &config, &tls, &reader, &backend, &authority, &tasks));
     let translates = config.http_access.translates_wan;
     let copies = http::Copies::start(&config.remote_copies, translates, &backend, &authority, &tasks);
     let context = http::Context {
@@ -236,6 +221,39 @@ async fn join_all(config: &Config, lan: &Pool, wan: Option<&Pool>, tasks: &Tasks
 fn audit(config: &Config) -> Result<Option<Arc<Audit>>, RoleError> {
     let Some(file) = config.audit.clone() else { return Ok(None) };
     Ok(Some(Arc::new(Audit::start(RotatingFile::open(file)?)?)))
+}
+
+/// What this node shows of itself in the pools.
+fn own_tags(config: &Config, id: Uuid) -> BTreeMap<String, String> {
+    let server = config.is_server().then_some((config.listen.server, config.listen.serf_wan));
+    let mut tags = tags::own(&config.datacenter, id, server);
+    if config.acl.settings.enabled {
+        tags.insert(tags::ACCESS_CONTROL.into(), "1".into());
+    }
+    tags
+}
+
+fn for_applications(
+    sockets: &mut Sockets,
+    config: &Config,
+    tls: &Arc<Tls>,
+    reader: &Reader,
+    backend: &Arc<dyn Backend>,
+    authority: &Arc<Authority>,
+    tasks: &Tasks,
+) -> Applications {
+    Applications {
+        listeners: std::mem::take(&mut sockets.grpc),
+        secured: std::mem::take(&mut sockets.grpc_tls),
+        tls: tls.clone(),
+        datacenter: config.datacenter.clone(),
+        reader: reader.clone(),
+        backend: backend.clone(),
+        authority: authority.clone(),
+        tasks: tasks.clone(),
+        connections: config.grpc_limits,
+        streams_per_client: config.grpc_streams_per_client,
+    }
 }
 
 /// The way to the servers: counted, and as often as it may be.

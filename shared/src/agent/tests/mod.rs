@@ -118,7 +118,7 @@ fn settings(is_server: bool) -> AgentSettings {
 }
 
 fn idle(registry: &Arc<Registry>, is_server: bool) -> Agent {
-    Agent::new(settings(is_server), registry.reader.clone(), registry.clone(), open_to_all(&registry))
+    Agent::new(settings(is_server), registry.reader.clone(), registry.clone(), open_to_all(registry))
 }
 
 async fn started(registry: &Arc<Registry>) -> (Agent, Tasks) {

@@ -26,7 +26,8 @@ const MAX_BODY_BYTES: usize = 128 << 10;
 /// The most policies, roles or identities of one token or role.
 const MAX_GRANTS: usize = 256;
 /// How long a token that ends may count, at least and at most (Consul's `acl.token_min_expiration_ttl` and its kin).
-const TOKEN_LIFE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+pub(super) const TOKEN_LIFE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 /// Something by ID and name.
 #[derive(Serialize)]
@@ -426,7 +427,7 @@ pub(super) fn bounded(body: &[u8]) -> Result<Value, Failure> {
     parse(body)
 }
 
-fn refuse_name(what: &str, name: &str) -> Result<(), Failure> {
+pub(super) fn refuse_name(what: &str, name: &str) -> Result<(), Failure> {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     if name.is_empty() {
         return Err(Failure::Rejected(format!("Invalid {what}: no Name is set")));
@@ -438,7 +439,7 @@ fn refuse_name(what: &str, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn optional_id(text: &str, what: &str) -> Result<Option<Uuid>, Failure> {
+pub(super) fn optional_id(text: &str, what: &str) -> Result<Option<Uuid>, Failure> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -13,6 +13,7 @@ pub mod event;
 pub mod far;
 pub mod host;
 pub mod kv;
+pub mod login;
 pub mod metrics;
 pub mod operator;
 pub mod prepared;

@@ -9,6 +9,7 @@ mod events;
 mod insight;
 mod kept;
 mod kv;
+mod login;
 mod prepared;
 mod recordings;
 mod rights;

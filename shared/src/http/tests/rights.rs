@@ -10,7 +10,8 @@ use crate::{
     catalog::AccessRow,
     command::{AccessCommand, KeyCommand, KeyEntry, Named, Presence, QueryCommand, SessionCommand},
     model::{
-        AccessToken, Grants, Index, NodeCoordinate, Policy, PreparedQuery, Role, Secret, ServiceQuery, Session, Time,
+        AccessToken, BindingRule, Grants, Index, NodeCoordinate, Policy, PreparedQuery, Role, Secret, ServiceQuery,
+        Session, Time,
     },
 };
 
@@ -54,6 +55,10 @@ const SESSION: &str = "00000000-0000-0000-0000-0000000000a1";
 const QUERY: &str = "00000000-0000-0000-0000-0000000000b1";
 const POLICY: &str = "00000000-0000-0000-0000-0000000000c1";
 const ROLE: &str = "00000000-0000-0000-0000-0000000000d1";
+const RULE: &str = "00000000-0000-0000-0000-000000000091";
+/// The key of RFC 8037, appendix A.2.
+const METHOD: &str = r#"{"Name": "ci", "Type": "jwt", "Config": {"JWKS": {"keys": [
+    {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}}}"#;
 const TOKEN: &str = "00000000-0000-0000-0000-0000000000e1";
 const GOSSIP_KEY: &str = r#"{"Key": "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="}"#;
 
@@ -122,6 +127,10 @@ fn reading() -> Vec<Row> {
         Row(GET, "/v1/acl/roles", "", "", READS_ACL, Denied(200)),
         Row(GET, "/v1/acl/role/name/*", "of-the-test", "", READS_ACL, Denied(200)),
         Row(GET, "/v1/acl/role/*", ROLE, "", READS_ACL, Denied(200)),
+        Row(GET, "/v1/acl/auth-methods", "", "", READS_ACL, Denied(200)),
+        Row(GET, "/v1/acl/auth-method/*", "ci", "", READS_ACL, Denied(200)),
+        Row(GET, "/v1/acl/binding-rules", "", "", READS_ACL, Denied(200)),
+        Row(GET, "/v1/acl/binding-rule/*", RULE, "", READS_ACL, Denied(200)),
         Row(GET, "/v1/status/leader", "", "", "", Open(200)),
         Row(GET, "/v1/status/peers", "", "", "", Member(200)),
     ]
@@ -132,6 +141,7 @@ fn writing() -> Vec<Row> {
     let check = r#"{"Name": "c", "ID": "c", "TTL": "1h", "ServiceID": "local"}"#;
     let local = r#"service "local" { policy = "write" }"#;
     let query = r#"{"Name": "find", "Service": {"Service": "web"}}"#;
+    let rule = r#"{"AuthMethod": "ci", "BindType": "service", "BindName": "web"}"#;
     vec![
         Row(PUT, "/v1/catalog/register", "", service, WRITES_WEB, Denied(200)),
         Row(PUT, "/v1/agent/token/*", "dns", r#"{"Token": "t"}"#, RULES_AGENT, Denied(200)),
@@ -186,6 +196,12 @@ fn writing() -> Vec<Row> {
         Row(PUT, "/v1/acl/policy", "", r#"{"Name": "new"}"#, WRITES_ACL, Denied(200)),
         Row(PUT, "/v1/acl/policy/*", POLICY, r#"{"Name": "of-the-test"}"#, WRITES_ACL, Denied(200)),
         Row(PUT, "/v1/acl/role", "", r#"{"Name": "new"}"#, WRITES_ACL, Denied(200)),
+        Row(PUT, "/v1/acl/auth-method", "", METHOD, WRITES_ACL, Denied(200)),
+        Row(PUT, "/v1/acl/auth-method/*", "ci", METHOD, WRITES_ACL, Denied(200)),
+        Row(PUT, "/v1/acl/binding-rule", "", rule, WRITES_ACL, Denied(200)),
+        Row(PUT, "/v1/acl/binding-rule/*", RULE, rule, WRITES_ACL, Denied(200)),
+        Row(POST, "/v1/acl/login", "", "{}", "", Open(400)),
+        Row(POST, "/v1/acl/logout", "", "", "", Open(403)),
         Row(PUT, "/v1/acl/role/*", ROLE, r#"{"Name": "of-the-test"}"#, WRITES_ACL, Denied(200)),
     ]
 }
@@ -203,6 +219,8 @@ fn removing() -> Vec<Row> {
         Row(DELETE, "/v1/operator/keyring", "", GOSSIP_KEY, KEYRING, Denied(500)),
         Row(DELETE, "/v1/acl/token/*", TOKEN, "", WRITES_ACL, Denied(200)),
         Row(DELETE, "/v1/acl/policy/*", POLICY, "", WRITES_ACL, Denied(200)),
+        Row(DELETE, "/v1/acl/binding-rule/*", RULE, "", WRITES_ACL, Denied(200)),
+        Row(DELETE, "/v1/acl/auth-method/*", "ci", "", WRITES_ACL, Denied(200)),
         Row(DELETE, "/v1/acl/role/*", ROLE, "", WRITES_ACL, Denied(200)),
         Row(PUT, "/v1/agent/leave", "", "", RULES_AGENT, Denied(200)),
     ]
@@ -299,6 +317,10 @@ async fn server() -> TestServer {
     put(&backend, AccessRow::Policy(Arc::new(policy)));
     let role = Role { id: ROLE.parse().unwrap(), name: "of-the-test".into(), ..Role::default() };
     put(&backend, AccessRow::Role(Arc::new(role)));
+    let method = super::json::login::auth_method(METHOD.as_bytes(), "").unwrap();
+    put(&backend, AccessRow::AuthMethod(Arc::new(method)));
+    let rule = BindingRule { id: RULE.parse().unwrap(), auth_method: "ci".into(), ..BindingRule::default() };
+    put(&backend, AccessRow::BindingRule(Arc::new(rule)));
     put_token(&backend, TOKEN.parse().unwrap(), "00000000-0000-0000-0000-0000000000e2", Grants::default(), None);
     let (_, writes) =
         token(&backend, r#"service "local" { policy = "write" } event "deploy" { policy = "write" }"#, None);
