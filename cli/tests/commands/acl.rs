@@ -195,6 +195,7 @@ fn refusing(status: &'static str, reason: &'static str, caller: Result<&'static 
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn a_refusal_says_who_one_was_and_what_to_do() {
     let missing = "Permission denied: Missing key:write on a";
     let anonymous = "00000000-0000-0000-0000-000000000002";

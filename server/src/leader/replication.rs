@@ -1,4 +1,4 @@
-//! Outside the primary datacenter: the leader keeps a copy of its policies and roles and, where that is asked for
+//! Outside the primary datacenter: the leader keeps a copy of its policies, roles, auth methods and binding rules and, where that is asked for
 //! (`acl.enable_token_replication`), of the tokens that count everywhere.
 //!
 //! One blocking read of the list of policies over there is all that goes on while nothing changes: any change about access
@@ -19,12 +19,16 @@ use lictor_shared::{
     backend::{Backend, Fetch},
     catalog::{AccessRow, State},
     command::{AccessCommand, Command},
-    http::json::acl,
-    model::{ANONYMOUS, AccessToken, Index, MANAGEMENT_POLICY, Secret, Time},
+    http::{
+        json::{acl, login},
+        query::encode,
+    },
+    model::{ANONYMOUS, AccessToken, BindingRule, Index, MANAGEMENT_POLICY, Secret, Time},
     tasks::Tasks,
     view::Reader,
 };
 use serde_json::Value;
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::raft::RaftNode;
@@ -59,7 +63,38 @@ pub struct Replicator {
 enum Kind {
     Policy,
     Role,
+    AuthMethod,
+    BindingRule,
     Token,
+}
+
+impl Kind {
+    /// Where a row's list has what it is known by.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Policy | Self::Role | Self::BindingRule => "ID",
+            Self::AuthMethod => "Name",
+            Self::Token => "AccessorID",
+        }
+    }
+
+    fn endpoint(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Role => "role",
+            Self::AuthMethod => "auth-method",
+            Self::BindingRule => "binding-rule",
+            Self::Token => "token",
+        }
+    }
+
+    /// What a row is remembered by; of a name, one made of it.
+    fn id(self, known_by: &str) -> Result<Uuid, String> {
+        if self == Self::AuthMethod {
+            return Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, known_by.as_bytes()));
+        }
+        Uuid::try_parse(known_by).map_err(|error| format!("a row has the ID {known_by:?}: {error}"))
+    }
 }
 
 /// The indexes that the rows had in the primary datacenter when they were copied.
@@ -120,6 +155,11 @@ impl Replicator {
         let (roles, at) = self.list("/v1/acl/roles").await?;
         rows.extend(self.difference(Kind::Role, &roles, copied).await?);
         report.roles = Index(at);
+        // A rule is of a method.
+        let (methods, _) = self.list("/v1/acl/auth-methods").await?;
+        rows.extend(self.difference(Kind::AuthMethod, &methods, copied).await?);
+        let (rules, _) = self.list("/v1/acl/binding-rules").await?;
+        rows.extend(self.difference(Kind::BindingRule, &rules, copied).await?);
         if self.tokens {
             let (tokens, at) = self.list("/v1/acl/tokens").await?;
             rows.extend(self.difference(Kind::Token, &tokens, copied).await?);
@@ -149,42 +189,38 @@ impl Replicator {
         let mut rows = Vec::new();
         let mut there = BTreeSet::new();
         for row in list {
-            let id = text(row, if kind == Kind::Token { "AccessorID" } else { "ID" });
-            let id = Uuid::try_parse(&id).map_err(|error| format!("a row has the ID {id:?}: {error}"))?;
+            let name = text(row, kind.key());
+            let id = kind.id(&name)?;
             if kind == Kind::Token && row["Local"] == true {
                 continue;
             }
             there.insert(id);
             let index = row["ModifyIndex"].as_u64().unwrap_or_default();
             if copied.get(&(kind, id)) != Some(&index) || !is_here(&state, kind, id) {
-                rows.push((self.read(kind, id).await?, ((kind, id), Some(index))));
+                rows.push((self.read(kind, &name).await?, ((kind, id), Some(index))));
             }
         }
-        for id in ours(&state, kind).into_iter().filter(|id| !there.contains(id)) {
-            let gone = match kind {
-                Kind::Policy => AccessRow::PolicyGone(id),
-                Kind::Role => AccessRow::RoleGone(id),
-                Kind::Token => AccessRow::TokenGone(id),
-            };
+        for (id, gone) in ours(&state, kind).into_iter().filter(|(id, _)| !there.contains(id)) {
             rows.push((gone, ((kind, id), None)));
         }
         Ok(rows)
     }
 
     /// One row as it is in the primary datacenter.
-    async fn read(&self, kind: Kind, id: Uuid) -> Result<AccessRow, String> {
-        let endpoint = match kind {
-            Kind::Policy => "policy",
-            Kind::Role => "role",
-            Kind::Token => "token",
-        };
-        let (body, _) = self.get(&format!("/v1/acl/{endpoint}/{id}")).await?;
+    async fn read(&self, kind: Kind, id: &str) -> Result<AccessRow, String> {
+        let endpoint = kind.endpoint();
+        let (body, _) = self.get(&format!("/v1/acl/{endpoint}/{}", encode(id))).await?;
         let unreadable = |error: lictor_shared::http::Failure| format!("{endpoint} {id} cannot be read: {error}");
         Ok(match kind {
             Kind::Policy => AccessRow::Policy(Arc::new(acl::policy(&body).map_err(unreadable)?)),
             // The names in it stand beside the IDs.
             Kind::Role => AccessRow::Role(Arc::new(acl::role(&body).map_err(unreadable)?.0)),
-            Kind::Token => AccessRow::Token(Arc::new(token(id, &body)?)),
+            Kind::AuthMethod => AccessRow::AuthMethod(Arc::new(login::auth_method(&body, id).map_err(unreadable)?)),
+            Kind::BindingRule => {
+                let rule = login::binding_rule(&body).map_err(unreadable)?;
+                AccessRow::BindingRule(Arc::new(BindingRule { id: kind.id(id)?, ..rule }))
+            }
+            Kind::Token => AccessRow::Token(Arc::new(token(kind.id(id)?, &body)?)),
         })
     }
 
@@ -218,17 +254,24 @@ impl Replicator {
     }
 }
 
-/// The rows of that kind that are copies.
-fn ours(state: &State, kind: Kind) -> Vec<Uuid> {
+/// The rows of that kind that are copies, and what would take each out.
+fn ours(state: &State, kind: Kind) -> Vec<(Uuid, AccessRow)> {
     match kind {
         Kind::Policy => {
             let policies = state.access_policies().map(|policy| policy.id);
-            policies.filter(|id| *id != MANAGEMENT_POLICY).collect()
+            policies.filter(|id| *id != MANAGEMENT_POLICY).map(|id| (id, AccessRow::PolicyGone(id))).collect()
         }
-        Kind::Role => state.access_roles().map(|role| role.id).collect(),
+        Kind::Role => state.access_roles().map(|role| (role.id, AccessRow::RoleGone(role.id))).collect(),
+        Kind::AuthMethod => {
+            let gone = |name: &SmolStr| Some((kind.id(name).ok()?, AccessRow::AuthMethodGone(name.clone())));
+            state.auth_methods().filter_map(|method| gone(&method.name)).collect()
+        }
+        Kind::BindingRule => {
+            state.binding_rules().map(|rule| (rule.id, AccessRow::BindingRuleGone(rule.id))).collect()
+        }
         Kind::Token => {
             let tokens = state.access_tokens().filter(|token| !token.is_local && token.accessor != ANONYMOUS);
-            tokens.map(|token| token.accessor).collect()
+            tokens.map(|token| (token.accessor, AccessRow::TokenGone(token.accessor))).collect()
         }
     }
 }
@@ -237,6 +280,8 @@ fn is_here(state: &State, kind: Kind, id: Uuid) -> bool {
     match kind {
         Kind::Policy => state.access_policy(id).is_some(),
         Kind::Role => state.access_role(id).is_some(),
+        Kind::AuthMethod => state.auth_methods().any(|method| kind.id(&method.name).is_ok_and(|own| own == id)),
+        Kind::BindingRule => state.binding_rule(id).is_some(),
         Kind::Token => state.access_token(id).is_some(),
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Context, Failure,
     answer::Answer,
+    context::datacenter_asked,
     json::acl::{
         ExpandedTokenRow, PolicyListRow, PolicyRow, ReplicationRow, RoleRow, TokenBody, TokenRow,
         policy as policy_body, role as role_body, token as token_body,
@@ -98,6 +99,7 @@ pub(super) fn not_found() -> Answer {
 }
 
 pub(super) async fn bootstrap(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     enabled(context)?;
     in_primary(context)?;
     if !context.holds_keys() {

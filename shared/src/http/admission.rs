@@ -37,6 +37,14 @@ fn is_abroad(context: &Context, request: &Request) -> bool {
     !datacenter.is_empty() && !context.is_own_datacenter(datacenter) && crosses(&request.target)
 }
 
+/// The datacenter to which a request is passed on at once: its endpoint asks for a right before anything else, and would
+/// do here what is to be decided there.
+pub(super) fn passed_on<'a>(context: &Context, guard: Guard, request: &'a Request) -> Option<&'a str> {
+    use Guard::{Filtered, Inside, Open, Written};
+    let looks_itself = matches!(guard, Filtered | Inside | Open | Written);
+    (!looks_itself && is_abroad(context, request)).then(|| datacenter_asked(&request.query))
+}
+
 /// Who asks, if that one is let in.
 ///
 /// # Errors

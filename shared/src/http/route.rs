@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context, Failure, acl,
-    admission::{Guard, admit},
+    admission::{Guard, admit, passed_on},
     agent, agent_health,
     answer::Answer,
     catalog, coordinate, event, health, insight, internal,
@@ -275,6 +275,9 @@ pub(super) fn takes_pieces(place: usize) -> bool {
 /// passed on.
 pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Answer, Failure> {
     let (_, _, guard, handler) = &ENDPOINTS[request.endpoint];
+    if let Some(name) = passed_on(context, *guard, &request) {
+        return remote::pass_on(context, &request, name).await;
+    }
     request.caller = match admit(context, *guard, &request) {
         Ok(caller) => caller,
         // As Consul has it.
