@@ -42,6 +42,12 @@ impl Processes {
         Self { named: cluster.agents().map(|agent| (agent.name.clone(), agent.pid())).collect() }
     }
 
+    /// These, each with a name.
+    #[must_use]
+    pub fn all(named: &[(&str, u32)]) -> Self {
+        Self { named: named.iter().map(|(name, pid)| ((*name).into(), *pid)).collect() }
+    }
+
     /// A single one.
     #[must_use]
     pub fn one(name: &str, pid: u32) -> Self {

@@ -1,5 +1,6 @@
 //! What is measured: a section a file, each with a cluster of its own. The budgets stand beside what they are for.
 
+mod acl;
 mod checks;
 mod churn;
 mod dns;
@@ -63,6 +64,7 @@ pub const SECTIONS: &[Section] = &[
     section("writes", "writes through a sidecar, 3 servers, durable", &["wrk"], writes::run),
     section("keys", "one key of 100 bytes is read", &["wrk"], keys::run),
     Section { is_slow: true, ..section("checks", "1,000 checks of one sidecar, each every 10 s", &[], checks::run) },
+    section("acl", "what access control costs: with it, and beside it without", &["wrk", "dnsperf"], acl::run),
     section("failover", "the leader is killed", &[], failover::run),
 ];
 

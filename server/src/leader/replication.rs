@@ -266,9 +266,7 @@ fn ours(state: &State, kind: Kind) -> Vec<(Uuid, AccessRow)> {
             let gone = |name: &SmolStr| Some((kind.id(name).ok()?, AccessRow::AuthMethodGone(name.clone())));
             state.auth_methods().filter_map(|method| gone(&method.name)).collect()
         }
-        Kind::BindingRule => {
-            state.binding_rules().map(|rule| (rule.id, AccessRow::BindingRuleGone(rule.id))).collect()
-        }
+        Kind::BindingRule => state.binding_rules().map(|rule| (rule.id, AccessRow::BindingRuleGone(rule.id))).collect(),
         Kind::Token => {
             let tokens = state.access_tokens().filter(|token| !token.is_local && token.accessor != ANONYMOUS);
             tokens.map(|token| (token.accessor, AccessRow::TokenGone(token.accessor))).collect()
