@@ -54,3 +54,8 @@ fn query() {
 fn txn() {
     replay("txn");
 }
+
+#[test]
+fn acl() {
+    replay("acl");
+}

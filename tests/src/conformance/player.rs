@@ -50,7 +50,11 @@ pub fn play(config: &Value, steps: &[Step]) -> Vec<(String, Value)> {
 }
 
 fn start(config: &Value) -> Agent {
-    let agent = Agent::dev("node-a").with_config_directory();
+    let mut agent = Agent::dev("node-a").with_config_directory();
+    // What the agent has become is asked with the token that may know; steps bring their own.
+    if let Some(token) = config.pointer("/acl/tokens/master").and_then(Value::as_str) {
+        agent = agent.shown(token.to_owned().leak());
+    }
     let mut file = json!({"datacenter": "dc1", "node_id": "11111111-2222-3333-4444-555555555555"});
     for (name, value) in config.as_object().into_iter().flatten() {
         file[name] = value.clone();
@@ -89,8 +93,12 @@ impl Player {
             step.headers.iter().map(|(name, value)| (name.as_str(), self.fill(value))).collect();
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let body = self.fill(&step.body);
-        let reply =
-            self.agent.http().with_time_out(Duration::from_secs(30)).send(method, path, &headers, body.as_bytes())?;
+        let reply = self.agent.http().showing(None).with_time_out(Duration::from_secs(30)).send(
+            method,
+            path,
+            &headers,
+            body.as_bytes(),
+        )?;
         let present = HEADERS.iter().filter(|name| reply.header(&name.to_ascii_lowercase()).is_some());
         let mut answer = json!({
             "status": reply.status,
