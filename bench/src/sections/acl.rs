@@ -23,6 +23,8 @@ const READER: &str = "7e1d1e4f-0000-4000-8000-000000000002";
 /// What a caller has: rules enough to be looked through, and rights to part of the registry only.
 const RULES: &str = r#"service "web" { policy = "read" } service_prefix "web-" { policy = "read" }
     service "db" { policy = "deny" } node_prefix "" { policy = "read" } key_prefix "bench/" { policy = "write" }"#;
+/// A run at a time.
+const ONCE: Effort = Effort { is_quick: true };
 const CALLERS: usize = 32;
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -84,21 +86,36 @@ pub fn run(effort: Effort, give: &mut dyn FnMut(Figure)) {
         ("health, default, 100 inst.", "/v1/health/service/web?passing", ""),
         ("KV put", "/v1/kv/bench/a", put),
     ] {
-        let [with, without] = [(&closed, header.as_str()), (&open, "")].map(|(pair, header)| {
+        let (with, without, note) = in_turn(effort, |is_closed| {
+            let (pair, header) = if is_closed { (&closed, header.as_str()) } else { (&open, "") };
             let requests = Requests { path, header, script, callers: CALLERS };
             let (directory, port) = (pair.sidecar.directory(), pair.sidecar.ports.http);
-            throughput(effort, &pair.processes(), port, requests, RUN_SECONDS, directory)
+            throughput(ONCE, &pair.processes(), port, requests, RUN_SECONDS, directory)
         });
-        give(compared(what, &with.0, &without.0, with.1));
+        give(compared(what, &with, &without, note));
     }
     let question = Question { name: "web.service.consul", kind: "A", has_edns: true };
-    let [with, without] = [&closed, &open].map(|pair| {
+    let (with, without, note) = in_turn(effort, |is_closed| {
+        let pair = if is_closed { &closed } else { &open };
         let processes = pair.processes();
         processes.rest();
         let answers = || dnsperf::answers(pair.sidecar.ports.dns, question, RUN_SECONDS, pair.sidecar.directory());
-        Work::median((0..effort.runs()).map(|_| processes.during(answers)).collect())
+        (processes.during(answers), String::new())
     });
-    give(compared("DNS, A, 100 inst.", &with, &without, String::new()));
+    give(compared("DNS, A, 100 inst.", &with, &without, note));
+}
+
+/// The medians with and without, measured one after the other and again, so that what else the machine does is in both.
+fn in_turn(effort: Effort, measure: impl Fn(bool) -> (Work, String)) -> (Work, Work, String) {
+    let mut note = String::new();
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..effort.choose(1, 9) {
+        let (work, said) = measure(true);
+        with.push(work);
+        without.push(measure(false).0);
+        note = said;
+    }
+    (Work::median(with), Work::median(without), note)
 }
 
 fn compared(what: &str, with: &Work, without: &Work, note: String) -> Figure {
