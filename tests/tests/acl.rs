@@ -14,8 +14,9 @@ use lictor_proto::{
 use lictor_shared::{
     acl::Credential,
     backend::{Consistency, Fetch},
-    command::{Command, Deregistration},
+    command::{AccessCommand, Command, Deregistration},
     forward::AskError,
+    model::{ANONYMOUS, AccessToken, Grants, Index, Secret, Time},
 };
 use lictor_tests::{agent::Agent, cluster::Cluster, dns::Transport, wait};
 use serde_json::{Value, json};
@@ -170,6 +171,20 @@ async fn learns_nothing_by_rpc(server: &str) {
         ..WatchRequest::default()
     };
     let nobody = Credential::none();
+    // Not even what a server would do for the first who asks by HTTP.
+    let token = AccessToken {
+        accessor: ANONYMOUS,
+        secret: Secret::new(WEB),
+        description: "mine".into(),
+        grants: Grants::default(),
+        is_local: true,
+        auth_method: "".into(),
+        expires: None,
+        created: Time(0),
+        create_index: Index(0),
+        modify_index: Index(0),
+    };
+    let bootstrap = Command::Access(AccessCommand::Bootstrap { token: Box::new(token), reset: None });
     let remove = Command::Deregister(Deregistration::Node("sidecar-1".into()));
     let denied = [
         stranger.watch(server, request).await.err(),
@@ -177,6 +192,7 @@ async fn learns_nothing_by_rpc(server: &str) {
         stranger.servers(server, &nobody).await.err(),
         stranger.watching(server, vec!["sidecar-1".into()]).await.err(),
         stranger.write(server, &remove, &nobody).await.err(),
+        stranger.write(server, &bootstrap, &nobody).await.err(),
         stranger.save_archive(server, true, &nobody).await.err(),
     ];
     for (number, error) in denied.into_iter().enumerate() {

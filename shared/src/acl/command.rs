@@ -9,10 +9,10 @@ use super::{Denial, Level, Resource, Rights};
 use crate::{
     catalog::State,
     command::{
-        AccessCommand, CatalogName, CatalogRow, Command, Deregistration, KeyCommand, Operation, QueryCommand,
-        Registration, SessionCommand,
+        CatalogName, CatalogRow, Command, Deregistration, KeyCommand, Operation, QueryCommand, Registration,
+        SessionCommand,
     },
-    model::{Check, NodeName, PreparedQuery, Service, ServiceId},
+    model::{Check, Node, NodeName, PreparedQuery, Service, ServiceId},
 };
 
 /// Whether somebody with these rights may have that done to this state.
@@ -35,7 +35,7 @@ pub fn authorize(rights: &Rights, state: &State, command: &Command) -> Result<()
         Command::Transaction(operations) => {
             operations.iter().try_for_each(|operation| authorize_operation(rights, state, operation))
         }
-        Command::Access(AccessCommand::Bootstrap { .. }) => Ok(()),
+        // Who may bootstrap is decided by a server, from what is on its disk, and done by it as a server.
         Command::Access(_) | Command::Restore(_) => rights.require(Resource::Acl, Level::Write, ""),
     }
 }
@@ -54,7 +54,10 @@ pub fn authorize_operation(rights: &Rights, state: &State, operation: &Operation
         | Operation::CheckSession(key, _)
         | Operation::CheckAbsent(key) => reads_key(key),
         Operation::GetTree(prefix) => asked.tree(Level::Read, prefix),
-        Operation::Put(CatalogRow::Node(node), _) => asked.node(&node.name),
+        Operation::Put(CatalogRow::Node(node), _) => {
+            asked.node(&node.name)?;
+            asked.replaced(node)
+        }
         Operation::Put(CatalogRow::Service(service), _) => asked.put_service(&service.node, service),
         Operation::Put(CatalogRow::Check(check), _) => asked.put_check(&check.node, check, None),
         Operation::Get(CatalogName::Node(node)) => rights.require(Resource::Node, Level::Read, node),
@@ -113,16 +116,21 @@ impl<'a> Asked<'a> {
         if !keeps_node && !repeats {
             self.node(&node.name)?;
         }
-        // With another node's ID it takes that one's place.
-        if let Some(old) = node.id.and_then(|id| self.state.node_by_id(id)).filter(|_| !keeps_node)
-            && old.name.key() != node.name.key()
-        {
-            self.node(&old.name)?;
+        if !keeps_node {
+            self.replaced(node)?;
         }
         if let Some(service) = service {
             self.put_service(&node.name, service)?;
         }
         checks.iter().try_for_each(|check| self.put_check(&node.name, check, service.as_ref()))
+    }
+
+    /// With another node's ID it takes that one's place.
+    fn replaced(&self, node: &Node) -> Result<(), Denial> {
+        match node.id.and_then(|id| self.state.node_by_id(id)) {
+            Some(old) if old.name.key() != node.name.key() => self.node(&old.name),
+            _ => Ok(()),
+        }
     }
 
     fn put_service(&self, node: &NodeName, service: &Service) -> Result<(), Denial> {
@@ -216,12 +224,42 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Who knows the ID of a query without a name may change it: it is not listed to others. A template without a name is
-    /// about all names.
     fn named_query(&self, query: &PreparedQuery) -> Result<(), Denial> {
-        if query.name.is_empty() && query.template.is_none() {
+        if query.is_only_known_by_id() {
             return Ok(());
         }
         self.rights.require(Resource::Query, Level::Write, &query.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        acl::Rules,
+        model::{Index, Time},
+    };
+
+    fn node(name: &str, id: u128) -> Node {
+        Node { name: name.into(), id: Some(Uuid::from_u128(id)), address: "10.0.0.1".into(), ..Node::default() }
+    }
+
+    #[test]
+    fn nobody_takes_the_place_of_a_node_that_he_may_not_write() {
+        let mut state = State::default();
+        let registration = Registration { node: node("victim", 1), ..Registration::default() };
+        state.apply(Index(1), Time(0), &Command::Register(Box::new(registration)));
+        let rules = Rules::parse(r#"node "mine" { policy = "write" }"#).unwrap();
+        let rights = Rights::new([&rules], false);
+        for (id, allowed) in [(1, false), (2, true)] {
+            let node = node("mine", id);
+            let registration = Registration { node: node.clone(), ..Registration::default() };
+            let register = Command::Register(Box::new(registration));
+            assert_eq!(authorize(&rights, &state, &register).is_ok(), allowed, "{register:?}");
+            let put = Command::Transaction(vec![Operation::Put(CatalogRow::Node(Box::new(node)), None)]);
+            assert_eq!(authorize(&rights, &state, &put).is_ok(), allowed, "{put:?}");
+        }
     }
 }

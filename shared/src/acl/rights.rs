@@ -199,9 +199,9 @@ fn fingerprint(names: &[Names], single: &BTreeMap<Resource, Level>) -> [u8; FING
         context.update(&[level as u8]);
     };
     for names in names {
-        push("otherwise", names.otherwise);
+        // How many there are, so that no rule can look like the end of a list of them.
+        push(&format!("{} {}", names.exact.len(), names.prefix.len()), names.otherwise);
         names.exact.iter().for_each(|(name, level)| push(name, *level));
-        push("prefixes", Level::Deny);
         names.prefix.iter().for_each(|(name, level)| push(name, *level));
     }
     single.iter().for_each(|(resource, level)| push(resource.as_str(), *level));

@@ -234,19 +234,25 @@ impl Sync {
                     self.held.remove(&group);
                 } else {
                     self.flying.insert(group.clone(), false);
-                    let by = self.credentials(&group, local);
+                    let by = self.credentials(&group, local, &commands);
                     self.writes.spawn(write(self.agent.clone(), group, commands, by));
                 }
             }
         }
     }
 
-    /// By whose right a group may be written: whoever registered it, those who show nothing here, the agent itself.
-    fn credentials(&self, group: &Key, local: &Local) -> Vec<Credential> {
+    /// By whose right a group may be written: whoever registered it; where nobody is known to have, or to take away what is
+    /// there, also those who show nothing here and the agent itself, who must not lend others its right.
+    fn credentials(&self, group: &Key, local: &Local, commands: &[Command]) -> Vec<Credential> {
         let own = self.agent.inner.authority.own();
+        let registrant = local.token(group);
+        let takes_away = commands.iter().all(|command| matches!(command, Command::Deregister(_)));
+        if !group.as_str().is_empty() && !registrant.is_none() && !takes_away {
+            return vec![registrant];
+        }
         let mut all = match group.as_str().is_empty() {
-            true => vec![own.agent.clone(), local.token(group), own.default.clone()],
-            false => vec![local.token(group), own.default.clone(), own.agent.clone()],
+            true => vec![own.agent.clone(), registrant, own.default.clone()],
+            false => vec![registrant, own.default.clone(), own.agent.clone()],
         };
         all.retain(|credential| !credential.is_none());
         all.dedup();

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     acl::{Credential, Denial, Level, Resource},
+    backend::BackendError,
     catalog::{AccessRow, State, Topic},
     command::{AccessCommand, Command, Named, Outcome, Presence},
     model::{ANONYMOUS, AccessToken, Grants, Index, Policy, Role, Secret, Time},
@@ -117,13 +118,17 @@ pub(super) async fn bootstrap(context: &Context, request: &Request) -> Result<An
         }
         (!secret.is_empty()).then(|| Secret::new(secret))
     };
+    // The leader's first duty; it is done at once.
+    if context.reader.load().servers_secret().is_none() {
+        return Err(BackendError::NoLeader.into());
+    }
     let reset = reset_index(context);
     let secret = given.unwrap_or_else(new_secret);
     let token = AccessToken { description: "Bootstrap Token (Global Management)".into(), ..blank(secret) };
     let accessor = token.accessor;
     let command = AccessCommand::Bootstrap { token: Box::new(token), reset };
-    // It takes no right: whoever comes first has it.
-    let answer = write_as(context, request, &Credential::none(), command, |state, rows| {
+    // It takes no right: whoever comes first has it. But only a server lets him.
+    let answer = write_as(context, request, &context.authority.own_credential(), command, |state, rows| {
         Some(rows.value(&TokenRow::new(state.access_token(accessor)?, state, true)))
     })
     .await?;
@@ -279,11 +284,18 @@ pub(super) async fn change_token(context: &Context, request: &Request) -> Result
         if accessor == ANONYMOUS {
             return Err(Failure::Rejected("Cannot clone the anonymous token".into()));
         }
+        if !token.auth_method.is_empty() {
+            return Err(Failure::Rejected("Cannot clone a token that a login made: log in again".into()));
+        }
+        if !token.is_valid_at(Time::now()) {
+            return Err(Denial::NotFound.into());
+        }
         let description = body.map(|body| body.description).filter(|text| !text.is_empty());
         let clone = AccessToken {
             description: description.unwrap_or_else(|| token.description.clone()),
             grants: token.grants.clone(),
             is_local: token.is_local,
+            expires: token.expires,
             ..blank(new_secret())
         };
         return put_token(context, request, clone, Named::default(), Presence::Absent).await;

@@ -167,6 +167,13 @@ pub(super) async fn register_service(context: &Context, request: &Request) -> Re
     if let Some(old) = context.agent.service(&definition.service.id) {
         writes_service(request, &old.name)?;
     }
+    // One that is about something else would be taken from it.
+    let own = &definition.service.id;
+    for check in &definition.checks {
+        if context.agent.check(&check.id).is_some_and(|old| old.service_id.key() != own.key()) {
+            writes_check(context, request, &check.id)?;
+        }
+    }
     let replace = switch(&request.query, "replace-existing-checks")?;
     context.agent.register_service(definition, replace, &request.token).await?;
     Ok(Answer::empty())

@@ -13,7 +13,7 @@ use super::{
     json::event::EventRow,
     params::Options,
     read::{INDEX, Rows, with_jitter},
-    route::Request,
+    route::{Request, admit_again},
 };
 use crate::gossip::UserEvent;
 
@@ -34,7 +34,7 @@ pub(super) async fn fire(context: &Context, request: &Request) -> Result<Answer,
 }
 
 pub(super) async fn list(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let (rows, options) = (Rows::wanted(request, None)?, Options::parse(&request.query)?);
+    let (mut rows, options) = (Rows::wanted(request, None)?, Options::parse(&request.query)?);
     let name = request.query.filled("name");
     let mut changes = context.events.changes();
     let time_out = tokio::time::sleep(with_jitter(options.wait));
@@ -46,6 +46,7 @@ pub(super) async fn list(context: &Context, request: &Request) -> Result<Answer,
         events.retain(|event| name.is_none_or(|name| event.name == name));
         let index = index_of(&events);
         if !waits || index != options.index.0 {
+            rows.caller = admit_again(context, request)?;
             let listed = rows.list(events.iter().map(|event| EventRow::new(event)));
             return Ok(Answer::json(listed).with_header(INDEX, index));
         }

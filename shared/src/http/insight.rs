@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
@@ -25,7 +25,7 @@ use super::{
     route::{self, Request},
 };
 use crate::{
-    acl::{Credential, OwnTokens},
+    acl::{Credential, Known, OwnTokens},
     agent::definition::{Fields, Strictness},
     backend::Backend,
     gossip::{MemberStatus, Pool},
@@ -38,6 +38,8 @@ use crate::{
 
 /// The time between two pieces of `/v1/agent/metrics/stream`.
 const METRICS_INTERVAL: Duration = Duration::from_secs(10);
+/// The time between two looks whether a stream's token still counts.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn version(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let versions = &context.settings.versions;
@@ -86,7 +88,7 @@ pub(super) async fn metrics_stream(context: &Context, request: &Request) -> Resu
         let piece = [&encode(&sources.summary(), false)[..], b"\n"].concat();
         Some((Bytes::from(piece), (ticks, sources, stopping)))
     });
-    Ok(Answer::stream(pieces))
+    Ok(Answer::stream(pieces.take_until(until_revoked(context, request))))
 }
 
 /// The log from now on, at the level asked for (`info`), a line for each event.
@@ -100,7 +102,18 @@ pub(super) async fn monitor(context: &Context, request: &Request) -> Result<Answ
         let (line, ended) = stopping.run_until_cancelled(next_line(&mut watch, as_json)).await?;
         Some((line, (!ended).then_some((watch, stopping))))
     });
-    Ok(Answer::stream(lines))
+    Ok(Answer::stream(lines.take_until(until_revoked(context, request))))
+}
+
+/// Ends when who asked may not do the same as then any more: a token was taken away, or changed.
+fn until_revoked(context: &Context, request: &Request) -> impl Future<Output = ()> + Send + use<> {
+    let (authority, token, known) = (context.authority.clone(), request.token.clone(), request.caller.clone());
+    async move {
+        let is_same = |now: Arc<Known>| now.rights.fingerprint() == known.rights.fingerprint();
+        while authority.identify(&token).is_ok_and(is_same) {
+            tokio::time::sleep(TOKEN_INTERVAL).await;
+        }
+    }
 }
 
 /// The next line, and whether it is the last: who is too slow is told so and has to come again.

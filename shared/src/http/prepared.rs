@@ -80,7 +80,7 @@ pub(super) async fn get(context: &Context, request: &Request) -> Result<Answer, 
     let id = id(&request.parameter)?;
     read(context, request, about(Topic::Query(id)), |state, rows| match state.query(id) {
         // Who knows the ID of one without a name may see it.
-        Some(query) => match query.name.is_empty() || QueryRow::new(query).is_visible(rows.rights()) {
+        Some(query) => match query.is_only_known_by_id() || QueryRow::new(query).is_visible(rows.rights()) {
             true => rows.value(&[QueryRow::new(query)]).into(),
             false => Answer::from(denied(query)),
         },
@@ -132,7 +132,7 @@ async fn answer(context: &Context, request: &Request, name: &str) -> Result<Answ
 
 async fn explain(context: &Context, request: &Request, name: &str) -> Result<Answer, Failure> {
     find(context, request, name, |_, rows, query, freshness| {
-        if !query.name.is_empty() && !QueryRow::new(query).is_visible(rows.rights()) {
+        if !query.is_only_known_by_id() && !QueryRow::new(query).is_visible(rows.rights()) {
             return Err(denied(query));
         }
         Ok(rows.value(&ExplanationRow { query: QueryRow::new(query), freshness }))

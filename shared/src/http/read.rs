@@ -95,7 +95,7 @@ pub(super) trait Guarded {
 pub(super) struct Rows {
     filter: Option<Filter>,
     pretty: bool,
-    caller: Arc<Known>,
+    pub(super) caller: Arc<Known>,
     /// Whether something was left out because the caller may not see it.
     has_hidden: AtomicBool,
 }

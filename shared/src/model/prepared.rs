@@ -33,6 +33,13 @@ pub struct PreparedQuery {
 }
 
 impl PreparedQuery {
+    /// Whether there is no name that a right could be about: who knows its ID may see and change it. A template without a
+    /// name is about all names.
+    #[must_use]
+    pub fn is_only_known_by_id(&self) -> bool {
+        self.name.is_empty() && self.template.is_none()
+    }
+
     /// The same as others may see it: that it has a token, but not which. Only servers hold more.
     #[must_use]
     pub fn without_secret(self: &Arc<Self>) -> Arc<Self> {

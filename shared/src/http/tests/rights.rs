@@ -277,7 +277,7 @@ async fn server() -> TestServer {
     let initialise = AccessCommand::Initialise {
         management: Some(Secret::new("00000000-0000-0000-0000-0000000000f1")),
         accessor: Uuid::from_u128(0xf1),
-        servers: Secret::new("servers"),
+        servers: Secret::new("s".repeat(72)),
     };
     backend.apply(&Command::Access(initialise));
     server.register_itself();
