@@ -301,6 +301,25 @@ impl Agent {
         process.signal(signal);
     }
 
+    /// Stops it where it is (SIGSTOP), until SIGCONT: its sockets stay open and nothing comes back.
+    ///
+    /// # Panics
+    /// It does not stop.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.pid());
+        // The signal is sent, and each thread stops when its processor sees to it.
+        wait::until("every thread has stopped", Duration::from_secs(10), || {
+            let stopped = |thread: &Path| {
+                let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+            };
+            let threads = fs::read_dir(&threads).map_err(|error| error.to_string())?;
+            let running = threads.flatten().filter(|thread| !stopped(&thread.path())).count();
+            wait::ensure(running == 0, || format!("{running} run"))
+        });
+    }
+
     /// kill -9, and waits until it is gone.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

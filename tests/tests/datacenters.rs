@@ -198,7 +198,7 @@ fn a_datacenter_that_is_lost_costs_the_other_nothing_and_is_found_again() {
         wait::ensure(found == [6000], || format!("{found:?}"))
     });
     // Its sockets are open and nothing comes back.
-    world.far.signal(Signal::STOP);
+    world.far.freeze();
     let own = world.sidecar.http();
     let is_over = Arc::new(AtomicBool::new(false));
     let looker = thread::spawn({
