@@ -51,7 +51,7 @@ impl Processes {
     /// A single one.
     #[must_use]
     pub fn one(name: &str, pid: u32) -> Self {
-        Self { named: vec![(name.into(), pid)] }
+        Self::all(&[(name, pid)])
     }
 
     /// What they use while `work` is done, which gives how much that was.

@@ -58,7 +58,11 @@ pub fn register(client: Client, instance: &Value) {
     client.put("/v1/catalog/register", instance).unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn wait_for(agent: &Agent, service: &str, instances: usize) {
+/// Waits until an agent knows so many instances of a service.
+///
+/// # Panics
+/// It does not learn of them.
+pub fn wait_for(agent: &Agent, service: &str, instances: usize) {
     wait::until(&format!("{} has all of {service}", agent.name), SEEN_LIMIT, || {
         let found = agent.passing(service)?.len();
         wait::ensure(found == instances, || format!("it has {found} of {instances}"))

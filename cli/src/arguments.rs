@@ -11,9 +11,10 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::bail;
 use clap::{ArgAction::Set, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
-use lictor_shared::config::AgentFlags;
 pub use lictor_shared::config::go_bool;
+use lictor_shared::{agent::duration, config::AgentFlags};
 
 use crate::{
     acl::{AclCommand, LoginFlags, LogoutFlags},
@@ -142,6 +143,17 @@ pub fn pair(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
         _ => Err("not KEY=VALUE"),
+    }
+}
+
+/// Checks a duration that is sent on as it was written.
+///
+/// # Errors
+/// It is none; the flag is named.
+pub fn duration(flag: &str, text: Option<&str>) -> anyhow::Result<()> {
+    match text.map(duration::parse) {
+        Some(Err(problem)) => bail!("-{flag}: {}", problem.explain()),
+        _ => Ok(()),
     }
 }
 

@@ -6,14 +6,13 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
+use lictor_shared::model::ANONYMOUS;
 use serde::Deserialize;
 
 use crate::client::{Agent, ClientError};
 
 /// How long the agent is asked who one was. It has just answered.
 const LIMIT: Duration = Duration::from_secs(5);
-/// The accessor of who shows nothing.
-const ANONYMOUS: &str = "00000000-0000-0000-0000-000000000002";
 /// How a token is given.
 const GIVE: &str = "-token-file=FILE, -token=SECRET, CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE";
 
@@ -50,7 +49,7 @@ async fn missing(agent: &Agent) -> String {
     let caller = caller(agent).await.ok();
     let Some(origin) = agent.token_origin() else {
         return match caller {
-            Some(accessor) if accessor != ANONYMOUS => format!(
+            Some(accessor) if accessor != ANONYMOUS.to_string() => format!(
                 "No token was shown, and the one that the agent takes then (accessor {accessor}) does not allow it. Give \
                  one by {GIVE}"
             ),

@@ -109,7 +109,7 @@ pub struct Permit {
 
 impl Permit {
     fn still_holds(&self) -> bool {
-        self.authority.identify(&self.shown).is_ok_and(|known| known.rights.fingerprint() == self.rights.fingerprint())
+        self.authority.still_has(&self.shown, &self.rights)
     }
 }
 

@@ -280,7 +280,7 @@ impl Client {
             // Requests under way keep theirs; the servers of today are connected again.
             connections.clear();
         }
-        let connector = connect::plain(UNACKNOWLEDGED_LIMIT);
+        let connector = connect::plain(Some(UNACKNOWLEDGED_LIMIT));
         let channel = if self.tls.asks_by_tls() {
             endpoint.connect_with_connector_lazy(Secured::new(connector, self.tls.clone(), &self.datacenter))
         } else {

@@ -98,8 +98,7 @@ pub struct FellowServers {
 
 impl FellowServers {
     fn require(&self, by: &Credential, resource: Resource, level: Level) -> Result<(), AskError> {
-        let known = self.own.authority.identify(by).map_err(denied)?;
-        known.rights.require(resource, level, "").map_err(denied)
+        self.own.authority.require(by, resource, level, "").map_err(denied)
     }
 
     fn is_own(&self, server: &str) -> bool {

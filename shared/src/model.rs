@@ -53,6 +53,15 @@ impl Time {
     }
 }
 
+/// Days since 1970 of a day of the Gregorian calendar. Years are counted from March, so that a leap day is a year's last.
+pub(crate) fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    // From March 1 of the year 0 to January 1, 1970.
+    const BEFORE_1970: i64 = 719_468;
+    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - BEFORE_1970
+}
+
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*

@@ -20,6 +20,15 @@ const END_LIMIT: Duration = Duration::from_secs(15);
 /// Longest time from the start of an agent until it answers HTTP.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// What a process has of memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// At most so far.
+    pub peak: u64,
+}
+
 /// An agent that may be started, ended, and started again with the same command line, ports and data directory.
 #[derive(Debug)]
 pub struct Agent {
@@ -299,6 +308,28 @@ impl Agent {
     pub fn signal(&mut self, signal: Signal) {
         let Some(process) = self.process.as_mut() else { panic!("{} is not running", self.name) };
         process.signal(signal);
+    }
+
+    /// What it has of memory; nothing where it does not run.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+            kib.unwrap_or(0) << 10
+        };
+        Memory { resident: field("VmRSS:"), peak: field("VmHWM:") }
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    /// It does not run.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.pid());
+        fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
     }
 
     /// Stops it where it is (SIGSTOP), until SIGCONT: its sockets stay open and nothing comes back.

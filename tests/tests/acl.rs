@@ -16,7 +16,7 @@ use lictor_shared::{
     backend::{Consistency, Fetch},
     command::{AccessCommand, Command, Deregistration},
     forward::AskError,
-    model::{ANONYMOUS, AccessToken, Grants, Index, Secret, Time},
+    model::{ANONYMOUS, AccessToken, Secret},
 };
 use lictor_tests::{agent::Agent, cluster::Cluster, dns::Transport, wait};
 use serde_json::{Value, json};
@@ -172,18 +172,7 @@ async fn learns_nothing_by_rpc(server: &str) {
     };
     let nobody = Credential::none();
     // Not even what a server would do for the first who asks by HTTP.
-    let token = AccessToken {
-        accessor: ANONYMOUS,
-        secret: Secret::new(WEB),
-        description: "mine".into(),
-        grants: Grants::default(),
-        is_local: true,
-        auth_method: "".into(),
-        expires: None,
-        created: Time(0),
-        create_index: Index(0),
-        modify_index: Index(0),
-    };
+    let token = AccessToken::new(ANONYMOUS, Secret::new(WEB));
     let bootstrap = Command::Access(AccessCommand::Bootstrap { token: Box::new(token), reset: None });
     let remove = Command::Deregister(Deregistration::Node("sidecar-1".into()));
     let denied = [

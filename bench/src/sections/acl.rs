@@ -1,9 +1,7 @@
 //! What access control costs: the same questions, at a sidecar whose callers show a token that allows just that, and at one
 //! without access control. Both run at the same time and are asked in turn; the figure is that with, beside it that without.
 
-use std::time::Duration;
-
-use lictor_tests::{agent::Agent, turn, wait};
+use lictor_tests::{agent::Agent, turn};
 use serde_json::{Value, json};
 
 use super::{Effort, RUN_SECONDS, throughput};
@@ -14,6 +12,7 @@ use crate::{
         wrk::Requests,
     },
     processor::{Processes, Work},
+    registry,
 };
 
 /// It may take so much of a read's budget.
@@ -26,7 +25,6 @@ const RULES: &str = r#"service "web" { policy = "read" } service_prefix "web-" {
 /// A run at a time.
 const ONCE: Effort = Effort { is_quick: true };
 const CALLERS: usize = 32;
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// A server and a sidecar.
 struct Pair {
@@ -43,12 +41,9 @@ impl Pair {
         for number in 0..100 {
             let service = json!({"Service": "web", "ID": "web", "Port": 80});
             let body = json!({"Node": node(number), "Address": format!("10.1.0.{number}"), "Service": service});
-            server.http().put("/v1/catalog/register", &body).unwrap_or_else(|error| panic!("{error}"));
+            registry::register(server.http(), &body);
         }
-        wait::until("the sidecar has all", LIMIT, || {
-            let rows = sidecar.http().json("/v1/catalog/service/web?stale")?;
-            wait::ensure(rows.as_array().is_some_and(|rows| rows.len() == 100), || "not yet".into())
-        });
+        registry::wait_for(&sidecar, "web", 100);
         Self { server, sidecar }
     }
 

@@ -4,15 +4,20 @@ use std::{io, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::{ArgAction::Set, Args, Subcommand};
-use lictor_shared::agent::duration;
 use serde_json::Value;
 
 use super::{
     asked::Asked,
+    required,
     row::{self, Row},
     show::{self, ShowFlags},
 };
-use crate::{arguments::go_bool, data, query::Query, target::HttpFlags};
+use crate::{
+    arguments::{self, go_bool},
+    data,
+    query::Query,
+    target::HttpFlags,
+};
 
 const LIST: &str = "/v1/acl/auth-methods";
 const ONE: &str = "/v1/acl/auth-method";
@@ -152,9 +157,7 @@ pub async fn run(command: AuthMethodCommand, out: &mut impl io::Write) -> anyhow
 
 async fn create(flags: &CreateFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
     let name = named(flags.name.as_deref())?;
-    let Some(kind) = flags.kind.as_deref().filter(|kind| !kind.is_empty()) else {
-        bail!("Missing required '-type' flag");
-    };
+    let kind = required(flags.kind.as_deref(), "-type")?;
     let mut method = Row::from_iter([("Name".into(), name.into()), ("Type".into(), kind.into())]);
     write_content(&mut method, &flags.content)?;
     let asked = Asked::new(&flags.http)?;
@@ -175,7 +178,7 @@ async fn update(flags: &UpdateFlags, out: &mut impl io::Write) -> anyhow::Result
     let read = asked.row(Query::of(ONE, name)).await;
     let mut method = read.with_context(|| format!("Error reading auth method {name:?}"))?;
     if flags.no_merge {
-        method.retain(|key, _| ["Name", "Type"].contains(&key.as_str()));
+        row::only(&mut method, &["Name", "Type"]);
     }
     row::forget(&mut method);
     write_content(&mut method, &flags.content)?;
@@ -204,9 +207,7 @@ fn named(name: Option<&str>) -> anyhow::Result<&str> {
 }
 
 fn write_content(method: &mut Row, content: &Content) -> anyhow::Result<()> {
-    if let Some(Err(problem)) = content.max_token_ttl.as_deref().map(duration::parse) {
-        bail!("-max-token-ttl: {}", problem.explain());
-    }
+    arguments::duration("max-token-ttl", content.max_token_ttl.as_deref())?;
     row::set(method, "DisplayName", content.display_name.as_deref());
     row::set(method, "Description", content.description.as_deref());
     row::set(method, "MaxTokenTTL", content.max_token_ttl.as_deref());

@@ -2,12 +2,13 @@
 
 use std::{io, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{ArgAction::Set, Args, Subcommand};
 
 use super::{
     asked::Asked,
     find::{self, RULE},
+    required,
     row::{self, Row},
     show::{self, ShowFlags},
 };
@@ -151,7 +152,7 @@ async fn create(flags: &CreateFlags, out: &mut impl io::Write) -> anyhow::Result
     let mut rule = Row::from_iter([("AuthMethod".into(), method.into()), ("BindType".into(), "service".into())]);
     write_content(&mut rule, &flags.content);
     let asked = Asked::new(&flags.http)?;
-    let answer = asked.put(Query::new(RULE.one), rule).await.context("Failed to create new binding rule")?;
+    let answer = find::create(&asked, &RULE, rule).await?;
     flags.show.one(out, &answer, show::binding_rule)
 }
 
@@ -171,12 +172,11 @@ async fn update(flags: &UpdateFlags, out: &mut impl io::Write) -> anyhow::Result
     if flags.no_merge {
         required(flags.content.bind_type.as_deref(), "-bind-type")?;
         required(flags.content.bind_name.as_deref(), "-bind-name")?;
-        rule.retain(|key, _| ["ID", "AuthMethod"].contains(&key.as_str()));
+        row::only(&mut rule, &["ID", "AuthMethod"]);
     }
     row::forget(&mut rule);
     write_content(&mut rule, &flags.content);
-    let answer = asked.put(Query::of(RULE.one, &id), rule).await;
-    let answer = answer.with_context(|| format!("Error updating binding rule {id:?}"))?;
+    let answer = find::update(&asked, &RULE, &id, rule).await?;
     flags.show.one(out, &answer, show::binding_rule)
 }
 
@@ -188,15 +188,8 @@ async fn delete(flags: &DeleteFlags, out: &mut impl io::Write) -> anyhow::Result
 
 async fn list(flags: &ListFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
     let query = Query::new(RULE.list).maybe("authmethod", flags.method.as_deref());
-    let answer = Asked::new(&flags.http)?.read(query).await.context("Failed to retrieve the binding rule list")?;
+    let answer = find::list(&Asked::new(&flags.http)?, &RULE, query).await?;
     flags.show.list(out, &answer, "", show::binding_rule_in_list)
-}
-
-fn required<'a>(text: Option<&'a str>, flag: &str) -> anyhow::Result<&'a str> {
-    match text {
-        Some(text) if !text.is_empty() => Ok(text),
-        _ => bail!("Missing required '{flag}' flag"),
-    }
 }
 
 fn write_content(rule: &mut Row, content: &Content) {

@@ -1,6 +1,7 @@
 //! One of many by the beginning of its ID, or by its name.
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 
 use super::{asked::Asked, row::Row};
 use crate::query::Query;
@@ -81,6 +82,40 @@ pub async fn query(asked: &Asked, kind: &Kind, id: Option<&str>, name: Option<&s
 pub async fn row(asked: &Asked, kind: &Kind, id: Option<&str>, name: Option<&str>) -> anyhow::Result<Row> {
     let query = query(asked, kind, id, name).await?;
     asked.row(query).await.with_context(|| format!("Error reading {} {}", kind.noun, called(id, name)))
+}
+
+/// The answer about the one that flags name, as it is.
+///
+/// # Errors
+/// As [`row`].
+pub async fn read(asked: &Asked, kind: &Kind, id: Option<&str>, name: Option<&str>) -> anyhow::Result<Bytes> {
+    let query = query(asked, kind, id, name).await?;
+    asked.read(query).await.with_context(|| format!("Error reading {} {}", kind.noun, called(id, name)))
+}
+
+/// The answer with the list that `query` asks for, as it is.
+///
+/// # Errors
+/// The agent could not be asked or refused.
+pub async fn list(asked: &Asked, kind: &Kind, query: Query) -> anyhow::Result<Bytes> {
+    asked.read(query).await.with_context(|| format!("Failed to retrieve the {} list", kind.noun))
+}
+
+/// Makes a new one and gives the answer as it is.
+///
+/// # Errors
+/// The agent could not be asked or refused.
+pub async fn create(asked: &Asked, kind: &Kind, row: Row) -> anyhow::Result<Bytes> {
+    asked.put(Query::new(kind.one), row).await.with_context(|| format!("Failed to create new {}", kind.noun))
+}
+
+/// Writes the row of that ID back and gives the answer as it is.
+///
+/// # Errors
+/// The agent could not be asked or refused.
+pub async fn update(asked: &Asked, kind: &Kind, id: &str, row: Row) -> anyhow::Result<Bytes> {
+    let answer = asked.put(Query::of(kind.one, id), row).await;
+    answer.with_context(|| format!("Error updating {} {id:?}", kind.noun))
 }
 
 /// Deletes the one that flags name, and gives its ID.

@@ -9,7 +9,7 @@ use clap::Args;
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::{asked::Asked, sink::Sink};
+use super::{asked::Asked, required, sink::Sink};
 use crate::{arguments::pair, client::ClientError, query::Query, target::HttpFlags};
 
 const LOGIN_EXAMPLES: &str = "\
@@ -54,9 +54,7 @@ pub struct LogoutFlags {
 /// # Errors
 /// Wrong flags or files; the agent could not be asked; it does not take what was shown.
 pub async fn login(flags: LoginFlags) -> anyhow::Result<ExitCode> {
-    let Some(method) = flags.method.as_deref().filter(|method| !method.is_empty()) else {
-        bail!("Missing required '-method' flag");
-    };
+    let method = required(flags.method.as_deref(), "-method")?;
     let Some(sink) = &flags.token_sink_file else { bail!("Missing required '-token-sink-file' flag") };
     let Some(bearer) = &flags.bearer_token_file else { bail!("Missing required '-bearer-token-file' flag") };
     let text = fs::read_to_string(bearer).with_context(|| format!("-bearer-token-file: cannot read {bearer:?}"))?;

@@ -23,6 +23,7 @@ mod token;
 
 use std::{io, process::ExitCode};
 
+use anyhow::bail;
 use clap::Subcommand;
 
 pub use self::login::{LoginFlags, LogoutFlags, login, logout};
@@ -64,5 +65,12 @@ pub async fn run(command: AclCommand, out: &mut impl io::Write) -> anyhow::Resul
         AclCommand::SetAgentToken(flags) => agent_token::run(flags, out).await,
         AclCommand::AuthMethod(command) => auth_method::run(command, out).await,
         AclCommand::BindingRule(command) => binding_rule::run(command, out).await,
+    }
+}
+
+fn required<'a>(text: Option<&'a str>, flag: &str) -> anyhow::Result<&'a str> {
+    match text {
+        Some(text) if !text.is_empty() => Ok(text),
+        _ => bail!("Missing required '{flag}' flag"),
     }
 }

@@ -8,6 +8,11 @@ pub type Row = Map<String, Value>;
 /// What whoever keeps the row says of it, and nobody else.
 const KEPT_BY_OTHERS: [&str; 3] = ["Hash", "CreateIndex", "ModifyIndex"];
 
+/// Empties it but for these fields.
+pub fn only(row: &mut Row, kept: &[&str]) {
+    row.retain(|key, _| kept.contains(&key.as_str()));
+}
+
 /// Takes out what is not the writer's to say.
 pub fn forget(row: &mut Row) {
     row.retain(|key, _| !KEPT_BY_OTHERS.contains(&key.as_str()));

@@ -159,14 +159,10 @@ pub fn role_in_list(row: &Value, meta: bool) -> String {
 
 /// A token.
 pub fn token(row: &Value, meta: bool) -> String {
-    token_head(row, meta).grants(row).text
-}
-
-fn token_head(row: &Value, meta: bool) -> Lines {
     let lines = Lines::new("", 18).of("AccessorID", row, "AccessorID").maybe("SecretID", row, "SecretID");
     let lines = lines.of("Description", row, "Description").of("Local", row, "Local");
     let lines = lines.maybe("Auth Method", row, "AuthMethod").of("Create Time", row, "CreateTime");
-    lines.maybe("Expiration Time", row, "ExpirationTime").meta(row, meta)
+    lines.maybe("Expiration Time", row, "ExpirationTime").meta(row, meta).grants(row).text
 }
 
 /// A token with the rules of all that it has, and what counts where they say nothing.

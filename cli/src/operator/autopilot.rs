@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, io, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use lictor_shared::agent::duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    arguments::go_bool,
+    arguments::{self, go_bool},
     format::{FormatFlags, indented},
     query::Query,
     table,
@@ -120,9 +119,7 @@ async fn set(flags: SetFlags, out: &mut impl io::Write) -> anyhow::Result<ExitCo
         ("last-contact-threshold", &flags.last_contact_threshold),
         ("server-stabilization-time", &flags.server_stabilization_time),
     ] {
-        if let Some(Err(problem)) = text.as_deref().map(duration::parse) {
-            bail!("-{name}: {}", problem.explain());
-        }
+        arguments::duration(name, text.as_deref())?;
     }
     let query = Query::new(CONFIGURATION).in_datacenter(&flags.http);
     let present = agent.get::<Value>(query.as_str()).await.context("Error querying Autopilot configuration")?;

@@ -11,18 +11,16 @@ use std::{
 };
 
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use lictor_shared::tls::Tls;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use lictor_shared::tls::{Tls, TlsStream};
+use tokio::net::TcpStream;
 use tonic::codegen::{Service, http::Uri};
 
-/// Makes plain connections, which are given up when the other end's system has not acknowledged what was sent for so long.
-pub(super) fn plain(unacknowledged_limit: Duration) -> HttpConnector {
+/// Makes plain connections, which are given up when the other end's system has not acknowledged what was sent for so long;
+/// none: as the system has it.
+pub(super) fn plain(unacknowledged_limit: Option<Duration>) -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    connector.set_tcp_user_timeout(Some(unacknowledged_limit));
+    connector.set_tcp_user_timeout(unacknowledged_limit);
     connector
 }
 
@@ -39,9 +37,7 @@ impl Secured {
     /// For servers of that datacenter.
     #[must_use]
     pub fn of(tls: Arc<Tls>, datacenter: &str) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self::new(connector, tls, datacenter)
+        Self::new(plain(None), tls, datacenter)
     }
 
     pub(super) fn new(connector: HttpConnector, tls: Arc<Tls>, datacenter: &str) -> Self {
@@ -49,14 +45,11 @@ impl Secured {
     }
 }
 
-/// A connection with TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Box<dyn Stream>>>> + Send>>;
+type Connection = TokioIo<TlsStream<TcpStream>>;
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Connection>> + Send>>;
 
 impl Service<Uri> for Secured {
-    type Response = TokioIo<Box<dyn Stream>>;
+    type Response = Connection;
     type Error = io::Error;
     type Future = Connecting;
 
@@ -69,8 +62,7 @@ impl Service<Uri> for Secured {
         let (tls, datacenter) = (self.tls.clone(), self.datacenter.clone());
         Box::pin(async move {
             let stream: TcpStream = connecting.await.map_err(io::Error::other)?.into_inner();
-            let stream = tls.connect(stream, &datacenter).await?;
-            Ok(TokioIo::new(Box::new(stream) as Box<dyn Stream>))
+            Ok(TokioIo::new(tls.connect(stream, &datacenter).await?))
         })
     }
 }

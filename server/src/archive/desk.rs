@@ -11,7 +11,6 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -25,6 +24,7 @@ use lictor_shared::{
     command::{Command, Outcome, RestoreCommand},
     forward::AskError,
     model::Index,
+    private,
     view::Reader,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -192,7 +192,7 @@ async fn blocking<T: Send + 'static>(
 
 fn unnamed(dir: &std::path::Path) -> io::Result<File> {
     let path = dir.join(format!("restore-{}.unfinished", Uuid::new_v4().simple()));
-    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    let file = private::options().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }

@@ -28,7 +28,7 @@ impl Inner {
         if self.is_certified(request) {
             return Ok(());
         }
-        self.authority.admit(&shown(request), node).map_err(denied)
+        self.desk.authority.admit(&shown(request), node).map_err(denied)
     }
 
     /// Whether the connection's certificate says that its other end is of this datacenter.
@@ -39,13 +39,12 @@ impl Inner {
 
     /// Whether the caller has that right.
     pub(super) fn require<T>(&self, request: &Request<T>, resource: Resource, level: Level) -> Result<(), Status> {
-        let known = self.authority.identify(&shown(request)).map_err(denied)?;
-        known.rights.require(resource, level, "").map_err(denied)
+        self.desk.authority.require(&shown(request), resource, level, "").map_err(denied)
     }
 
     /// Whether the caller may have the command done.
     pub(super) fn authorize<T>(&self, request: &Request<T>, command: &Command) -> Result<(), Status> {
-        self.authority.authorize(&shown(request), command).map_err(denied)
+        self.desk.authority.authorize(&shown(request), command).map_err(denied)
     }
 }
 

@@ -107,7 +107,6 @@ struct Inner {
     fanout: Arc<Fanout>,
     watchers: Arc<Watchers>,
     datacenter: String,
-    authority: Arc<Authority>,
     desk: Desk,
     requests: Semaphore,
     fetches: Arc<Semaphore>,
@@ -133,7 +132,6 @@ impl RegistryService {
             fanout,
             watchers: Arc::new(Watchers::new(MAX_STREAMS)),
             datacenter: datacenter.to_owned(),
-            authority: desk.authority.clone(),
             desk,
             requests: Semaphore::new(MAX_REQUESTS),
             fetches: Arc::new(Semaphore::new(MAX_FETCHES)),
@@ -311,7 +309,7 @@ impl Inner {
         for (place, command) in commands.into_iter().enumerate() {
             let by = Credential::new(tokens.get(place).map_or("", String::as_str));
             outcomes.push(match Command::try_from(command) {
-                Ok(command) => match self.authority.authorize(&by, &command) {
+                Ok(command) => match self.desk.authority.authorize(&by, &command) {
                     Ok(()) => {
                         readable.push(command);
                         None

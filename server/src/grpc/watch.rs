@@ -235,7 +235,7 @@ impl Beside {
             return Ok(());
         }
         if let Some(shown) = &self.shown {
-            self.inner.authority.admit(shown, &self.node)?;
+            self.inner.desk.authority.admit(shown, &self.node)?;
         }
         self.send(Event::Heartbeat(self.inner.heartbeat())).await?;
         self.beat = Instant::now() + HEARTBEAT;

@@ -19,11 +19,10 @@ use std::{
 use lictor_shared::{
     gossip::{Member, MemberStatus},
     node::tags,
-    private,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::raft::ServerAddress;
+use crate::raft::{ServerAddress, data_dir::write_durably};
 
 /// The tag with a server's Raft ID.
 pub const RAFT_ID: &str = "_raft_id";
@@ -88,11 +87,7 @@ impl Agreement {
     /// # Errors
     /// When the data directory cannot be written.
     pub fn save(&self, data_dir: &Path) -> io::Result<()> {
-        let new = data_dir.join("agreed.new");
-        private::write(&new, serde_json::to_vec_pretty(self).map_err(io::Error::other)?)?;
-        fs::File::open(&new)?.sync_all()?;
-        fs::rename(&new, file(data_dir))?;
-        fs::File::open(data_dir)?.sync_all()
+        write_durably(&file(data_dir), &serde_json::to_vec_pretty(self).map_err(io::Error::other)?)
     }
 }
 

@@ -196,8 +196,8 @@ impl Replicator {
             }
             there.insert(id);
             let index = row["ModifyIndex"].as_u64().unwrap_or_default();
-            if copied.get(&(kind, id)) != Some(&index) || !is_here(&state, kind, id) {
-                rows.push((self.read(kind, &name).await?, ((kind, id), Some(index))));
+            if copied.get(&(kind, id)) != Some(&index) || !is_here(&state, kind, id, &name) {
+                rows.push((self.read(kind, id, &name).await?, ((kind, id), Some(index))));
             }
         }
         for (id, gone) in ours(&state, kind).into_iter().filter(|(id, _)| !there.contains(id)) {
@@ -207,20 +207,20 @@ impl Replicator {
     }
 
     /// One row as it is in the primary datacenter.
-    async fn read(&self, kind: Kind, id: &str) -> Result<AccessRow, String> {
+    async fn read(&self, kind: Kind, id: Uuid, name: &str) -> Result<AccessRow, String> {
         let endpoint = kind.endpoint();
-        let (body, _) = self.get(&format!("/v1/acl/{endpoint}/{}", encode(id))).await?;
-        let unreadable = |error: lictor_shared::http::Failure| format!("{endpoint} {id} cannot be read: {error}");
+        let (body, _) = self.get(&format!("/v1/acl/{endpoint}/{}", encode(name))).await?;
+        let unreadable = |error: lictor_shared::http::Failure| format!("{endpoint} {name} cannot be read: {error}");
         Ok(match kind {
             Kind::Policy => AccessRow::Policy(Arc::new(acl::policy(&body).map_err(unreadable)?)),
             // The names in it stand beside the IDs.
             Kind::Role => AccessRow::Role(Arc::new(acl::role(&body).map_err(unreadable)?.0)),
-            Kind::AuthMethod => AccessRow::AuthMethod(Arc::new(login::auth_method(&body, id).map_err(unreadable)?)),
+            Kind::AuthMethod => AccessRow::AuthMethod(Arc::new(login::auth_method(&body, name).map_err(unreadable)?)),
             Kind::BindingRule => {
                 let rule = login::binding_rule(&body).map_err(unreadable)?;
-                AccessRow::BindingRule(Arc::new(BindingRule { id: kind.id(id)?, ..rule }))
+                AccessRow::BindingRule(Arc::new(BindingRule { id, ..rule }))
             }
-            Kind::Token => AccessRow::Token(Arc::new(token(kind.id(id)?, &body)?)),
+            Kind::Token => AccessRow::Token(Arc::new(token(id, &body)?)),
         })
     }
 
@@ -274,11 +274,11 @@ fn ours(state: &State, kind: Kind) -> Vec<(Uuid, AccessRow)> {
     }
 }
 
-fn is_here(state: &State, kind: Kind, id: Uuid) -> bool {
+fn is_here(state: &State, kind: Kind, id: Uuid, name: &str) -> bool {
     match kind {
         Kind::Policy => state.access_policy(id).is_some(),
         Kind::Role => state.access_role(id).is_some(),
-        Kind::AuthMethod => state.auth_methods().any(|method| kind.id(&method.name).is_ok_and(|own| own == id)),
+        Kind::AuthMethod => state.auth_method(name).is_some(),
         Kind::BindingRule => state.binding_rule(id).is_some(),
         Kind::Token => state.access_token(id).is_some(),
     }

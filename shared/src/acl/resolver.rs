@@ -15,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use smol_str::SmolStr;
+use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{Credential, Denial, Level, Resource, Rights, Rules, identity};
@@ -284,7 +285,21 @@ impl Authority {
         if !self.settings.enabled || self.is_server(credential) {
             return Ok(());
         }
-        self.identify(credential)?.rights.require(Resource::Node, Level::Write, node)
+        self.require(credential, Resource::Node, Level::Write, node)
+    }
+
+    /// Whether who shows that has the right.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn require(&self, credential: &Credential, resource: Resource, level: Level, name: &str) -> Result<(), Denial> {
+        self.identify(credential)?.rights.require(resource, level, name)
+    }
+
+    /// Whether who shows that may still do just what `rights` allow.
+    #[must_use]
+    pub fn still_has(&self, credential: &Credential, rights: &Rights) -> bool {
+        self.identify(credential).is_ok_and(|known| known.rights.fingerprint() == rights.fingerprint())
     }
 
     fn is_server(&self, credential: &Credential) -> bool {
@@ -306,10 +321,8 @@ impl Authority {
 
     fn is_recovery(&self, credential: &Credential) -> bool {
         let own = self.own.load();
-        !own.recovery.is_none()
-            && !credential.is_none()
-            && credential.expose().len() == own.recovery.expose().len()
-            && SecretDigest::of(own.recovery.expose()).is_of(credential.expose())
+        // Texts of unequal length are not equal.
+        !own.recovery.is_none() && bool::from(own.recovery.expose().as_bytes().ct_eq(credential.expose().as_bytes()))
     }
 
     fn is_down(&self) -> bool {
@@ -346,7 +359,7 @@ impl Authority {
     /// What the token allows here; the same object where another token allows just that.
     fn rights(&self, state: &State, token: &AccessToken) -> Arc<Rights> {
         let rules = rules_of(state, &token.grants, &self.settings.datacenter);
-        let rights = Rights::new(rules.iter().map(|rules| &**rules), self.settings.allowed_otherwise);
+        let rights = Rights::new(&rules, self.settings.allowed_otherwise);
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         let same = kept.values().map(|kept| &kept.known.rights).find(|kept| kept.fingerprint() == rights.fingerprint());
         same.cloned().unwrap_or_else(|| Arc::new(rights))
@@ -354,7 +367,7 @@ impl Authority {
 }
 
 /// The rules of all that is granted, in that datacenter.
-fn rules_of(state: &State, grants: &Grants, datacenter: &str) -> Vec<Arc<Rules>> {
+fn rules_of(state: &State, grants: &Grants, datacenter: &str) -> Vec<Rules> {
     let counts = |datacenters: &[SmolStr]| {
         datacenters.is_empty() || datacenters.iter().any(|name| name.eq_ignore_ascii_case(datacenter))
     };
@@ -363,16 +376,16 @@ fn rules_of(state: &State, grants: &Grants, datacenter: &str) -> Vec<Arc<Rules>>
     for grants in std::iter::once(grants).chain(roles.map(|role| &role.grants)) {
         for id in &grants.policies {
             if *id == MANAGEMENT_POLICY {
-                rules.push(Arc::new(Rules::management()));
+                rules.push(Rules::management());
             } else if let Some(policy) = state.access_policy(*id).filter(|policy| counts(&policy.datacenters)) {
                 // It was read when it was written, maybe by a version that knows more: what it denies is not known here.
-                rules.push(Arc::new(Rules::parse(&policy.rules).unwrap_or_else(|_| Rules::denial())));
+                rules.push(Rules::parse(&policy.rules).unwrap_or_else(|_| Rules::denial()));
             }
         }
         let services = grants.services.iter().filter(|identity| counts(&identity.datacenters));
-        rules.extend(services.map(|identity| Arc::new(identity::of_service(identity))));
+        rules.extend(services.map(identity::of_service));
         let nodes = grants.nodes.iter().filter(|identity| identity.datacenter.eq_ignore_ascii_case(datacenter));
-        rules.extend(nodes.map(|identity| Arc::new(identity::of_node(identity))));
+        rules.extend(nodes.map(identity::of_node));
     }
     rules
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, ops::Bound};
 use ring::digest;
 use smol_str::SmolStr;
 
-use super::{Denial, Level, Resource, Rules};
+use super::{Denial, Level, Resource, Rules, rules::add};
 use crate::catalog::common_prefix;
 
 /// How many bytes tell one set of rights from all others.
@@ -29,9 +29,6 @@ struct Names {
 
 impl Names {
     fn level(&self, name: &str) -> Level {
-        if let Some(level) = self.uniform {
-            return level;
-        }
         self.exact.get(name).copied().unwrap_or_else(|| self.below(name))
     }
 
@@ -185,10 +182,6 @@ fn folded(resource: Resource, name: &str) -> SmolStr {
     let as_it_is = matches!(resource, Resource::Key | Resource::Event)
         || !name.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii());
     if as_it_is { name.into() } else { name.to_lowercase().into() }
-}
-
-fn add<K: Ord>(map: &mut BTreeMap<K, Level>, key: K, level: Level) {
-    map.entry(key).and_modify(|old| *old = old.merge(level)).or_insert(level);
 }
 
 fn fingerprint(names: &[Names], single: &BTreeMap<Resource, Level>) -> [u8; FINGERPRINT_BYTES] {

@@ -155,20 +155,20 @@ impl Rules {
     /// Those that allow everything.
     #[must_use]
     pub fn management() -> Self {
-        Self {
-            exact: BTreeMap::new(),
-            prefix: Resource::NAMED.map(|resource| ((resource, SmolStr::default()), Level::Write)).into(),
-            single: Resource::SINGLE.map(|resource| (resource, Level::Write)).into(),
-        }
+        Self::about_all(Level::Write)
     }
 
     /// Those that deny everything, whatever others allow of all names.
     #[must_use]
     pub fn denial() -> Self {
+        Self::about_all(Level::Deny)
+    }
+
+    fn about_all(level: Level) -> Self {
         Self {
             exact: BTreeMap::new(),
-            prefix: Resource::NAMED.map(|resource| ((resource, SmolStr::default()), Level::Deny)).into(),
-            single: Resource::SINGLE.map(|resource| (resource, Level::Deny)).into(),
+            prefix: Resource::NAMED.map(|resource| ((resource, SmolStr::default()), level)).into(),
+            single: Resource::SINGLE.map(|resource| (resource, level)).into(),
         }
     }
 
@@ -192,7 +192,7 @@ impl Rules {
         let folded = fold(key);
         if let Some(resource) = Resource::SINGLE.into_iter().find(|resource| resource.as_str() == folded) {
             let level = single(key, value)?;
-            self.single.entry(resource).and_modify(|old| *old = old.merge(level)).or_insert(level);
+            add(&mut self.single, resource, level);
             return Ok(());
         }
         // Of the mesh, which is not there; checked, so that a slip is told.
@@ -212,10 +212,15 @@ impl Rules {
                 return Err(RulesError(format!("{key}: a name has more than {MAX_LABEL_BYTES} bytes")));
             }
             let level = block_level(key, resource, &label, block)?;
-            rules.entry((resource, label)).and_modify(|old| *old = old.merge(level)).or_insert(level);
+            add(rules, (resource, label), level);
         }
         Ok(())
     }
+}
+
+/// One more about the same thing: both count, as [`Level::merge`] has it.
+pub(super) fn add<K: Ord>(map: &mut BTreeMap<K, Level>, key: K, level: Level) {
+    map.entry(key).and_modify(|old| *old = old.merge(level)).or_insert(level);
 }
 
 fn single(key: &str, value: &Value) -> Result<Level, RulesError> {

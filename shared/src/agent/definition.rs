@@ -11,16 +11,12 @@ use smol_str::{SmolStr, format_smolstr};
 pub use super::fields::{DefinitionError, Fields, Strictness, fold};
 use crate::{
     acl::Credential,
-    command::sizes,
+    command::sizes::{self, PAIR_KEY_BYTES, PAIR_VALUE_BYTES, PAIRS},
     model::{CheckDefinition, CheckId, Meta, Service, ServiceAddress, ServiceId, Status, Weights},
 };
 
 /// Keys of the service mesh, which is not part of Lictor: accepted and ignored.
 const MESH_KEYS: [&str; 8] = ["connect", "proxy", "kind", "socketpath", "namespace", "ns", "partition", "locality"];
-/// Free pairs of one service, as in Consul.
-const META_PAIRS_MAX: usize = 64;
-const META_KEY_MAX: usize = 128;
-const META_VALUE_MAX: usize = 512;
 /// The largest weight an SRV record can carry.
 const WEIGHT_MAX: i64 = 65_535;
 
@@ -258,8 +254,8 @@ fn finish_service(service: &mut Service) -> Result<(), DefinitionError> {
 /// The sentence to answer.
 pub fn validate_meta(meta: &Meta) -> Result<(), DefinitionError> {
     let invalid = |what: String| Err(DefinitionError::invalid(format!("Invalid Service Meta: {what}")));
-    if meta.len() > META_PAIRS_MAX {
-        return invalid(format!("Node metadata cannot contain more than {META_PAIRS_MAX} key/value pairs"));
+    if meta.len() > PAIRS {
+        return invalid(format!("Node metadata cannot contain more than {PAIRS} key/value pairs"));
     }
     for (key, value) in meta {
         let pair = format!("Couldn't load metadata pair ('{key}', '{value}')");
@@ -269,11 +265,11 @@ pub fn validate_meta(meta: &Meta) -> Result<(), DefinitionError> {
         if !key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
             return invalid(format!("{pair}: Key contains invalid characters"));
         }
-        if key.len() > META_KEY_MAX {
-            return invalid(format!("{pair}: Key is too long (limit: {META_KEY_MAX} characters)"));
+        if key.len() > PAIR_KEY_BYTES {
+            return invalid(format!("{pair}: Key is too long (limit: {PAIR_KEY_BYTES} characters)"));
         }
-        if value.len() > META_VALUE_MAX {
-            return invalid(format!("{pair}: Value is too long (limit: {META_VALUE_MAX} characters)"));
+        if value.len() > PAIR_VALUE_BYTES {
+            return invalid(format!("{pair}: Value is too long (limit: {PAIR_VALUE_BYTES} characters)"));
         }
     }
     Ok(())

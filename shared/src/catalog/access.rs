@@ -320,16 +320,17 @@ impl State {
                 rules: MANAGEMENT_RULES.into(),
                 ..Policy::default()
             };
-            self.change_policy(policy, Index(0), changes);
+            self.change_policy(policy, self.index, changes);
         }
         if self.access_token(ANONYMOUS).is_none() {
-            let token = AccessToken { accessor: ANONYMOUS, ..blank(Secret::new(ANONYMOUS_SECRET), "Anonymous Token") };
-            self.change_token(token, Index(0), changes);
+            let token = AccessToken::new(ANONYMOUS, Secret::new(ANONYMOUS_SECRET));
+            self.create_token(AccessToken { description: "Anonymous Token".into(), ..token }, changes);
         }
         let Some(secret) = management else { return };
         if self.access_token_by_secret(secret.digest()).is_none() {
-            let token = AccessToken { accessor, ..blank(secret.clone(), "Initial Management Token") };
-            self.change_token(managing(token), Index(0), changes);
+            let token = AccessToken::new(accessor, secret.clone());
+            let token = AccessToken { description: "Initial Management Token".into(), ..token };
+            self.create_token(managing(token), changes);
         }
         if self.access.bootstrapped == Index(0) {
             self.change_access(AccessRow::Bootstrapped(self.index), changes);
@@ -343,7 +344,7 @@ impl State {
         }
         self.initialise(None, Uuid::nil(), changes);
         self.refuse_taken(token)?;
-        self.change_token(managing(token.clone()), Index(0), changes);
+        self.create_token(managing(token.clone()), changes);
         self.change_access(AccessRow::Bootstrapped(self.index), changes);
         Ok(())
     }
@@ -364,7 +365,7 @@ impl State {
                 if !token.auth_method.is_empty() && self.auth_method(&token.auth_method).is_none() {
                     return Err(Refusal::Access(format!("auth method {:?} not found", token.auth_method.as_str())));
                 }
-                self.change_token(AccessToken { grants, ..token.clone() }, Index(0), changes);
+                self.create_token(AccessToken { grants, ..token.clone() }, changes);
                 Ok(())
             }
             (Presence::Present, Some(old)) => {
@@ -392,11 +393,12 @@ impl State {
         Ok(())
     }
 
+    fn create_token(&mut self, token: AccessToken, changes: &mut Changes) {
+        self.change_token(AccessToken { created: changes.time, ..token }, self.index, changes);
+    }
+
     fn change_token(&mut self, token: AccessToken, create_index: Index, changes: &mut Changes) {
-        let is_new = create_index == Index(0);
-        let created = if is_new { changes.time } else { token.created };
-        let create_index = if is_new { self.index } else { create_index };
-        let row = AccessToken { created, create_index, modify_index: self.index, ..token };
+        let row = AccessToken { create_index, modify_index: self.index, ..token };
         self.change_access(AccessRow::Token(Arc::new(row)), changes);
     }
 
@@ -411,7 +413,7 @@ impl State {
         match (presence, old) {
             (Presence::Absent, None) => {
                 refuse_full(self.access.policies.len(), "policies")?;
-                self.change_policy(policy.clone(), Index(0), changes);
+                self.change_policy(policy.clone(), self.index, changes);
                 Ok(())
             }
             (Presence::Present, Some(old)) => {
@@ -435,7 +437,6 @@ impl State {
     }
 
     fn change_policy(&mut self, policy: Policy, create_index: Index, changes: &mut Changes) {
-        let create_index = if create_index == Index(0) { self.index } else { create_index };
         let row = Policy { create_index, modify_index: self.index, ..policy };
         self.change_access(AccessRow::Policy(Arc::new(row)), changes);
     }
@@ -454,7 +455,7 @@ impl State {
         match (presence, self.access_role(role.id).cloned()) {
             (Presence::Absent, None) => {
                 refuse_full(self.access.roles.len(), "roles")?;
-                self.change_role(role, Index(0), changes);
+                self.change_role(role, self.index, changes);
                 Ok(())
             }
             (Presence::Present, Some(old)) => {
@@ -470,7 +471,6 @@ impl State {
     }
 
     fn change_role(&mut self, role: Role, create_index: Index, changes: &mut Changes) {
-        let create_index = if create_index == Index(0) { self.index } else { create_index };
         let row = Role { create_index, modify_index: self.index, ..role };
         self.change_access(AccessRow::Role(Arc::new(row)), changes);
     }
@@ -525,9 +525,13 @@ impl State {
                 return Err(Refusal::Access(format!("Cannot find auth method {:?}", method.name.as_str())));
             }
         };
-        let row = AuthMethod { create_index, modify_index: self.index, ..method.clone() };
-        self.change_access(AccessRow::AuthMethod(Arc::new(row)), changes);
+        self.change_auth_method(method.clone(), create_index, changes);
         Ok(())
+    }
+
+    fn change_auth_method(&mut self, method: AuthMethod, create_index: Index, changes: &mut Changes) {
+        let row = AuthMethod { create_index, modify_index: self.index, ..method };
+        self.change_access(AccessRow::AuthMethod(Arc::new(row)), changes);
     }
 
     fn remove_auth_method(&mut self, name: &SmolStr, changes: &mut Changes) {
@@ -566,20 +570,24 @@ impl State {
                 return Err(Refusal::Access(format!("Cannot find binding rule {:?}", rule.id.to_string())));
             }
         };
-        let row = BindingRule { create_index, modify_index: self.index, ..rule.clone() };
-        self.change_access(AccessRow::BindingRule(Arc::new(row)), changes);
+        self.change_binding_rule(rule.clone(), create_index, changes);
         Ok(())
+    }
+
+    fn change_binding_rule(&mut self, rule: BindingRule, create_index: Index, changes: &mut Changes) {
+        let row = BindingRule { create_index, modify_index: self.index, ..rule };
+        self.change_access(AccessRow::BindingRule(Arc::new(row)), changes);
     }
 
     /// Rows of the primary datacenter keep their times, and have indexes of this one.
     fn replicate(&mut self, row: &AccessRow, changes: &mut Changes) {
         match row {
             AccessRow::Policy(policy) => {
-                let create_index = self.access_policy(policy.id).map(|old| old.create_index).unwrap_or_default();
+                let create_index = self.access_policy(policy.id).map_or(self.index, |old| old.create_index);
                 self.change_policy((**policy).clone(), create_index, changes);
             }
             AccessRow::Role(role) => {
-                let create_index = self.access_role(role.id).map(|old| old.create_index).unwrap_or_default();
+                let create_index = self.access_role(role.id).map_or(self.index, |old| old.create_index);
                 self.change_role((**role).clone(), create_index, changes);
             }
             AccessRow::Token(token) => {
@@ -588,34 +596,17 @@ impl State {
             }
             AccessRow::AuthMethod(method) => {
                 let create_index = self.auth_method(&method.name).map_or(self.index, |old| old.create_index);
-                let row = AuthMethod { create_index, modify_index: self.index, ..(**method).clone() };
-                self.change_access(AccessRow::AuthMethod(Arc::new(row)), changes);
+                self.change_auth_method((**method).clone(), create_index, changes);
             }
             // With it go the tokens that it has made here.
             AccessRow::AuthMethodGone(name) => self.remove_auth_method(name, changes),
             AccessRow::BindingRule(rule) => {
                 let create_index = self.binding_rule(rule.id).map_or(self.index, |old| old.create_index);
-                let row = BindingRule { create_index, modify_index: self.index, ..(**rule).clone() };
-                self.change_access(AccessRow::BindingRule(Arc::new(row)), changes);
+                self.change_binding_rule((**rule).clone(), create_index, changes);
             }
             row if self.access.has_gone(row) => self.change_access(row.clone(), changes),
             _ => {}
         }
-    }
-}
-
-fn blank(secret: Secret, description: &str) -> AccessToken {
-    AccessToken {
-        accessor: Uuid::nil(),
-        secret,
-        description: description.into(),
-        grants: Grants::default(),
-        is_local: false,
-        auth_method: SmolStr::default(),
-        expires: None,
-        created: crate::model::Time(0),
-        create_index: Index(0),
-        modify_index: Index(0),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use super::{error::ConfigError, partial::Partial};
+use super::{decode::some_text, error::ConfigError, partial::Partial};
 use crate::{
     acl::{Credential, DownPolicy, OwnTokens, Settings},
     agent::definition::{DefinitionError, Fields},
@@ -30,31 +30,25 @@ pub struct Acl {
 
 /// Reads the keys.
 pub(super) fn decode(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), DefinitionError> {
-    let secret = |fields: &mut Fields<'_>, keys: &[&str]| -> Result<Option<SmolStr>, DefinitionError> {
-        let mut found = None;
-        for key in keys {
-            found = Some(fields.text(key)?).filter(|text| !text.is_empty()).or(found);
-        }
-        Ok(found)
-    };
-    partial.primary_datacenter = secret(fields, &["acldatacenter", "primarydatacenter"])?;
+    let or = |new: Option<SmolStr>, old: &mut Option<SmolStr>| *old = new.or(old.take());
+    partial.primary_datacenter = some_text(fields, "acldatacenter")?;
+    or(some_text(fields, "primarydatacenter")?, &mut partial.primary_datacenter);
     // To name it has always turned access control on.
     partial.acl_datacenter = Some(fields.has("acldatacenter")).filter(|named| *named);
-    partial.acl_default_policy = secret(fields, &["acldefaultpolicy"])?;
-    partial.acl_down_policy = secret(fields, &["acldownpolicy"])?;
+    partial.acl_default_policy = some_text(fields, "acldefaultpolicy")?;
+    partial.acl_down_policy = some_text(fields, "acldownpolicy")?;
     partial.acl_policy_ttl = fields.optional_duration("aclttl")?;
     partial.acl_key_list_policy = fields.optional_flag("aclenablekeylistpolicy")?;
     partial.acl_token_replication = fields.optional_flag("enableaclreplication")?;
-    partial.acl_initial_management = secret(fields, &["aclmastertoken"])?;
-    partial.acl_default_token = secret(fields, &["acltoken"])?;
-    partial.acl_agent_token = secret(fields, &["aclagenttoken"])?;
-    partial.acl_recovery_token = secret(fields, &["aclagentmastertoken"])?;
-    partial.acl_replication_token = secret(fields, &["aclreplicationtoken"])?;
+    partial.acl_initial_management = some_text(fields, "aclmastertoken")?;
+    partial.acl_default_token = some_text(fields, "acltoken")?;
+    partial.acl_agent_token = some_text(fields, "aclagenttoken")?;
+    partial.acl_recovery_token = some_text(fields, "aclagentmastertoken")?;
+    partial.acl_replication_token = some_text(fields, "aclreplicationtoken")?;
     let Some(mut acl) = fields.fields("acl")? else { return Ok(()) };
     partial.acl_enabled = acl.optional_flag("enabled")?;
-    let or = |new: Option<SmolStr>, old: &mut Option<SmolStr>| *old = new.or(old.take());
-    or(secret(&mut acl, &["defaultpolicy"])?, &mut partial.acl_default_policy);
-    or(secret(&mut acl, &["downpolicy"])?, &mut partial.acl_down_policy);
+    or(some_text(&mut acl, "defaultpolicy")?, &mut partial.acl_default_policy);
+    or(some_text(&mut acl, "downpolicy")?, &mut partial.acl_down_policy);
     let ttl =
         [acl.optional_duration("policyttl")?, acl.optional_duration("tokenttl")?, acl.optional_duration("rolettl")?];
     partial.acl_policy_ttl = ttl.into_iter().flatten().min().or(partial.acl_policy_ttl);
@@ -62,12 +56,14 @@ pub(super) fn decode(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(
     partial.acl_token_replication = acl.optional_flag("enabletokenreplication")?.or(partial.acl_token_replication);
     partial.acl_token_persistence = acl.optional_flag("enabletokenpersistence")?;
     if let Some(mut tokens) = acl.fields("tokens")? {
-        or(secret(&mut tokens, &["master", "initialmanagement"])?, &mut partial.acl_initial_management);
-        or(secret(&mut tokens, &["default"])?, &mut partial.acl_default_token);
-        or(secret(&mut tokens, &["agent"])?, &mut partial.acl_agent_token);
-        or(secret(&mut tokens, &["agentmaster", "agentrecovery"])?, &mut partial.acl_recovery_token);
-        or(secret(&mut tokens, &["replication"])?, &mut partial.acl_replication_token);
-        partial.acl_dns_token = secret(&mut tokens, &["dns"])?;
+        or(some_text(&mut tokens, "master")?, &mut partial.acl_initial_management);
+        or(some_text(&mut tokens, "initialmanagement")?, &mut partial.acl_initial_management);
+        or(some_text(&mut tokens, "default")?, &mut partial.acl_default_token);
+        or(some_text(&mut tokens, "agent")?, &mut partial.acl_agent_token);
+        or(some_text(&mut tokens, "agentmaster")?, &mut partial.acl_recovery_token);
+        or(some_text(&mut tokens, "agentrecovery")?, &mut partial.acl_recovery_token);
+        or(some_text(&mut tokens, "replication")?, &mut partial.acl_replication_token);
+        partial.acl_dns_token = some_text(&mut tokens, "dns")?;
         tokens.ignore(&["configfileserviceregistration", "managedserviceprovider"]);
         tokens.finish().map_err(|error| error.within("acl: tokens"))?;
     }

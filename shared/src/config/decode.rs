@@ -51,7 +51,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     Ok(partial)
 }
 
-fn some_text(fields: &mut Fields<'_>, name: &str) -> Result<Option<SmolStr>, DefinitionError> {
+pub(super) fn some_text(fields: &mut Fields<'_>, name: &str) -> Result<Option<SmolStr>, DefinitionError> {
     fields.text(name).map(|text| (!text.is_empty()).then_some(text))
 }
 

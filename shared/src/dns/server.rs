@@ -34,7 +34,7 @@ use super::{
 use crate::{
     acl::{Authority, Credential, Rights},
     catalog::State,
-    limits::{Clients, Port, share},
+    limits::{Places, Port, share},
     metrics::{DNS_SECONDS, Refusal, Timer, count_dns},
     tasks::Tasks,
     view::Reader,
@@ -104,19 +104,8 @@ pub fn serve(
     let recursors = Recursors::new(&settings, tasks);
     let gate = Arc::new(Gate::new(&settings));
     let (settings, nothing) = (Arc::new(settings), Arc::default());
-    let nobody = Arc::new(Rights::none());
-    let responder = Responder {
-        settings,
-        gate,
-        reader,
-        freshness,
-        nothing,
-        authority,
-        nobody,
-        recursors,
-        far,
-        tasks: tasks.clone(),
-    };
+    let responder =
+        Responder { settings, gate, reader, freshness, nothing, authority, recursors, far, tasks: tasks.clone() };
     for bound in sockets {
         responder.serve(bound, tasks);
     }
@@ -132,7 +121,6 @@ pub(super) struct Responder {
     /// What is answered from when the view is too old.
     nothing: Arc<State>,
     authority: Arc<Authority>,
-    nobody: Arc<Rights>,
     recursors: Option<Arc<Recursors>>,
     far: Option<Arc<FarLookups>>,
     pub tasks: Tasks,
@@ -236,7 +224,7 @@ impl Responder {
         }
         match self.authority.identify(&self.credential()) {
             Ok(known) => (!known.rights.sees_all_instances()).then(|| known.rights.clone()),
-            Err(_) => Some(self.nobody.clone()),
+            Err(_) => Some(self.authority.nobody().rights.clone()),
         }
     }
 
@@ -275,8 +263,7 @@ impl Responder {
 
     async fn connections(&self, listener: &TcpListener) {
         let places = share(Port::Dns, MAX_CONNECTIONS);
-        let (clients, per_client) = (Clients::default(), (places / 4).max(1));
-        let places = Arc::new(Semaphore::new(places));
+        let places = Places::new(places, (places / 4).max(1));
         loop {
             let (stream, client) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -286,8 +273,7 @@ impl Responder {
                     continue;
                 }
             };
-            let place = places.clone().try_acquire_owned().ok();
-            let Some(place) = place.zip(clients.enter(Some(client.ip()), per_client)) else {
+            let Ok(place) = places.seat(Some(client.ip())) else {
                 Refusal::DnsConnections.count();
                 tracing::debug!(%client, "DNS: too many connections");
                 continue;

@@ -53,7 +53,15 @@ impl Filter {
         if text.is_empty() {
             return Ok(Self { condition: evaluate::Condition::All(Vec::new()) });
         }
-        Ok(Self { condition: evaluate::bind(&text.parse()?, schema)? })
+        Self::of(&text.parse()?, schema)
+    }
+
+    /// Checks an expression that was read already against the row type.
+    ///
+    /// # Errors
+    /// As [`Filter::parse`].
+    pub fn of(expression: &Expression, schema: &Schema) -> Result<Self, FilterError> {
+        Ok(Self { condition: evaluate::bind(expression, schema)? })
     }
 
     /// Whether the filter lets this row through: one element of the answer, as JSON.

@@ -7,9 +7,8 @@
 
 use std::{
     fmt,
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -22,6 +21,7 @@ use ring::{
 };
 
 use super::limits::MAX_KEYS;
+use crate::private;
 
 /// Bytes of a key that [`GossipKey::generate`] makes: AES-256.
 const NEW_KEY_BYTES: usize = 32;
@@ -318,7 +318,7 @@ fn read(bytes: &[u8]) -> Result<Vec<GossipKey>, String> {
 /// Durable on return: a member that forgot a key which the others seal with would be outside.
 fn write(file: &Path, keys: &[GossipKey]) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    private::create_directory(directory)?;
     let unfinished = file.with_extension("new");
     let texts: Vec<_> = keys.iter().map(GossipKey::reveal).collect();
     // Left over from a crash, it may have another mode.
@@ -326,7 +326,7 @@ fn write(file: &Path, keys: &[GossipKey]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut new = File::options().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let mut new = private::options().write(true).create_new(true).open(&unfinished)?;
     new.write_all(&serde_json::to_vec_pretty(&texts).map_err(io::Error::other)?)?;
     new.sync_all()?;
     fs::rename(&unfinished, file)?;

@@ -7,7 +7,6 @@
 use std::{fs, sync::Arc};
 
 use bytes::Bytes;
-use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{
@@ -28,7 +27,7 @@ use crate::{
     backend::BackendError,
     catalog::{AccessRow, State, Topic},
     command::{AccessCommand, Command, Named, Outcome, Presence},
-    model::{ANONYMOUS, AccessToken, Grants, Index, Policy, Role, Secret, Time},
+    model::{ANONYMOUS, AccessToken, Index, Policy, Role, Secret, Time},
 };
 
 /// The file in a server's data directory that allows a first token once more: the index that the refusal names.
@@ -124,7 +123,10 @@ pub(super) async fn bootstrap(context: &Context, request: &Request) -> Result<An
     }
     let reset = reset_index(context);
     let secret = given.unwrap_or_else(new_secret);
-    let token = AccessToken { description: "Bootstrap Token (Global Management)".into(), ..blank(secret) };
+    let token = AccessToken {
+        description: "Bootstrap Token (Global Management)".into(),
+        ..AccessToken::new(Uuid::new_v4(), secret)
+    };
     let accessor = token.accessor;
     let command = AccessCommand::Bootstrap { token: Box::new(token), reset };
     // It takes no right: whoever comes first has it. But only a server lets him.
@@ -148,21 +150,6 @@ fn reset_index(context: &Context) -> Option<Index> {
 
 pub(super) fn new_secret() -> Secret {
     Secret::new(Uuid::new_v4().to_string())
-}
-
-pub(super) fn blank(secret: Secret) -> AccessToken {
-    AccessToken {
-        accessor: Uuid::new_v4(),
-        secret,
-        description: SmolStr::default(),
-        grants: Grants::default(),
-        is_local: false,
-        auth_method: SmolStr::default(),
-        expires: None,
-        created: Time(0),
-        create_index: Index(0),
-        modify_index: Index(0),
-    }
 }
 
 pub(super) async fn replication(context: &Context, request: &Request) -> Result<Answer, Failure> {
@@ -247,7 +234,7 @@ pub(super) async fn create_token(context: &Context, request: &Request) -> Result
         grants,
         is_local,
         expires,
-        ..blank(secret.unwrap_or_else(new_secret))
+        ..AccessToken::new(Uuid::new_v4(), secret.unwrap_or_else(new_secret))
     };
     put_token(context, request, token, named, Presence::Absent).await
 }
@@ -296,7 +283,7 @@ pub(super) async fn change_token(context: &Context, request: &Request) -> Result
             grants: token.grants.clone(),
             is_local: token.is_local,
             expires: token.expires,
-            ..blank(new_secret())
+            ..AccessToken::new(Uuid::new_v4(), new_secret())
         };
         return put_token(context, request, clone, Named::default(), Presence::Absent).await;
     }

@@ -164,9 +164,7 @@ fn writes_check(context: &Context, request: &Request, id: &str) -> Result<(), Fa
 pub(super) async fn register_service(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let definition = ServiceDefinition::from_json(&parse(&request.body)?)?;
     writes_service(request, &definition.service.name)?;
-    if let Some(old) = context.agent.service(&definition.service.id) {
-        writes_service(request, &old.name)?;
-    }
+    writes_service_of(context, request, &definition.service.id)?;
     // One that is about something else would be taken from it.
     let own = &definition.service.id;
     for check in &definition.checks {

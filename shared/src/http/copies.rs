@@ -214,8 +214,8 @@ fn shown(rows: &[Row], request: &Request, rights: &Rights) -> Result<Answer, Fai
 }
 
 fn is_visible(row: &Value, rights: &Rights) -> bool {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    rights.sees_instance(&text(&row["Node"]["Node"]), &text(&row["Service"]["Service"]))
+    let [node, service] = [&row["Node"]["Node"], &row["Service"]["Service"]];
+    rights.sees_instance(node.as_str().unwrap_or_default(), service.as_str().unwrap_or_default())
 }
 
 fn is_passing(row: &Value) -> bool {

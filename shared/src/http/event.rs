@@ -9,7 +9,6 @@ use super::{
     Context, Failure,
     answer::Answer,
     catalog::named,
-    context::datacenter_asked,
     json::event::EventRow,
     params::Options,
     read::{INDEX, Rows, with_jitter},
@@ -19,7 +18,6 @@ use crate::gossip::UserEvent;
 
 pub(super) async fn fire(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing name")?;
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let filter = |name: &str| request.query.get(name).unwrap_or_default().to_string();
     let event = UserEvent {
         name: name.to_string(),

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Failure, listener::Caller, listener::Limits, query::Query};
 use crate::{
-    limits::{Buckets, Clients, Place, Port, client, share},
+    limits::{Buckets, Clients, Full, Place, Places, Port, Seat, client, share},
     metrics::{HTTP_WATCHING_CLIENTS, Refusal},
 };
 
@@ -27,31 +27,13 @@ const REFUSALS: usize = 16;
 /// See the module.
 #[derive(Debug)]
 pub struct Guests {
-    places: Arc<Semaphore>,
-    per_client: usize,
+    places: Places,
     refusals: Arc<Semaphore>,
-    clients: Clients,
     watches: Clients,
     watches_per_client: usize,
     bodies: Arc<Semaphore>,
     of_client: Option<Buckets>,
     of_token: Option<Buckets>,
-}
-
-/// A connection's place; given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Seat {
-    _of_all: OwnedSemaphorePermit,
-    _of_client: Place,
-}
-
-/// Why a connection has no place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    /// All are taken.
-    All,
-    /// All that one client may have.
-    OfClient,
 }
 
 /// A body that was received, and what it takes of the memory for all of them.
@@ -65,13 +47,9 @@ impl Guests {
     /// Nobody is here yet.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        let places = share(Port::Http, limits.connections);
         Self {
-            places: Arc::new(Semaphore::new(places)),
-            // However few places there are, some are for others.
-            per_client: limits.connections_per_client.min((places / 4 * 3).max(1)),
+            places: Places::new(share(Port::Http, limits.connections), limits.connections_per_client),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
-            clients: Clients::default(),
             watches: Clients::measured(&HTTP_WATCHING_CLIENTS),
             watches_per_client: limits.watches_per_client.unwrap_or(usize::MAX),
             bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
@@ -82,11 +60,10 @@ impl Guests {
 
     /// A place for a connection.
     pub(super) fn seat(&self, peer: Option<IpAddr>) -> Result<Seat, Full> {
-        let of_all = self.places.clone().try_acquire_owned();
-        let of_all = of_all.map_err(|_| Full::All).inspect_err(|_| Refusal::HttpConnections.count())?;
-        let of_client = self.clients.enter(peer, self.per_client).ok_or(Full::OfClient);
-        let of_client = of_client.inspect_err(|_| Refusal::HttpConnectionsOfClient.count())?;
-        Ok(Seat { _of_all: of_all, _of_client: of_client })
+        self.places.seat(peer).inspect_err(|full| match full {
+            Full::All => Refusal::HttpConnections.count(),
+            Full::OfClient => Refusal::HttpConnectionsOfClient.count(),
+        })
     }
 
     /// A place to be told that there is none.

@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    Context, Failure,
+    Context, Failure, acl,
     answer::{Answer, encode},
     json,
     params::switch,
@@ -25,7 +25,7 @@ use super::{
     route::{self, Request},
 };
 use crate::{
-    acl::{Credential, Known, OwnTokens},
+    acl::{Credential, OwnTokens},
     agent::definition::{Fields, Strictness},
     backend::Backend,
     gossip::{MemberStatus, Pool},
@@ -109,8 +109,7 @@ pub(super) async fn monitor(context: &Context, request: &Request) -> Result<Answ
 fn until_revoked(context: &Context, request: &Request) -> impl Future<Output = ()> + Send + use<> {
     let (authority, token, known) = (context.authority.clone(), request.token.clone(), request.caller.clone());
     async move {
-        let is_same = |now: Arc<Known>| now.rights.fingerprint() == known.rights.fingerprint();
-        while authority.identify(&token).is_ok_and(is_same) {
+        while authority.still_has(&token, &known.rights) {
             tokio::time::sleep(TOKEN_INTERVAL).await;
         }
     }
@@ -130,9 +129,7 @@ async fn next_line(watch: &mut Watch, as_json: bool) -> (Bytes, bool) {
 /// Changes what this node shows to others: `{"Token": "..."}`, by the kind that the path names. Kept in the data directory
 /// where the configuration says so.
 pub(super) async fn token(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    if !context.authority.is_enabled() {
-        return Err(Failure::NoAccessControl);
-    }
+    acl::enabled(context)?;
     let body = json::parse(&request.body)?;
     let token = Credential::new(&Fields::of(&body, Strictness::Body)?.text("token")?);
     let mut own = OwnTokens::clone(&context.authority.own());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, answer::Answer, context::datacenter_asked, read::Rows, remote, route::Request};
+use super::{Context, Failure, answer::Answer, read::Rows, remote, route::Request};
 use crate::gossip::{GossipKey, KeyringChange, KeyringReport, Pool};
 
 #[derive(Deserialize)]
@@ -33,7 +33,6 @@ struct Row<'report> {
 
 /// Lists, installs, uses or removes keys, by the method.
 pub(super) async fn keyring(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let local_only = request.query.get("local-only").is_some_and(|value| matches!(value, "" | "true" | "1"));
     if local_only && request.method != Method::GET {
         return Err(Failure::BadRequest("Invalid use of local-only: only GET takes it".into()));

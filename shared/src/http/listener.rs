@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::{
     Context, Failure,
     answer::{Answer, Body, accepts_gzip},
-    guests::{Full, Received},
+    guests::Received,
     patience::{Patient, Turns},
     query::Query,
     read::again,
@@ -36,7 +36,7 @@ use crate::{
     acl::{Authority, Credential},
     audit::{Audit, Entry},
     backend::{BackendError, Pieces},
-    limits::Rate,
+    limits::{Full, Rate},
     metrics::{HTTP_CONNECTIONS, Refusal},
     tasks::Tasks,
 };
@@ -255,7 +255,7 @@ impl Server {
                 route::count_unknown(failure.status());
                 failure.into()
             }
-            Ok(()) => match self.known(&head, &body, peer) {
+            Ok(()) => match self.known(&head, &body) {
                 Some(answer) => answer,
                 None => self.find_out(head, body, peer).await,
             },
@@ -282,15 +282,18 @@ impl Server {
     }
 
     /// Answers what was answered before to somebody with the same rights, and may be given again as it is.
-    fn known(&self, head: &Parts, body: &Incoming, peer: Option<IpAddr>) -> Option<Answer> {
+    fn known(&self, head: &Parts, body: &Incoming) -> Option<Answer> {
         if head.method != Method::GET || !body.is_end_stream() {
             return None;
         }
         let text = head.uri.path_and_query()?.as_str();
         let authority = &self.context.authority;
         let target = if authority.is_enabled() {
-            let token = Caller::new(&head.headers, &Query::default(), peer, authority).token;
-            let known = authority.identify(&token).ok().filter(|_| !text.contains(TOKEN_PARAMETER))?;
+            if text.contains(TOKEN_PARAMETER) {
+                return None;
+            }
+            let token = Credential::new(Caller::token_in(&head.headers)).or(&authority.own().default);
+            let known = authority.identify(&token).ok()?;
             self.context.answers.target(known.rights.fingerprint(), text)?
         } else {
             self.context.answers.target(&[], text)?

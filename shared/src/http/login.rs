@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     Context, Failure,
-    acl::{ask, blank, done, enabled, in_primary, new_secret, not_found, write, write_as},
+    acl::{ask, done, enabled, in_primary, new_secret, not_found, write, write_as},
     answer::Answer,
     context::datacenter_asked,
     json::{
@@ -50,7 +50,7 @@ const KNOWN_LIMIT: Duration = Duration::from_secs(2);
 /// Reasons come to the log at most this often, in milliseconds: anybody may try.
 const LOG_INTERVAL_MS: u64 = 1000;
 
-/// What is true of every request here: there is access control, and it is about this datacenter.
+/// What is true of a login and a logout: there is access control, and it is about this datacenter.
 fn here(context: &Context, request: &Request) -> Result<(), Failure> {
     enabled(context)?;
     context.refuse_other_datacenter(datacenter_asked(&request.query))
@@ -73,7 +73,7 @@ pub(super) async fn method(context: &Context, request: &Request) -> Result<Answe
 
 /// Makes the method of that name, or changes it, as Consul: with and without a name in the path.
 pub(super) async fn put_method(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    here(context, request)?;
+    enabled(context)?;
     in_primary(context)?;
     let method = auth_method(&request.body, &request.parameter)?;
     Jwt::parse(&method.config).map_err(|error| Failure::Rejected(error.to_string()))?;
@@ -92,7 +92,7 @@ pub(super) async fn put_method(context: &Context, request: &Request) -> Result<A
 
 /// Ends the tokens that it has made, too.
 pub(super) async fn delete_method(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    here(context, request)?;
+    enabled(context)?;
     in_primary(context)?;
     if request.parameter.is_empty() {
         return Err(Failure::BadRequest("Missing auth method name".into()));
@@ -124,7 +124,7 @@ pub(super) async fn rule(context: &Context, request: &Request) -> Result<Answer,
 }
 
 pub(super) async fn create_rule(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    here(context, request)?;
+    enabled(context)?;
     in_primary(context)?;
     let rule = binding_rule(&request.body)?;
     if !rule.id.is_nil() {
@@ -134,7 +134,7 @@ pub(super) async fn create_rule(context: &Context, request: &Request) -> Result<
 }
 
 pub(super) async fn change_rule(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    here(context, request)?;
+    enabled(context)?;
     in_primary(context)?;
     let id = rule_id(request)?;
     let rule = binding_rule(&request.body)?;
@@ -171,7 +171,7 @@ async fn put_rule(
 }
 
 pub(super) async fn delete_rule(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    here(context, request)?;
+    enabled(context)?;
     in_primary(context)?;
     let id = rule_id(request)?;
     if !context.holds_keys() {
@@ -221,7 +221,7 @@ fn token_of(context: &Context, state: &State, method: &AuthMethod, body: LoginBo
         is_local: !method.makes_global_tokens,
         auth_method: method.name.clone(),
         expires: (life_ms > 0).then(|| Time(now.0.saturating_add(life_ms))),
-        ..blank(new_secret())
+        ..AccessToken::new(Uuid::new_v4(), new_secret())
     })
 }
 

@@ -5,7 +5,6 @@ use http::StatusCode;
 use super::{
     Context, Failure,
     answer::{Answer, encode},
-    context::datacenter_asked,
     json::{
         operator::{AutopilotRow, HealthRow, RaftConfigurationRow, StateRow, autopilot},
         usage::UsageRow,
@@ -22,14 +21,12 @@ use crate::{
 };
 
 pub(super) async fn raft_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let report = context.backend.servers(&request.token).await?;
     Ok(Answer::json(Rows::wanted(request, None)?.value(&RaftConfigurationRow::new(&report))))
 }
 
 /// The leader hands over, to the server of that `?id=` or to the fittest.
 pub(super) async fn transfer_leader(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let id = request.query.get("id").filter(|id| !id.is_empty());
     let to = id.map(|id| ServerName::Id(id.into()));
     context.backend.change_servers(ServersChange::TransferLeader(to), &request.token).await?;
@@ -38,7 +35,6 @@ pub(super) async fn transfer_leader(context: &Context, request: &Request) -> Res
 
 /// A server that is gone for good counts no more: the one of that `?id=` or `?address=`.
 pub(super) async fn remove_peer(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let name = |name| request.query.get(name).filter(|text| !text.is_empty());
     let server = match (name("id"), name("address")) {
         (Some(id), None) => ServerName::Id(id.into()),
@@ -55,14 +51,12 @@ pub(super) async fn remove_peer(context: &Context, request: &Request) -> Result<
 }
 
 pub(super) async fn autopilot_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     freshen(context, Mode::Leader).await?;
     let autopilot = context.reader.load_full().autopilot().cloned().unwrap_or_default();
     Ok(Answer::json(Rows::wanted(request, None)?.value(&AutopilotRow::new(&autopilot))))
 }
 
 pub(super) async fn set_autopilot_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let wrong = |text: &str| Failure::BadRequest(format!("Error parsing cas value: {text:?} is no index"));
     let cas = request.query.get("cas").map(|text| text.parse().map(Index).map_err(|_| wrong(text)));
     let (autopilot, expected) = (Box::new(autopilot(&request.body)?), cas.transpose()?);
@@ -71,7 +65,6 @@ pub(super) async fn set_autopilot_configuration(context: &Context, request: &Req
 
 /// 429 while a server is not healthy.
 pub(super) async fn autopilot_health(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let (report, members) = (context.backend.servers(&request.token).await?, context.members.members());
     let autopilot = context.reader.load_full().autopilot().cloned().unwrap_or_default();
     let health = HealthRow::new(&report, &members, &autopilot);
@@ -81,7 +74,6 @@ pub(super) async fn autopilot_health(context: &Context, request: &Request) -> Re
 
 /// The same with the part that each server has; 200 however they are.
 pub(super) async fn autopilot_state(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    context.refuse_other_datacenter(datacenter_asked(&request.query))?;
     let (report, members) = (context.backend.servers(&request.token).await?, context.members.members());
     let state = context.reader.load_full();
     let autopilot = state.autopilot().cloned().unwrap_or_default();

@@ -79,14 +79,16 @@ pub(super) async fn get(context: &Context, request: &Request) -> Result<Answer, 
     }
     let id = id(&request.parameter)?;
     read(context, request, about(Topic::Query(id)), |state, rows| match state.query(id) {
-        // Who knows the ID of one without a name may see it.
-        Some(query) => match query.is_only_known_by_id() || QueryRow::new(query).is_visible(rows.rights()) {
-            true => rows.value(&[QueryRow::new(query)]).into(),
-            false => Answer::from(denied(query)),
-        },
+        Some(query) => row(query, rows).map_or_else(Answer::from, |row| rows.value(&[row]).into()),
         None => Answer::from(not_found()),
     })
     .await
+}
+
+/// The row of a query, for one who may see it: who knows the ID of one without a name may.
+fn row<'a>(query: &'a PreparedQuery, rows: &Rows) -> Result<QueryRow<'a>, Failure> {
+    let row = QueryRow::new(query);
+    if query.is_only_known_by_id() || row.is_visible(rows.rights()) { Ok(row) } else { Err(denied(query)) }
 }
 
 fn about(topic: Topic) -> Question {
@@ -132,10 +134,7 @@ async fn answer(context: &Context, request: &Request, name: &str) -> Result<Answ
 
 async fn explain(context: &Context, request: &Request, name: &str) -> Result<Answer, Failure> {
     find(context, request, name, |_, rows, query, freshness| {
-        if !query.is_only_known_by_id() && !QueryRow::new(query).is_visible(rows.rights()) {
-            return Err(denied(query));
-        }
-        Ok(rows.value(&ExplanationRow { query: QueryRow::new(query), freshness }))
+        Ok(rows.value(&ExplanationRow { query: row(query, rows)?, freshness }))
     })
     .await
 }

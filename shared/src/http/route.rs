@@ -174,7 +174,7 @@ endpoints! {
     PUT "/v1/operator/keyring" => keyring::keyring, Needs(Keyring, Write);
     DELETE "/v1/operator/keyring" => keyring::keyring, Needs(Keyring, Write);
     PUT "/v1/acl/bootstrap" => acl::bootstrap, Open;
-    GET "/v1/acl/replication" => acl::replication, Needs(Acl, Read);
+    GET "/v1/acl/replication" => acl::replication, READS_ACL;
     GET "/v1/acl/tokens" => acl::tokens, READS_ACL;
     PUT "/v1/acl/token" => acl::create_token, Needs(Acl, Write);
     GET "/v1/acl/token/self" => acl::own_token, Inside;

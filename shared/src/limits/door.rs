@@ -3,15 +3,14 @@
 //!
 //! Never waits with accepting until there is a place: whoever comes is told at once, and no queue grows in the kernel.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 
-use super::{Clients, Connections, Place, Port, share};
+use super::{Connections, Full, Places, Port, Seat, share};
 use crate::metrics::Refusal;
 
 /// How long no connection is accepted after the system had none left to give.
@@ -21,37 +20,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Door {
     port: Port,
-    places: Arc<Semaphore>,
-    clients: Clients,
-    limits: Connections,
-}
-
-/// A connection's place; given back when it is dropped.
-#[derive(Debug)]
-pub struct Seat {
-    _of_all: OwnedSemaphorePermit,
-    _of_client: Place,
+    places: Places,
+    first_words: Duration,
 }
 
 impl Door {
     /// The way in to a port that takes `most` connections, if the process has so many descriptors.
     #[must_use]
     pub fn new(port: Port, most: usize, limits: Connections) -> Self {
-        let places = share(port, most);
-        // However few places there are, some are for others.
-        let per_client = limits.per_client.min((places / 4 * 3).max(1));
-        Self {
-            port,
-            places: Arc::new(Semaphore::new(places)),
-            clients: Clients::default(),
-            limits: Connections { per_client, ..limits },
-        }
+        let Connections { per_client, first_words } = limits;
+        Self { port, places: Places::new(share(port, most), per_client), first_words }
     }
 
     /// How long a peer may take for its first words.
     #[must_use]
     pub fn first_words(&self) -> Duration {
-        self.limits.first_words
+        self.first_words
     }
 
     /// The next connection that there is a place for.
@@ -77,15 +61,11 @@ impl Door {
             Port::Rpc => (Refusal::RpcConnections, Refusal::RpcConnectionsOfClient),
             _ => (Refusal::GrpcConnections, Refusal::GrpcConnectionsOfClient),
         };
-        let Ok(of_all) = self.places.clone().try_acquire_owned() else {
-            all.count();
-            return None;
+        let refused = |full| match full {
+            Full::All => all.count(),
+            Full::OfClient => of_client.count(),
         };
-        let Some(place) = self.clients.enter(Some(peer), self.limits.per_client) else {
-            of_client.count();
-            return None;
-        };
-        Some(Seat { _of_all: of_all, _of_client: place })
+        self.places.seat(Some(peer)).map_err(refused).ok()
     }
 }
 

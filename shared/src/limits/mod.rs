@@ -9,6 +9,7 @@ mod clients;
 mod descriptors;
 mod door;
 mod paced;
+mod places;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -19,8 +20,9 @@ pub use self::{
     buckets::{Buckets, Pace},
     clients::{Clients, Place},
     descriptors::{Port, raise_descriptors, share},
-    door::{Door, Seat},
+    door::Door,
     paced::Paced,
+    places::{Full, Places, Seat},
 };
 
 /// How often something may happen.

@@ -144,6 +144,23 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
+    /// One that allows nothing, everywhere and without an end.
+    #[must_use]
+    pub fn new(accessor: Uuid, secret: Secret) -> Self {
+        Self {
+            accessor,
+            secret,
+            description: SmolStr::default(),
+            grants: Grants::default(),
+            is_local: false,
+            auth_method: SmolStr::default(),
+            expires: None,
+            created: Time(0),
+            create_index: Index(0),
+            modify_index: Index(0),
+        }
+    }
+
     /// The same as others may have it: recognised, but not shown.
     #[must_use]
     pub fn without_secret(self: &Arc<Self>) -> Arc<Self> {

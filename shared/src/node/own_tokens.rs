@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     acl::{Credential, OwnTokens},
     config::Config,
+    private,
 };
 
 /// The file.
@@ -63,7 +64,6 @@ pub fn load(config: &Config) -> Result<OwnTokens, TokensError> {
 /// # Errors
 /// When the file cannot be written; the old one is as it was.
 pub fn keep(data_dir: &Path, tokens: &OwnTokens) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
     let text = |credential: &Credential| credential.expose().to_owned();
     let kept = Kept {
         default: text(&tokens.default),
@@ -73,7 +73,7 @@ pub fn keep(data_dir: &Path, tokens: &OwnTokens) -> io::Result<()> {
         dns: text(&tokens.dns),
     };
     let (path, new) = (data_dir.join(FILE), data_dir.join(format!("{FILE}.new")));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = private::create(&new)?;
     file.write_all(&serde_json::to_vec(&kept)?)?;
     file.sync_all()?;
     fs::rename(new, path)

@@ -120,7 +120,11 @@ pub fn stamps(interface: &Interface) -> Vec<Stamp> {
     let pair = interface.pair.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
     let single = pair.chain(&interface.ca_file).map(|source| source.path.clone());
     let several = interface.ca_path.iter().flat_map(|source| files_in(source).unwrap_or_default());
-    single.chain(several).map(|path| (stamp(&path), path)).map(|(stamp, path)| (path, stamp)).collect()
+    let stamped = single.chain(several).map(|path| {
+        let stamp = stamp(&path);
+        (path, stamp)
+    });
+    stamped.collect()
 }
 
 fn stamp(path: &Path) -> Option<(i64, i64, u64, u64)> {

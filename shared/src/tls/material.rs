@@ -39,8 +39,6 @@ pub struct Material {
     pub grpc: Option<Arc<ServerConfig>>,
     /// Whose time runs out, each once.
     pub certificates: Vec<Dated>,
-    /// The files as they were.
-    pub stamps: Vec<Stamp>,
 }
 
 /// A certificate that this node uses, and its time.
@@ -59,7 +57,7 @@ pub struct Dated {
 impl Material {
     /// Reads everything.
     pub fn read(settings: &Settings) -> Result<Self, TlsError> {
-        let mut material = Self { stamps: stamps(settings), ..Self::default() };
+        let mut material = Self::default();
         if settings.secures_rpc() {
             material.read_rpc(settings)?;
         }
@@ -100,7 +98,7 @@ impl Material {
         if !settings.asks_by_tls() {
             return Ok(());
         }
-        let provider = Arc::new(ring::default_provider());
+        let provider = provider();
         let verifier = ServerVerifier {
             roots: roots.unwrap_or_else(|| Arc::new(RootCertStore::empty())),
             names: Names::new(settings),

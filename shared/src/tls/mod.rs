@@ -33,7 +33,8 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::{ServerConfig, pki_types::CertificateDer};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
+pub use tokio_rustls::client::TlsStream;
 
 pub use self::{
     arrival::Arrival,
@@ -101,7 +102,7 @@ impl Default for Tls {
 /// Files that were read and not taken over yet.
 pub struct Fresh {
     material: Material,
-    settings: Settings,
+    read: Read,
 }
 
 impl Tls {
@@ -110,10 +111,9 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]: a file cannot be read, is not what it should be, or a key is not that of its certificate.
     pub fn open(settings: &Settings) -> Result<Arc<Self>, TlsError> {
-        let Fresh { material, settings } = Self::read(settings)?;
-        let names = Names::new(&settings);
-        let read = Mutex::new(Read { settings, stamps: material.stamps.clone() });
-        Ok(Arc::new(Self { material: ArcSwap::from_pointee(material), names, read }))
+        let Fresh { material, read } = Self::read(settings)?;
+        let names = Names::new(&read.settings);
+        Ok(Arc::new(Self { material: ArcSwap::from_pointee(material), names, read: Mutex::new(read) }))
     }
 
     /// Reads files again, without an effect yet.
@@ -121,13 +121,15 @@ impl Tls {
     /// # Errors
     /// As [`Tls::open`].
     pub fn read(settings: &Settings) -> Result<Fresh, TlsError> {
-        Ok(Fresh { material: Material::read(settings)?, settings: settings.clone() })
+        // Before the files are read: what changes meanwhile is seen as a change.
+        let stamps = material::stamps(settings);
+        Ok(Fresh { material: Material::read(settings)?, read: Read { settings: settings.clone(), stamps } })
     }
 
     /// New handshakes are made with these files from now on. What had TLS at the start keeps it, and nothing else gets it.
     pub fn take(&self, fresh: Fresh) {
         let mut read = self.last();
-        *read = Read { settings: fresh.settings, stamps: fresh.material.stamps.clone() };
+        *read = fresh.read;
         let material = fresh.material.in_the_place_of(&self.material.load());
         self.material.store(Arc::new(material));
     }

@@ -2,6 +2,8 @@
 //!
 //! Nothing is decided by it: whether a certificate is taken is webpki's matter.
 
+use crate::model::days_since_1970;
+
 /// The times of a certificate, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
@@ -71,15 +73,6 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
         return None;
     }
     Some(days_since_1970(year, month, day) * SECONDS_A_DAY + (hour * 60 + minute) * 60 + second)
-}
-
-/// In the Gregorian calendar. Years are counted from March, so that a leap day is a year's last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    // From March 1 of the year 0 to January 1, 1970.
-    const BEFORE_1970: i64 = 719_468;
-    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - BEFORE_1970
 }
 
 #[cfg(test)]

@@ -1,16 +1,11 @@
 //! Looks after the certificates of a running node: takes changed files over, and says in time which of them expire.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Tls, material::Dated};
-use crate::{metrics, tasks::Tasks};
+use crate::{metrics, model::Time, tasks::Tasks};
 
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -50,8 +45,7 @@ fn tell(certificates: &[Dated]) {
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(Time::now().0 / 1000).unwrap_or(i64::MAX)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,14 +11,17 @@ pub mod source;
 mod witness;
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 
 use self::witness::Witness;
-use crate::{agent::Agent, turn, wait};
+use crate::{
+    agent::{Agent, Memory},
+    turn, wait,
+};
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -124,13 +127,7 @@ struct Held {
 
 impl Held {
     fn by(agent: &Agent) -> Self {
-        let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-            kib.unwrap_or(0) << 10
-        };
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", agent.pid())).map_or(0, Iterator::count);
-        Self { resident: field("VmRSS:"), peak: field("VmHWM:"), descriptors }
+        let Memory { resident, peak } = agent.memory();
+        Self { resident, peak, descriptors: agent.descriptors() }
     }
 }

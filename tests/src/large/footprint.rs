@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::pauses::Span;
-use crate::agent::Agent;
+use crate::agent::{Agent, Memory};
 
 /// How often a directory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -36,19 +36,14 @@ impl Footprint {
     /// As it is now.
     #[must_use]
     pub fn of(server: &Agent) -> Self {
-        let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-            kib.unwrap_or(0) << 10
-        };
+        let Memory { resident, peak } = server.memory();
         let raft = server.data_directory().join("raft");
         let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
         let mut snapshots = files(&raft.join("snapshots"));
         snapshots.sort();
         Self {
-            resident: field("VmRSS:"),
-            peak: field("VmHWM:"),
+            resident,
+            peak,
             log: files(&raft.join("log")).iter().map(|path| size(path)).sum(),
             snapshots: snapshots.iter().map(|path| size(path)).sum(),
             snapshot: snapshots.iter().rfind(|path| has_extension(path, "snapshot")).map_or(0, |path| size(path)),

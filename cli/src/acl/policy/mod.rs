@@ -4,7 +4,6 @@ mod write;
 
 use std::{io, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::{
@@ -92,9 +91,7 @@ pub async fn run(command: PolicyCommand, out: &mut impl io::Write) -> anyhow::Re
 async fn read(flags: &ReadFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
     let asked = Asked::new(&flags.http)?;
     let (id, name) = (flags.which.id.as_deref(), flags.which.name.as_deref());
-    let query = find::query(&asked, &POLICY, id, name).await?;
-    let answer = asked.read(query).await;
-    let answer = answer.with_context(|| format!("Error reading policy {}", find::called(id, name)))?;
+    let answer = find::read(&asked, &POLICY, id, name).await?;
     flags.show.one(out, &answer, show::policy)
 }
 
@@ -106,6 +103,6 @@ async fn delete(flags: &DeleteFlags, out: &mut impl io::Write) -> anyhow::Result
 
 async fn list(flags: &ListFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
     let asked = Asked::new(&flags.http)?;
-    let answer = asked.read(Query::new(POLICY.list)).await.context("Failed to retrieve the policy list")?;
+    let answer = find::list(&asked, &POLICY, Query::new(POLICY.list)).await?;
     flags.show.list(out, &answer, "", show::policy_in_list)
 }

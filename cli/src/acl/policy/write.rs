@@ -2,17 +2,18 @@
 
 use std::io;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{ArgAction::Set, Args};
 use serde_json::json;
 
 use super::super::{
     asked::Asked,
     find::{self, POLICY},
+    required,
     row::{self, Row},
     show::{self, ShowFlags},
 };
-use crate::{arguments::go_bool, data, query::Query, target::HttpFlags};
+use crate::{arguments::go_bool, data, target::HttpFlags};
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
@@ -88,13 +89,11 @@ pub struct UpdateFlags {
 /// # Errors
 /// No name, or rules that cannot be read; the agent could not be asked or refused.
 pub async fn create(flags: CreateFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
-    let Some(name) = flags.name.as_deref().filter(|name| !name.is_empty()) else {
-        bail!("Missing required '-name' flag");
-    };
+    let name = required(flags.name.as_deref(), "-name")?;
     let mut policy = Row::from_iter([("Name".into(), name.into())]);
     write_content(&mut policy, &flags.content)?;
     let asked = Asked::new(&flags.http)?;
-    let answer = asked.put(Query::new(POLICY.one), policy).await.context("Failed to create new policy")?;
+    let answer = find::create(&asked, &POLICY, policy).await?;
     flags.show.one(out, &answer, show::policy)
 }
 
@@ -107,13 +106,12 @@ pub async fn update(flags: UpdateFlags, out: &mut impl io::Write) -> anyhow::Res
     let mut policy = find::row(&asked, &POLICY, flags.id.as_deref(), flags.name.as_deref()).await?;
     let id = find::id_of(&POLICY, &policy)?.to_owned();
     if flags.no_merge {
-        policy.retain(|key, _| ["ID", "Name"].contains(&key.as_str()));
+        row::only(&mut policy, &["ID", "Name"]);
     }
     row::forget(&mut policy);
     row::set(&mut policy, "Name", flags.name.as_deref());
     write_content(&mut policy, &flags.content)?;
-    let answer = asked.put(Query::of(POLICY.one, &id), policy).await;
-    let answer = answer.with_context(|| format!("Error updating policy {id:?}"))?;
+    let answer = find::update(&asked, &POLICY, &id, policy).await?;
     flags.show.one(out, &answer, show::policy)
 }
 

@@ -2,17 +2,18 @@
 
 use std::io;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{ArgAction::Set, Args};
 
 use super::super::{
     asked::Asked,
     find::{self, ROLE},
     grants::{Given, IdentityFlags, PolicyFlags},
+    required,
     row::{self, Row},
     show::{self, ShowFlags},
 };
-use crate::{arguments::go_bool, query::Query, target::HttpFlags};
+use crate::{arguments::go_bool, target::HttpFlags};
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
@@ -82,9 +83,7 @@ pub struct UpdateFlags {
 /// # Errors
 /// No name, or nothing given; the agent could not be asked or refused.
 pub async fn create(flags: CreateFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
-    let Some(name) = flags.name.as_deref().filter(|name| !name.is_empty()) else {
-        bail!("Missing required '-name' flag");
-    };
+    let name = required(flags.name.as_deref(), "-name")?;
     let asked = Asked::new(&flags.http)?;
     let given = given(&asked, &flags.policies, &flags.identities).await?;
     if given.iter().all(Given::is_empty) {
@@ -96,7 +95,7 @@ pub async fn create(flags: CreateFlags, out: &mut impl io::Write) -> anyhow::Res
     let mut role = Row::from_iter([("Name".into(), name.into())]);
     row::set(&mut role, "Description", flags.description.as_deref());
     given.into_iter().for_each(|given| given.add(&mut role));
-    let answer = asked.put(Query::new(ROLE.one), role).await.context("Failed to create new role")?;
+    let answer = find::create(&asked, &ROLE, role).await?;
     flags.show.one(out, &answer, show::role)
 }
 
@@ -109,7 +108,7 @@ pub async fn update(flags: UpdateFlags, out: &mut impl io::Write) -> anyhow::Res
     let mut role = find::row(&asked, &ROLE, flags.id.as_deref(), flags.name.as_deref()).await?;
     let id = find::id_of(&ROLE, &role)?.to_owned();
     if flags.no_merge {
-        role.retain(|key, _| ["ID", "Name"].contains(&key.as_str()));
+        row::only(&mut role, &["ID", "Name"]);
     }
     row::forget(&mut role);
     row::set(&mut role, "Name", flags.name.as_deref());
@@ -117,8 +116,7 @@ pub async fn update(flags: UpdateFlags, out: &mut impl io::Write) -> anyhow::Res
     for given in given(&asked, &flags.policies, &flags.identities).await? {
         given.add(&mut role);
     }
-    let answer = asked.put(Query::of(ROLE.one, &id), role).await;
-    let answer = answer.with_context(|| format!("Error updating role {id:?}"))?;
+    let answer = find::update(&asked, &ROLE, &id, role).await?;
     flags.show.one(out, &answer, show::role)
 }
 

@@ -2,18 +2,20 @@
 
 use std::io;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{ArgAction::Set, Args};
-use lictor_shared::agent::duration;
 
 use super::super::{
     asked::Asked,
-    find::TOKEN,
+    find::{self, TOKEN},
     grants::{Given, IdentityFlags, PolicyFlags, RoleFlags},
     row::{self, Row},
     show::{self, ShowFlags},
 };
-use crate::{arguments::go_bool, query::Query, target::HttpFlags};
+use crate::{
+    arguments::{self, go_bool},
+    target::HttpFlags,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,9 +66,7 @@ pub struct CreateFlags {
 /// # Errors
 /// Nothing is given; wrong flags; the agent could not be asked or refused.
 pub async fn run(flags: &CreateFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
-    if let Some(Err(problem)) = flags.expires_ttl.as_deref().map(duration::parse) {
-        bail!("-expires-ttl: {}", problem.explain());
-    }
+    arguments::duration("expires-ttl", flags.expires_ttl.as_deref())?;
     let asked = Asked::new(&flags.http)?;
     let [services, nodes] = flags.identities.given();
     let given = [flags.policies.given(&asked).await?, flags.roles.given(&asked).await?, services, nodes];
@@ -82,6 +82,6 @@ pub async fn run(flags: &CreateFlags, out: &mut impl io::Write) -> anyhow::Resul
     row::set(&mut token, "Description", flags.description.as_deref());
     row::set(&mut token, "ExpirationTTL", flags.expires_ttl.as_deref());
     given.into_iter().filter(|given| !given.is_empty()).for_each(|given| given.add(&mut token));
-    let answer = asked.put(Query::new(TOKEN.one), token).await.context("Failed to create new token")?;
+    let answer = find::create(&asked, &TOKEN, token).await?;
     flags.show.one(out, &answer, show::token)
 }

@@ -5,7 +5,7 @@ mod update;
 
 use std::{io, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{ArgAction::Set, Args, Subcommand};
 
 use super::{
@@ -107,12 +107,15 @@ struct WhichFlags {
 }
 
 impl WhichFlags {
+    /// The accessor, or its beginning.
+    fn beginning(&self) -> anyhow::Result<&str> {
+        let beginning = self.accessor_id.as_deref().or(self.id.as_deref()).filter(|id| !id.is_empty());
+        beginning.context("Must specify the -accessor-id parameter")
+    }
+
     /// The whole accessor.
     async fn accessor(&self, asked: &Asked) -> anyhow::Result<String> {
-        let Some(beginning) = self.accessor_id.as_deref().or(self.id.as_deref()).filter(|id| !id.is_empty()) else {
-            bail!("Must specify the -accessor-id parameter");
-        };
-        find::id(asked, &TOKEN, beginning).await
+        find::id(asked, &TOKEN, self.beginning()?).await
     }
 }
 
@@ -147,17 +150,13 @@ async fn read(flags: &ReadFlags, out: &mut impl io::Write) -> anyhow::Result<()>
 
 async fn delete(flags: &DeleteFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
     let asked = Asked::new(&flags.http)?;
-    let accessor = flags.which.accessor(&asked).await?;
-    asked
-        .delete(Query::of(TOKEN.one, &accessor))
-        .await
-        .with_context(|| format!("Error deleting token {}", find::beginning(&accessor)))?;
+    let accessor = find::delete(&asked, &TOKEN, Some(flags.which.beginning()?), None).await?;
     Ok(writeln!(out, "Token {accessor:?} deleted successfully")?)
 }
 
 async fn list(flags: &ListFlags, out: &mut impl io::Write) -> anyhow::Result<()> {
     let asked = Asked::new(&flags.http)?;
-    let answer = asked.read(Query::new(TOKEN.list)).await.context("Failed to retrieve the token list")?;
+    let answer = find::list(&asked, &TOKEN, Query::new(TOKEN.list)).await?;
     flags.show.list(out, &answer, "\n", show::token)
 }
 

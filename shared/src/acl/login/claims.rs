@@ -4,7 +4,7 @@
 //! **Time.** With `exp` and `nbf`, the leeway for clocks alone is added to both. Without `exp`, it counts for the leeway
 //! of expiration after it began; without `nbf`, it began when it was issued, or else the leeway of `nbf` before its end.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Identity, LoginError,
@@ -17,7 +17,7 @@ const MAX_VALUE_BYTES: usize = 1024;
 const MAX_ITEMS: usize = 256;
 
 /// Whether it counts at that second.
-pub(super) fn check_time(claims: &Map<String, Value>, leeways: Leeways, now: i64) -> Result<(), LoginError> {
+pub(super) fn check_time(claims: &Value, leeways: Leeways, now: i64) -> Result<(), LoginError> {
     let (expires, begins, issued) = (second(claims, "exp")?, second(claims, "nbf")?, second(claims, "iat")?);
     let (begins, expires) = match (begins.or(issued), expires) {
         (None, None) => return Err(LoginError::Timeless),
@@ -38,7 +38,7 @@ pub(super) fn check_time(claims: &Map<String, Value>, leeways: Leeways, now: i64
 }
 
 /// A moment, in seconds since 1970. One that is no number is wrong, not absent.
-fn second(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, LoginError> {
+fn second(claims: &Value, name: &str) -> Result<Option<i64>, LoginError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let number = value.as_f64().filter(|number| number.is_finite());
     // A greater number than fits becomes the greatest that does.
@@ -47,7 +47,7 @@ fn second(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, LoginE
 
 /// Whether it is from that issuer (empty: from any) and for one of these audiences (none: it must be for no one in
 /// particular).
-pub(super) fn check_parties(claims: &Map<String, Value>, issuer: &str, bound: &[String]) -> Result<(), LoginError> {
+pub(super) fn check_parties(claims: &Value, issuer: &str, bound: &[String]) -> Result<(), LoginError> {
     let found = claims.get("iss").and_then(Value::as_str);
     if !issuer.is_empty() && found != Some(issuer) {
         return Err(LoginError::claim("iss", "is not the method's BoundIssuer"));
@@ -65,11 +65,7 @@ pub(super) fn check_parties(claims: &Map<String, Value>, issuer: &str, bound: &[
 }
 
 /// What is mapped.
-pub(super) fn identity(
-    claims: &Map<String, Value>,
-    values: &[Mapping],
-    lists: &[Mapping],
-) -> Result<Identity, LoginError> {
+pub(super) fn identity(claims: &Value, values: &[Mapping], lists: &[Mapping]) -> Result<Identity, LoginError> {
     let mut identity = Identity::default();
     for Mapping { claim, name } in values {
         let text = find(claims, claim).map(|value| text(claim, value)).transpose()?;
@@ -90,15 +86,8 @@ pub(super) fn identity(
 }
 
 /// The claim of that name, or at that JSON pointer (RFC 6901); null is absent.
-fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    let found = match name.strip_prefix('/') {
-        None => claims.get(name),
-        Some(path) => {
-            let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
-            let value = claims.get(&first.replace("~1", "/").replace("~0", "~"))?;
-            rest.map_or(Some(value), |rest| value.pointer(&format!("/{rest}")))
-        }
-    };
+fn find<'a>(claims: &'a Value, name: &str) -> Option<&'a Value> {
+    let found = if name.starts_with('/') { claims.pointer(name) } else { claims.get(name) };
     found.filter(|value| !value.is_null())
 }
 

@@ -13,20 +13,21 @@ const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
-/// What a SubjectPublicKeyInfo holds.
-pub(super) enum Wrapped<'a> {
-    /// Modulus and exponent, without leading zeros.
-    Rsa(&'a [u8], &'a [u8]),
+/// A public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Public {
+    /// Without leading zeros.
+    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
     /// A point of that curve.
-    P256(&'a [u8]),
+    P256(Vec<u8>),
     /// A point of that curve.
-    P384(&'a [u8]),
+    P384(Vec<u8>),
     /// A key of RFC 8032.
-    Ed25519(&'a [u8]),
+    Ed25519(Vec<u8>),
 }
 
 /// Takes a key out of a SubjectPublicKeyInfo; none where it is of no kind that is understood.
-pub(super) fn unwrap_key(der: &[u8]) -> Option<Wrapped<'_>> {
+pub(super) fn unwrap_key(der: &[u8]) -> Option<Public> {
     let mut info = Reader(der).whole(SEQUENCE)?;
     let mut algorithm = Reader(info.take(SEQUENCE)?);
     let (unused_bits, key) = info.take(BIT_STRING)?.split_first()?;
@@ -38,14 +39,14 @@ pub(super) fn unwrap_key(der: &[u8]) -> Option<Wrapped<'_>> {
         RSA => {
             let mut numbers = Reader(key).whole(SEQUENCE)?;
             let (modulus, exponent) = (numbers.unsigned()?, numbers.unsigned()?);
-            numbers.is_over().then_some(Wrapped::Rsa(modulus, exponent))
+            numbers.is_over().then(|| Public::Rsa { modulus: modulus.to_vec(), exponent: exponent.to_vec() })
         }
         ELLIPTIC => match algorithm.take(OBJECT_IDENTIFIER)? {
-            P256 => Some(Wrapped::P256(key)),
-            P384 => Some(Wrapped::P384(key)),
+            P256 => Some(Public::P256(key.to_vec())),
+            P384 => Some(Public::P384(key.to_vec())),
             _ => None,
         },
-        ED25519 => Some(Wrapped::Ed25519(key)),
+        ED25519 => Some(Public::Ed25519(key.to_vec())),
         _ => None,
     }
 }

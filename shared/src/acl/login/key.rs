@@ -9,7 +9,7 @@ use rustls::{
 };
 use serde_json::Value;
 
-use super::der::{Wrapped, unwrap_key, without_zeros};
+use super::der::{Public, unwrap_key, without_zeros};
 
 /// The sizes of RSA's modulus that are taken, in bits: smaller ones are broken, greater ones are slow.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -52,15 +52,6 @@ impl Algorithm {
     }
 }
 
-/// A key that was looked over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Public {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
-    P256(Vec<u8>),
-    P384(Vec<u8>),
-    Ed25519(Vec<u8>),
-}
-
 /// A key and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
@@ -83,15 +74,7 @@ impl Key {
                 parsed.subject_public_key_info()
             }
         };
-        let public = match unwrap_key(&info) {
-            Some(Wrapped::Rsa(modulus, exponent)) => {
-                Public::Rsa { modulus: modulus.to_vec(), exponent: exponent.to_vec() }
-            }
-            Some(Wrapped::P256(point)) => Public::P256(point.to_vec()),
-            Some(Wrapped::P384(point)) => Public::P384(point.to_vec()),
-            Some(Wrapped::Ed25519(key)) => Public::Ed25519(key.to_vec()),
-            None => return Err("it is neither RSA, nor of P-256 or P-384, nor Ed25519"),
-        };
+        let public = unwrap_key(&info).ok_or("it is neither RSA, nor of P-256 or P-384, nor Ed25519")?;
         Self { public, id: None, only: None }.looked_over()
     }
 

@@ -89,10 +89,12 @@ pub fn grants<'a>(
 
 /// The selector, all of whose names must be mapped.
 fn selector(text: &str, identity: &Identity) -> Result<Filter, FilterError> {
-    let filter = Filter::parse(text, &schema::LOGIN)?;
-    if !text.is_empty() {
-        check_selectors(&text.parse()?, identity)?;
+    if text.is_empty() {
+        return Filter::parse(text, &schema::LOGIN);
     }
+    let expression: Expression = text.parse()?;
+    let filter = Filter::of(&expression, &schema::LOGIN)?;
+    check_selectors(&expression, identity)?;
     Ok(filter)
 }
 

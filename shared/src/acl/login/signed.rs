@@ -15,7 +15,7 @@ pub(super) const MAX_BYTES: usize = 16 * 1024;
 const MAX_SAID: usize = 32;
 
 /// What a JWT of one of these keys says, by one of these algorithms.
-pub(super) fn verified(token: &str, keys: &[Key], taken: &[Algorithm]) -> Result<Map<String, Value>, LoginError> {
+pub(super) fn verified(token: &str, keys: &[Key], taken: &[Algorithm]) -> Result<Value, LoginError> {
     if token.len() > MAX_BYTES {
         return Err(LoginError::Form("it is longer than 16 KiB"));
     }
@@ -38,7 +38,7 @@ pub(super) fn verified(token: &str, keys: &[Key], taken: &[Algorithm]) -> Result
     if !candidates.any(|key| key.has_signed(algorithm, message.as_bytes(), &signature)) {
         return Err(LoginError::Signature);
     }
-    object(payload, "its payload is no JSON object in base64url")
+    object(payload, "its payload is no JSON object in base64url").map(Value::Object)
 }
 
 fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, LoginError> {

@@ -1,6 +1,6 @@
 //! Moments as JSON has them: RFC 3339, in UTC.
 
-use crate::model::Time;
+use crate::model::{Time, days_since_1970};
 
 /// A moment as RFC 3339 writes it in UTC, to the second.
 pub fn moment(time: Time) -> String {
@@ -50,17 +50,8 @@ pub fn parse_moment(text: &str) -> Option<Time> {
         }
     };
     let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
     u64::try_from(seconds * 1000 + millis).ok().map(Time)
-}
-
-/// Days since 1970 of a day of the Gregorian calendar (as in "chrono-Compatible Low-Level Date Algorithms", H. Hinnant).
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year - era * 400;
-    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]
