@@ -15,6 +15,9 @@ use serde_json::Value;
 /// Longest time for connecting, and for each read and write.
 const TIME_OUT: Duration = Duration::from_secs(10);
 
+/// How much of a broken answer is shown, in bytes.
+const SHOWN_BYTES: usize = 1024;
+
 /// Asks one agent.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
@@ -117,7 +120,10 @@ impl Client {
         stream.write_all(&[request.as_bytes(), body].concat())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
-        parse(&answer).ok_or_else(|| io::Error::other(format!("not HTTP: {:?}", String::from_utf8_lossy(&answer))))
+        parse(&answer).ok_or_else(|| {
+            let (length, start) = (answer.len(), String::from_utf8_lossy(&answer[..answer.len().min(SHOWN_BYTES)]));
+            io::Error::other(format!("not HTTP, or not whole: {length} bytes, from {start:?}"))
+        })
     }
 
     /// GET.
