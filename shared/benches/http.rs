@@ -23,7 +23,8 @@ use lictor_shared::{
     events::Events,
     gossip::{Pool, PoolConfig},
     http::{
-        Access, Context, Copies, Guests, Identity, Limits, Settings, Versions, bind, json::rows::InstanceRow, serve,
+        Access, Context, Copies, Guests, Identity, Limits, Page, Settings, Versions, bind, json::rows::InstanceRow,
+        serve,
     },
     model::{Check, Index, Node, Service, Status, Time},
     monitor::Monitor,
@@ -132,6 +133,8 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         serf_wan_port: 8302,
         limits: Limits::default(),
         access: Access::default(),
+        page: Page::default(),
+        dns: ("consul".into(), 8600),
         data_dir: None,
         token_dir: None,
     };

@@ -20,12 +20,13 @@
 //! `restore` puts another state in the place of all.
 //!
 //! A clone costs a few reference counts. See `rows` for how a row goes in and out, `apply` for commands, `topic` for
-//! what a reader can wait for, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.
+//! what a reader can wait for, `difference` for what two states differ in, `floor` for indexes that the log does not number, `view` for how a state reaches its readers.
 
 mod access;
 mod apply;
 #[cfg(test)]
 mod coordination_tests;
+mod difference;
 mod expiring;
 mod floor;
 mod keys;
@@ -52,6 +53,7 @@ pub(crate) use self::topic::common_prefix;
 pub use self::{
     access::AccessRow,
     apply::Applied,
+    difference::Difference,
     protection::Protection,
     queries::{IsTemplate, MAX_QUERY_NAME_BYTES},
     restore::{MAX_SAVED_INDEX, RESTORE_LIMIT},
@@ -88,7 +90,7 @@ pub struct State {
     floors: Option<Arc<Floors>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct NodeEntry {
     node: Arc<Node>,
     index: Index,

@@ -157,6 +157,16 @@ fn http(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definition
         http.ignore(&["usecache"]);
         http.finish().map_err(|error| error.within("http_config"))?;
     }
+    partial.ui = fields.optional_flag("ui")?;
+    partial.ui_path = some_text(fields, "uicontentpath")?;
+    if let Some(mut page) = fields.fields("uiconfig")? {
+        partial.ui = page.optional_flag("enabled")?.or(partial.ui);
+        partial.ui_path = some_text(&mut page, "contentpath")?.or(partial.ui_path.take());
+        partial.ui_dashboard = page.map("dashboardurltemplates")?.remove("service");
+        let unused = ["dir", "metricsprovider", "metricsproviderfiles", "metricsprovideroptionsjson", "metricsproxy"];
+        partial.ignored.extend(page.ignore(&unused).into_iter().map(|key| format!("ui_config.{key}")));
+        page.finish().map_err(|error| error.within("ui_config"))?;
+    }
     if let Some(mut sockets) = fields.fields("unixsockets")? {
         partial.unix_user = some_text(&mut sockets, "user")?;
         partial.unix_group = some_text(&mut sockets, "group")?;

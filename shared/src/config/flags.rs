@@ -153,7 +153,7 @@ pub struct AgentFlags {
     /// A file to write the process's ID to
     #[arg(long, value_name = "PATH")]
     pid_file: Option<PathBuf>,
-    /// Accepted for Consul's sake: there is no page yet
+    /// Serve the web page at /ui/ [default: on with -dev]
     #[arg(long, value_parser = go_bool, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     ui: Option<bool>,
     /// Accepted for Consul's sake
@@ -195,9 +195,9 @@ pub struct AgentFlags {
     /// Accepted for Consul's sake
     #[arg(long, value_name = "DIR", hide = true)]
     ui_dir: Option<String>,
-    /// Accepted for Consul's sake
-    #[arg(long, value_name = "PATH", hide = true)]
-    ui_content_path: Option<String>,
+    /// Serve it at this path [default: /ui/]
+    #[arg(long, value_name = "PATH")]
+    ui_content_path: Option<SmolStr>,
     /// Accepted for Consul's sake
     #[arg(long, value_name = "HOST[:PORT]", hide = true, action = ArgAction::Append)]
     primary_gateway: Vec<String>,
@@ -309,6 +309,8 @@ impl AgentFlags {
             log_rotate_duration: time("-log-rotate-duration", self.log_rotate_duration.as_ref())?,
             log_rotate_max_files: self.log_rotate_max_files,
             pid_file: self.pid_file.clone(),
+            ui: self.ui,
+            ui_path: self.ui_content_path.clone(),
             ignored: self.ignored().map(String::from).collect(),
             ..Partial::default()
         })
@@ -317,7 +319,6 @@ impl AgentFlags {
     /// The flags that are given and have no effect.
     fn ignored(&self) -> impl Iterator<Item = &'static str> {
         let given = [
-            (self.ui.is_some(), "-ui"),
             (self.check_output_max_size.is_some(), "-check_output_max_size"),
             (self.rejoin.is_some(), "-rejoin"),
             (self.syslog.is_some(), "-syslog"),
@@ -330,7 +331,6 @@ impl AgentFlags {
             (self.max_query_time.is_some(), "-max-query-time"),
             (self.segment.is_some(), "-segment"),
             (self.ui_dir.is_some(), "-ui-dir"),
-            (self.ui_content_path.is_some(), "-ui-content-path"),
             (!self.primary_gateway.is_empty(), "-primary-gateway"),
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag)

@@ -40,6 +40,23 @@ pub fn access(said: &Partial) -> Result<http::Access, ConfigError> {
     })
 }
 
+/// The web page (`ui_config`): on with `-dev`, and where it is asked for.
+pub fn page(said: &Partial, dev: bool) -> Result<http::Page, ConfigError> {
+    let named = said.ui_path.as_deref().map(|text| format!("/{}/", text.trim_matches('/')));
+    let path = named.unwrap_or_else(|| http::Page::default().path);
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/-_.".contains(letter);
+    if path == "//" || path.starts_with("/v1/") || !path.chars().all(is_plain) {
+        let problem = format!("{path:?} is no path for the page (letters, digits, dashes; not /v1: try /ui/)");
+        return Err(ConfigError::setting("ui_config.content_path", problem));
+    }
+    let dashboard = said.ui_dashboard.as_deref().unwrap_or_default();
+    if !dashboard.is_empty() && !dashboard.starts_with("http://") && !dashboard.starts_with("https://") {
+        let problem = format!("{dashboard:?} is no address of a page (it begins with http:// or https://)");
+        return Err(ConfigError::setting("ui_config.dashboard_url_templates", problem));
+    }
+    Ok(http::Page { is_on: said.ui.unwrap_or(dev), path, dashboard: dashboard.into() })
+}
+
 /// Whose the interface's sockets in the file system are (`unix_sockets`).
 pub fn unix_sockets(said: &Partial) -> Result<http::Ownership, ConfigError> {
     let mode = said.unix_mode.as_deref().map(|text| {

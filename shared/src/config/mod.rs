@@ -116,6 +116,8 @@ pub struct Config {
     pub grpc_streams_per_client: usize,
     /// Who may do what by HTTP, and what its answers carry.
     pub http_access: http::Access,
+    /// The web page.
+    pub page: http::Page,
     /// Services of other datacenters that copies are kept of.
     pub remote_copies: Vec<http::RemoteService>,
     /// Services from files.

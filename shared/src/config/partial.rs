@@ -146,6 +146,9 @@ partial! {
         acl_replication_token: SmolStr,
         acl_dns_token: SmolStr,
         primary_datacenter: SmolStr,
+        ui: bool,
+        ui_path: SmolStr,
+        ui_dashboard: SmolStr,
     }
     many {
         node_meta: Meta,

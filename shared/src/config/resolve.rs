@@ -84,6 +84,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         audit: audit::audit(&said)?,
         listen,
         http_access: http_config::access(&said)?,
+        page: http_config::page(&said, dev)?,
         remote_copies: remote_copies(&said, &datacenter)?,
         log: log(&said)?,
         join: join(

@@ -2,7 +2,7 @@
 //!
 //! Keys come from callers. When the map is full, entries are dropped in the order in which they came, but one that was
 //! used meanwhile gets a second turn. So a flood of keys that are asked once pushes out others of its kind, never what
-//! is asked again and again. Each shard has a lock that is held for one lookup or for dropping a few entries.
+//! is asked again and again. What nobody has used for long is dropped too ([`Bounded::forget_unused`]). Each shard has a lock that is held for one lookup or for dropping a few entries.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::RandomState},
@@ -46,6 +46,14 @@ struct Entry<V> {
     weight_bytes: usize,
     /// Since it was last passed over.
     used: bool,
+    /// How often [`Bounded::forget_unused`] has passed it since it was last used.
+    passed: u8,
+}
+
+impl<V> Entry<V> {
+    fn touch(&mut self) {
+        (self.used, self.passed) = (true, 0);
+    }
 }
 
 impl<V: Clone> Bounded<V> {
@@ -60,7 +68,7 @@ impl<V: Clone> Bounded<V> {
     pub fn get(&self, key: &[u8]) -> Option<V> {
         let mut shard = self.lock(self.place(key));
         let entry = shard.entries.get_mut(key)?;
-        entry.used = true;
+        entry.touch();
         Some(entry.value.clone())
     }
 
@@ -72,7 +80,7 @@ impl<V: Clone> Bounded<V> {
         let place = self.place(key);
         let mut shard = self.lock(place);
         if let Some(entry) = shard.entries.get_mut(key) {
-            entry.used = true;
+            entry.touch();
             return Some(entry.value.clone());
         }
         let value = make();
@@ -111,10 +119,30 @@ impl<V: Clone> Bounded<V> {
         self.shrink(place);
     }
 
+    /// Drops what nobody has used since the call before the last one; how many bytes that were.
+    pub fn forget_unused(&self) -> usize {
+        let mut forgotten = 0;
+        for place in 0..SHARDS {
+            let mut shard = self.lock(place);
+            let Shard { entries, order } = &mut *shard;
+            entries.retain(|_, entry| {
+                entry.passed += 1;
+                let stays = entry.passed <= 2;
+                forgotten += if stays { 0 } else { entry.weight_bytes };
+                stays
+            });
+            order.retain(|key| entries.contains_key(key));
+            entries.shrink_to(2 * entries.len());
+            order.shrink_to(2 * order.len());
+        }
+        self.bytes.fetch_sub(forgotten, Relaxed);
+        forgotten
+    }
+
     fn add(&self, shard: &mut Shard<V>, key: &[u8], value: V, value_bytes: usize) {
         while shard.entries.len() >= self.limits.entries / SHARDS && self.drop_one(shard) {}
         let key = Arc::<[u8]>::from(key);
-        let mut entry = Entry { value, weight_bytes: 0, used: false };
+        let mut entry = Entry { value, weight_bytes: 0, used: false, passed: 0 };
         self.set_weight(&mut entry, key.len() + value_bytes);
         shard.entries.insert(key.clone(), entry);
         shard.order.push_back(key);
@@ -213,6 +241,21 @@ mod tests {
         }
         let (entries, bytes) = map.size();
         assert!(bytes <= 3 * entries, "{entries} entries, {bytes} bytes");
+    }
+
+    #[test]
+    fn what_nobody_uses_is_forgotten_with_its_bytes() {
+        let map = Bounded::new(LIMITS);
+        for number in 0..10 {
+            map.get_or_insert(&key(number), || ());
+            map.weigh(&key(number), 10);
+        }
+        assert_eq!((map.forget_unused(), map.get(b"7")), (0, Some(())));
+        assert_eq!(map.forget_unused(), 0);
+        assert_eq!(map.forget_unused(), (0..10).filter(|n| *n != 7).map(|n| key(n).len() + 10).sum::<usize>());
+        assert_eq!(map.size(), (1, 11));
+        map.forget_unused();
+        assert_eq!(map.size(), (0, 0));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
     guests::Guests,
     kept::Answers,
     listener::Limits,
+    page::Page,
     params::Near,
     query::Query,
     route::{Origin, Request},
@@ -72,6 +73,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Who may do what, and what every answer carries.
     pub access: Access,
+    /// The web page.
+    pub page: Page,
+    /// The domain and the port of DNS at this agent.
+    pub dns: (String, u16),
     /// Where this node keeps its data, if it does.
     pub data_dir: Option<PathBuf>,
     /// Where tokens are kept that are set while it runs, if they are.

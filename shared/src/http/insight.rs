@@ -106,7 +106,7 @@ pub(super) async fn monitor(context: &Context, request: &Request) -> Result<Answ
 }
 
 /// Ends when who asked may not do the same as then any more: a token was taken away, or changed.
-fn until_revoked(context: &Context, request: &Request) -> impl Future<Output = ()> + Send + use<> {
+pub(super) fn until_revoked(context: &Context, request: &Request) -> impl Future<Output = ()> + Send + use<> {
     let (authority, token, known) = (context.authority.clone(), request.token.clone(), request.caller.clone());
     async move {
         while authority.still_has(&token, &known.rights) {

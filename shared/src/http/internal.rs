@@ -1,6 +1,7 @@
 //! `/v1/internal/ui/...`: what a web page shows, each page in one answer.
 
 use http::StatusCode;
+use serde_json::json;
 
 use super::{
     Context, Failure,
@@ -8,17 +9,42 @@ use super::{
     catalog::{named, seen},
     json::{
         rows::InstanceRow,
-        ui::{NodeDumpRow, ServiceSummaryRow},
+        ui::{NodeDumpRow, NodeSummaryRow, Overview, ServiceSummaryRow},
     },
-    read::{Question, read},
+    read::{Question, Rows, read},
     route::Request,
 };
 use crate::{catalog::Topic, filter::schema, model::Key};
 
+/// What the page says of the agent that serves it.
+pub(super) async fn agent(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let (settings, (domain, dns_port)) = (&context.settings, &context.settings.dns);
+    let answer = json!({
+        "NodeName": settings.identity.node_name,
+        "Datacenter": settings.identity.datacenter,
+        "Server": settings.identity.server_address.is_some(),
+        "Version": settings.versions.own,
+        "Access": context.authority.is_enabled(),
+        "Domain": domain,
+        "DNSPort": dns_port,
+        "DashboardURL": settings.page.dashboard,
+    });
+    Ok(Answer::json(Rows::wanted(request, None)?.value(&answer)))
+}
+
+/// How many services, instances, nodes and checks there are in each state.
+pub(super) async fn overview(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let question = Question { topics: everything(), schema: None, ..Question::about(Topic::Nodes, &schema::NODE_DUMP) };
+    read(context, request, question, |state, rows| rows.value(&Overview::new(state, rows))).await
+}
+
+/// Every node with all that is on it; with `?summary`, how much that is and how it is.
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let question = Question { topics: everything(), ..Question::about(Topic::Nodes, &schema::NODE_DUMP) };
-    read(context, request, question, |state, rows| {
-        rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights())))
+    let is_summary = request.query.has("summary");
+    read(context, request, question, |state, rows| match is_summary {
+        true => rows.list(state.nodes().map(|node| NodeSummaryRow::new(node, state, rows.rights()))),
+        false => rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights()))),
     })
     .await
 }

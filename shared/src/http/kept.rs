@@ -9,10 +9,16 @@
 //! A *target* is the text of a request's path and query. One that was answered from a slot is known from then on, and
 //! answered from there without being taken apart again ([`Repeat`]).
 //!
-//! What is kept has limits of entries and bytes (`bounded`). What a question is made of is its handler's matter:
+//! What is kept has limits of entries and bytes (`bounded`), and what nobody asks for any more is forgotten ([`keep_small`]). What a question is made of is its handler's matter:
 //! [`super::read::Question`].
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
 
 use super::{
     answer::Answer,
@@ -39,6 +45,11 @@ const SLOT_BYTES: usize = 1024;
 const ANSWERS: Limits = Limits { entries: 8 * 1024, bytes: 32 * 1024 * 1024, key_bytes: 2 * 1024 };
 /// What is known of targets.
 const TARGETS: Limits = Limits { entries: 4 * 1024, bytes: 2 * 1024 * 1024, key_bytes: 1024 };
+
+/// How long an answer that nobody asks for is kept: between two and three times this.
+const UNUSED: Duration = Duration::from_secs(20);
+/// From so many bytes on that were forgotten at once, free memory is given back to the system.
+const WORTH_GIVING_BACK: usize = 256 * 1024;
 
 /// Places in the labels of [`HTTP_READS`].
 const KEPT: usize = 0;
@@ -110,6 +121,22 @@ impl Answers {
         }
         (answer, Some(Arc::downgrade(&slot)))
     }
+}
+
+/// Forgets what nobody asks for any more, until the node stops: one that was flooded with questions is as small as before
+/// soon after. To be run as a long-lived task.
+///
+/// # Errors
+/// None.
+pub async fn keep_small(answers: Arc<Answers>, stopping: CancellationToken) -> io::Result<()> {
+    while stopping.run_until_cancelled(tokio::time::sleep(UNUSED)).await.is_some() {
+        let forgotten = answers.slots.forget_unused() + answers.targets.forget_unused();
+        if forgotten >= WORTH_GIVING_BACK {
+            // It may take some milliseconds. A panic is the process's end as everywhere.
+            let _ = tokio::task::spawn_blocking(lictor_heap::give_back).await;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -318,7 +318,8 @@ impl Server {
     }
 
     async fn answer(&self, head: Parts, body: Incoming, peer: Option<IpAddr>) -> Answer {
-        let found = match self.router.find(&head.method, head.uri.path()) {
+        let path = self.context.settings.page.own_path(head.uri.path());
+        let found = match self.router.find(&head.method, &path) {
             Ok(found) => found,
             Err(failure) => {
                 route::count_unknown(failure.status());

@@ -6,7 +6,7 @@
 //! place that knows Consul's JSON, `error` the only one that knows statuses, `answer` makes the bytes. `inside` asks
 //! all of it without a connection, `remote` has a server answer what this node does not hold or what another datacenter
 //! is asked (`failover` for prepared queries, `copies` of what it said, `translate` its addresses). An answer is encoded
-//! once for all who ask the same until something changes (`kept`), within limits (`bounded`).
+//! once for all who ask the same until something changes (`kept`), within limits (`bounded`). `page` is the web page, and `changes` what keeps it current.
 //!
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
 //! ([`crate::backend::Backend::barrier`]).
@@ -19,6 +19,7 @@ mod agent_health;
 mod answer;
 mod bounded;
 mod catalog;
+mod changes;
 mod context;
 mod coordinate;
 mod copies;
@@ -39,6 +40,7 @@ mod listener;
 mod login;
 mod maintenance;
 mod operator;
+mod page;
 pub mod params;
 mod patience;
 mod prepared;
@@ -63,8 +65,9 @@ pub use self::{
     guests::Guests,
     inside::Inside,
     instance_filter::InstanceFilter,
-    kept::Answers,
+    kept::{Answers, keep_small},
     listener::{Limits, serve},
+    page::Page,
     remote::Interface,
     socket::{BindError, Listener, Ownership, UnixSocket, bind, bind_path},
 };

@@ -22,9 +22,9 @@ use super::{
     admission::{Guard, admit, passed_on},
     agent, agent_health,
     answer::Answer,
-    catalog, coordinate, event, health, insight, internal,
+    catalog, changes, coordinate, event, health, insight, internal,
     kept::Answers,
-    keyring, kv, login, maintenance, operator, prepared,
+    keyring, kv, login, maintenance, operator, page, prepared,
     query::Query,
     query::decode_path,
     read, remote, session, snapshot, status, txn,
@@ -135,6 +135,12 @@ endpoints! {
     PUT "/v1/agent/leave" => agent::leave, OwnAgent(Write);
     PUT "/v1/agent/force-leave/*" => agent::force_leave, Needs(Operator, Write);
     PUT "/v1/agent/reload" => agent::reload, OwnAgent(Write);
+    GET "/" => page::root, Open;
+    GET "/ui" => page::root, Open;
+    GET "/ui/*" => page::file, Open;
+    GET "/v1/internal/ui/agent" => internal::agent, Member;
+    GET "/v1/internal/ui/changes" => changes::changes, Filtered;
+    GET "/v1/internal/ui/overview" => internal::overview, Filtered;
     GET "/v1/internal/ui/nodes" => internal::nodes, Filtered;
     GET "/v1/internal/ui/node/*" => internal::node, Filtered;
     GET "/v1/internal/ui/services" => internal::services, Filtered;
@@ -364,7 +370,8 @@ mod tests {
             ("/v1/catalog/nothing-here", None),
             ("/v1/status/leader/", None),
             ("/v1", None),
-            ("/", None),
+            ("/", Some("")),
+            ("/ui/services/web", Some("services/web")),
             ("", None),
         ] {
             assert_eq!(parameter(Method::GET, path).ok().as_deref(), expected, "{path}");

@@ -45,6 +45,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         grpc_streams_per_client: "limits",
         remote_copies: "cache.remote",
         http_access: "http_config or translate_wan_addrs",
+        page: "ui_config",
         pid_file: "pid_file",
         audit: "audit"
     } but {

@@ -309,6 +309,7 @@ impl Sockets {
         for listener in self.http {
             tasks.spawn("HTTP", http::serve(context.clone(), listener, tasks.clone()));
         }
+        tasks.spawn("kept answers", http::keep_small(context.answers.clone(), tasks.stopping()));
         let authority = context.authority.clone();
         let freshness = dns::Freshness::new(context.backend.clone(), config.discovery_max_stale);
         let far = dns::FarLookups::new(http::Inside::new(context, tasks.stopping()));
@@ -354,6 +355,7 @@ fn agent_settings(config: &Config, id: Uuid) -> AgentSettings {
 
 fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
     let server_address = SocketAddr::new(config.advertise, config.listen.server).to_string();
+    let domain = config.dns.domain.to_string();
     http::Settings {
         identity: http::Identity {
             datacenter: config.datacenter.clone(),
@@ -368,6 +370,8 @@ fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
         serf_wan_port: config.listen.serf_wan,
         limits: config.http_limits,
         access: config.http_access.clone(),
+        page: config.page.clone(),
+        dns: (domain.trim_end_matches('.').to_string(), config.listen.dns.first().map_or(0, SocketAddr::port)),
         data_dir: config.data_dir.clone(),
         token_dir: config.data_dir.clone().filter(|_| config.acl.keeps_tokens),
     }

@@ -1,6 +1,10 @@
-//! The answers that a web page is made of: nodes with all that is on them, and one line for each service.
+//! The answers that a web page is made of: nodes with all that is on them, one line for each node and service, and how many
+//! of what there are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -8,8 +12,8 @@ use super::rows::{CheckRow, NodeId, Nothing, ServiceRow, Texts, filled};
 use crate::{
     acl::{Level, Resource, Rights},
     catalog::{Instance, State},
-    http::read::Guarded,
-    model::{Node, Status},
+    http::read::{Guarded, Rows},
+    model::{Check, Key, Node, Status},
 };
 
 /// What marks the program that registered an instance, in its metadata.
@@ -45,6 +49,102 @@ impl<'a> NodeDumpRow<'a> {
             meta: filled(&node.meta),
             services: services.map(|service| ServiceRow::new(service).with_null()).collect(),
             checks: checks.map(|check| CheckRow::in_state(check, state).with_null()).collect(),
+        }
+    }
+}
+
+/// A node in one line: how much is on it, and how that is.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NodeSummaryRow<'a> {
+    #[serde(rename = "ID")]
+    id: NodeId,
+    node: &'a str,
+    address: &'a str,
+    meta: Texts<'a>,
+    services: usize,
+    checks_passing: usize,
+    checks_warning: usize,
+    checks_critical: usize,
+}
+
+impl<'a> NodeSummaryRow<'a> {
+    /// The row of a node in this state, of what somebody with these rights may see.
+    #[must_use]
+    pub fn new(node: &'a Node, state: &State, rights: &Rights) -> Self {
+        let services = state.node_services(&node.name);
+        let checks = state.node_checks(&node.name).filter(|check| rights.sees_check(&check.node, &check.service_name));
+        let mut by_status = [0; 3];
+        checks.for_each(|check| by_status[check.status as usize] += 1);
+        let [checks_passing, checks_warning, checks_critical] = by_status;
+        Self {
+            id: NodeId(node.id),
+            node: &node.name,
+            address: &node.address,
+            meta: filled(&node.meta),
+            services: services.filter(|service| rights.allow(Resource::Service, Level::Read, &service.name)).count(),
+            checks_passing,
+            checks_warning,
+            checks_critical,
+        }
+    }
+}
+
+/// How many there are in each state, by the worst of their checks.
+#[derive(Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tally {
+    passing: usize,
+    warning: usize,
+    critical: usize,
+}
+
+impl Tally {
+    fn of(statuses: impl Iterator<Item = Status>) -> Self {
+        let mut tally = Self::default();
+        for status in statuses {
+            match status {
+                Status::Passing => tally.passing += 1,
+                Status::Warning => tally.warning += 1,
+                Status::Critical => tally.critical += 1,
+            }
+        }
+        tally
+    }
+}
+
+/// How many services, instances, nodes and checks there are in each state.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Overview {
+    services: Tally,
+    instances: Tally,
+    nodes: Tally,
+    checks: Tally,
+}
+
+impl Overview {
+    /// Of what the caller may see of this state.
+    #[must_use]
+    pub(in crate::http) fn new(state: &State, rows: &Rows) -> Self {
+        let rights = rows.rights();
+        let sees = |instance: &&Instance| rows.sees(rights.sees_instance(&instance.node.name, &instance.service.name));
+        let instances = || state.all_instances().map(|instance| &**instance).filter(sees);
+        let mut services: BTreeMap<Key, Status> = BTreeMap::new();
+        for instance in instances() {
+            let worst = services.entry(instance.service.name.key()).or_insert(Status::Passing);
+            *worst = (*worst).max(instance.status());
+        }
+        let visible = |check: &&Arc<Check>| rights.sees_check(&check.node, &check.service_name);
+        let nodes = state.nodes().filter(|node| rows.sees(rights.allow(Resource::Node, Level::Read, &node.name)));
+        let worst = |node: &Arc<Node>| {
+            state.node_checks(&node.name).filter(visible).map(|check| check.status).max().unwrap_or(Status::Passing)
+        };
+        Self {
+            services: Tally::of(services.into_values()),
+            instances: Tally::of(instances().map(Instance::status)),
+            nodes: Tally::of(nodes.map(worst)),
+            checks: Tally::of(state.checks().filter(visible).map(|check| check.status)),
         }
     }
 }
@@ -118,6 +218,12 @@ impl<'a> ServiceSummaryRow<'a> {
 }
 
 impl Guarded for NodeDumpRow<'_> {
+    fn is_visible(&self, rights: &Rights) -> bool {
+        rights.allow(Resource::Node, Level::Read, self.node)
+    }
+}
+
+impl Guarded for NodeSummaryRow<'_> {
     fn is_visible(&self, rights: &Rights) -> bool {
         rights.allow(Resource::Node, Level::Read, self.node)
     }

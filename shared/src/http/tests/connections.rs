@@ -207,7 +207,7 @@ async fn wrong_methods_and_paths() {
     assert_eq!(&reply.body[..], b"method PUT not allowed");
     let reply = server.send(Method::OPTIONS, "/v1/catalog/register", "").await;
     assert_eq!((reply.status.as_u16(), reply.header("allow")), (200, Some("OPTIONS,PUT")));
-    for path in ["/", "/nothing", "/v1/nothing", "/v1/catalog"] {
+    for path in ["/nothing", "/ui/nothing", "/v1/nothing", "/v1/catalog"] {
         let reply = server.get(path).await;
         assert_eq!((reply.status.as_u16(), reply.body.len()), (404, 0), "{path}");
     }

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,32 +10,6 @@ use tokio::{
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
-
-/// An answer that goes on.
-struct Stream {
-    body: Incoming,
-    /// A sender that is gone would end the connection.
-    _sender: SendRequest<Full<Bytes>>,
-}
-
-impl Stream {
-    async fn open(server: &TestServer, path: &str) -> Self {
-        let stream = TcpStream::connect(server.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        server.tasks.spawn_short(async move {
-            let _ = connection.await;
-        });
-        let request = http::Request::builder().uri(path).header("host", "test").body(Full::<Bytes>::default()).unwrap();
-        let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("no head").unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        Self { body: response.into_body(), _sender: sender }
-    }
-
-    async fn piece(&mut self) -> Option<Bytes> {
-        let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("nothing more came");
-        frame.map(|frame| frame.unwrap().into_data().unwrap())
-    }
-}
 
 #[tokio::test]
 async fn version_and_host() {

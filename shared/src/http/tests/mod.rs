@@ -10,6 +10,7 @@ mod insight;
 mod kept;
 mod kv;
 mod login;
+mod page;
 mod prepared;
 mod recordings;
 mod rights;
@@ -24,6 +25,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, sync::mpsc};
@@ -155,6 +157,8 @@ impl TestServer {
             versions: Versions { api_level: "1.10.12".into(), own: "0.1.0".into() },
             limits: Limits::default(),
             access: Access::default(),
+            page: Page::default(),
+            dns: ("consul".into(), 8600),
             data_dir: None,
             token_dir: None,
         };
@@ -277,5 +281,31 @@ async fn exchange(address: SocketAddr, request: http::Request<Full<Bytes>>) -> R
     tokio::select! {
         reply = &mut answer => reply,
         _ = &mut connection => answer.await,
+    }
+}
+
+/// An answer that goes on.
+struct Stream {
+    body: Incoming,
+    /// A sender that is gone would end the connection.
+    _sender: SendRequest<Full<Bytes>>,
+}
+
+impl Stream {
+    async fn open(server: &TestServer, path: &str) -> Self {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        server.tasks.spawn_short(async move {
+            let _ = connection.await;
+        });
+        let request = http::Request::builder().uri(path).header("host", "test").body(Full::<Bytes>::default()).unwrap();
+        let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("no head").unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        Self { body: response.into_body(), _sender: sender }
+    }
+
+    async fn piece(&mut self) -> Option<Bytes> {
+        let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("nothing more came");
+        frame.map(|frame| frame.unwrap().into_data().unwrap())
     }
 }

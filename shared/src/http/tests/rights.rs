@@ -97,6 +97,13 @@ fn reading() -> Vec<Row> {
         Row(GET, "/v1/agent/metrics", "", "", OWN_AGENT, Denied(200)),
         Row(GET, "/v1/agent/metrics/stream", "", "", OWN_AGENT, Denied(200)),
         Row(GET, "/v1/agent/monitor", "", "", OBSERVES, Denied(200)),
+        Row(GET, "/", "", "", "", Open(200)),
+        Row(GET, "/ui", "", "", "", Open(200)),
+        Row(GET, "/ui/*", "", "", "", Open(404)),
+        Row(GET, "/v1/internal/ui/agent", "", "", "", Member(200)),
+        // What it tells whom: `page`.
+        Row(GET, "/v1/internal/ui/changes", "", "", "", Open(200)),
+        Row(GET, "/v1/internal/ui/overview", "", "", NODES, Hidden("\"Nodes\":{\"Passing\":2")),
         Row(GET, "/v1/internal/ui/nodes", "", "", NODES, Hidden("on-web")),
         Row(GET, "/v1/internal/ui/node/*", "on-web", "", NODES, Hidden("on-web")),
         Row(GET, "/v1/internal/ui/services", "", "", CATALOG, Hidden("web")),
@@ -348,7 +355,8 @@ async fn ask(server: &TestServer, row: &Row, token: Option<&str>) -> (u16, Strin
     let answer = async {
         let response = sender.send_request(request).await.unwrap();
         let (head, mut body) = response.into_parts();
-        let never_ends = matches!(row.1, "/v1/agent/monitor" | "/v1/agent/metrics/stream") && head.status.is_success();
+        let goes_on = ["/v1/agent/monitor", "/v1/agent/metrics/stream", "/v1/internal/ui/changes"].contains(&row.1);
+        let never_ends = goes_on && head.status.is_success();
         if never_ends {
             return (head.status.as_u16(), String::new());
         }
@@ -411,7 +419,8 @@ type Seen = (u16, String);
 
 /// What is wrong with the answer to a token that does not count; where none is needed, it is as if none were shown.
 fn judge_invalid(row: &Row, (status, text): &Seen) -> Option<String> {
-    let is_open = matches!(row.1, "/v1/status/leader" | "/v1/acl/bootstrap" | "/v1/acl/login");
+    let open = ["/", "/ui", "/ui/*", "/v1/status/leader", "/v1/acl/bootstrap", "/v1/acl/login"];
+    let is_open = open.contains(&row.1);
     let expected = match row.5 {
         Open(expected) if is_open => *status == expected && text != "ACL not found",
         _ => (*status, text.as_str()) == (403, "ACL not found"),

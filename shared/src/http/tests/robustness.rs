@@ -135,7 +135,7 @@ fn percent(text: &str) -> String {
 
 /// Whether an answer of this endpoint has no end.
 fn goes_on(path: &str) -> bool {
-    path.ends_with("/monitor") || path.ends_with("/stream")
+    path.ends_with("/monitor") || path.ends_with("/stream") || path.ends_with("/changes")
 }
 
 /// Joining asks the system for whatever name it is given, which may take the system long.

@@ -1,0 +1,234 @@
+//! `/v1/internal/ui/changes`: what has just changed, as it changes, a line of JSON each time. A web page shows it and learns
+//! by it what to ask again.
+//!
+//! A caller that reads slowly is not waited for and nothing is queued for it: a line tells what differs between the snapshot
+//! told last and the newest. Each line has the index, how the leader is known, and in `Touched` the tables of which something
+//! changed; in `Nodes` and `Services` which ones, and in `Changes` what. Where that is more than [`MOST`], `Touched` has
+//! `all`. Lines without a change come every [`HEARTBEAT`], so that silence means that the agent is gone.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    future::{FutureExt, select_all},
+    stream,
+};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context, Failure,
+    answer::{Answer, encode},
+    context::datacenter_asked,
+    insight::until_revoked,
+    route::Request,
+};
+use crate::{
+    acl::{Known, Level, Resource, Rights},
+    backend::Backend,
+    catalog::{Difference, State, Topic},
+    model::{Check, Node, Service},
+    view::{Reader, Waiting},
+};
+
+/// The most changes that a line tells one by one.
+const MOST: usize = 100;
+/// The longest time between two lines.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// The shortest: what changes meanwhile is told together.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What a line may say was touched.
+const TABLES: [(&str, Topic); 5] = [
+    ("nodes", Topic::Nodes),
+    ("services", Topic::Services),
+    ("checks", Topic::Checks),
+    ("queries", Topic::Queries),
+    ("access", Topic::Access),
+];
+
+/// One line.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Line<'a> {
+    index: u64,
+    known_leader: bool,
+    /// The age of the last word from a leader, in milliseconds.
+    last_contact: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    touched: Vec<&'static str>,
+    #[serde(flatten)]
+    told: Told<'a>,
+}
+
+/// What has changed, of what the caller may see.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Told<'a> {
+    /// The nodes on which something did.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    nodes: BTreeSet<&'a str>,
+    /// The services whose answers did.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    services: BTreeSet<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<ChangeRow<'a>>,
+}
+
+/// One change: of a check its statuses; of a node or an instance that it is `registered` or `changed`; null where it was
+/// not there, or is gone.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangeRow<'a> {
+    kind: &'static str,
+    node: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    service: &'a str,
+    #[serde(rename = "ServiceID", skip_serializing_if = "str::is_empty")]
+    service_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    check: &'a str,
+    was: Option<&'static str>,
+    is: Option<&'static str>,
+}
+
+/// Tells what changes until the caller goes, its token ends or this node stops.
+pub(super) async fn changes(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    let datacenter = datacenter_asked(&request.query);
+    if !datacenter.is_empty() && !context.is_own_datacenter(datacenter) {
+        return Err(Failure::BadRequest(
+            "Changes are told of this agent's own datacenter only; ask an agent there".into(),
+        ));
+    }
+    let follower = Follower {
+        waiting: TABLES.iter().map(|(_, topic)| context.reader.wait_for(topic)).collect(),
+        before: context.reader.load_full(),
+        reader: context.reader.clone(),
+        backend: context.backend.clone(),
+        caller: request.caller.clone(),
+        stopping: request.stopping.clone(),
+        is_first: true,
+    };
+    let lines = stream::unfold(follower, |mut follower| async move {
+        let stopping = follower.stopping.clone();
+        let line = stopping.run_until_cancelled(follower.next()).await?;
+        Some((line, follower))
+    });
+    Ok(Answer::stream(lines.take_until(until_revoked(context, request))))
+}
+
+struct Follower {
+    reader: Reader,
+    backend: Arc<dyn Backend>,
+    waiting: Vec<Waiting>,
+    /// What was told last.
+    before: Arc<State>,
+    caller: Arc<Known>,
+    stopping: CancellationToken,
+    is_first: bool,
+}
+
+impl Follower {
+    /// The next line; the first comes at once.
+    async fn next(&mut self) -> Bytes {
+        let woken = select_all(self.waiting.iter().map(|waiting| waiting.next().boxed()));
+        if !std::mem::take(&mut self.is_first)
+            && touched(&self.before, &self.reader.load()).is_empty()
+            && tokio::time::timeout(HEARTBEAT, woken).await.is_ok()
+        {
+            tokio::time::sleep(BREATH).await;
+        }
+        let after = self.reader.load_full();
+        let before = std::mem::replace(&mut self.before, after.clone());
+        let contact = self.backend.contact();
+        let (told, is_all) = Told::between(&before, &after, &self.caller.rights);
+        let mut touched = touched(&before, &after);
+        if is_all {
+            touched.push("all");
+        }
+        let last_contact = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
+        let line = Line { index: after.index().0, known_leader: contact.known_leader, last_contact, touched, told };
+        [&encode(&line, false)[..], b"\n"].concat().into()
+    }
+}
+
+fn touched(before: &State, after: &State) -> Vec<&'static str> {
+    let differs = |topic: &Topic| before.index_of(topic) != after.index_of(topic);
+    TABLES.iter().filter(|(_, topic)| differs(topic)).map(|(name, _)| *name).collect()
+}
+
+impl<'a> Told<'a> {
+    /// What differs, and whether that is more than is told.
+    fn between(before: &'a State, after: &'a State, rights: &Rights) -> (Self, bool) {
+        let mut told = Self::default();
+        // What somebody may not see counts too, so that the work is bounded.
+        let mut left = MOST;
+        let mut may_go_on = || {
+            let goes_on = left > 0;
+            left = left.saturating_sub(1);
+            goes_on
+        };
+        for row in after.changed_nodes(before).take_while(|_| may_go_on()) {
+            told.node(row, [before, after], rights);
+        }
+        for row in after.changed_services(before).take_while(|_| may_go_on()) {
+            told.service(row, rights);
+        }
+        for row in after.changed_checks(before).take_while(|_| may_go_on()) {
+            told.check(row, [before, after], rights);
+        }
+        (told, left == 0)
+    }
+
+    fn node(&mut self, row: Difference<'a, Node>, states: [&'a State; 2], rights: &Rights) {
+        let node = &*row.latest().name;
+        if rights.allow(Resource::Node, Level::Read, node) {
+            self.nodes.insert(node);
+            self.services_on(node, states, rights);
+            let (was, is) = presence(&row);
+            self.changes.push(ChangeRow { kind: "node", node, service: "", service_id: "", check: "", was, is });
+        }
+    }
+
+    fn service(&mut self, row: Difference<'a, Service>, rights: &Rights) {
+        let Service { node, name: service, id: service_id, .. } = row.latest();
+        if rights.sees_instance(node, service) {
+            self.nodes.insert(node);
+            // It may have had another name.
+            self.services.extend([row.before, row.after].into_iter().flatten().map(|service| &*service.name));
+            let (was, is) = presence(&row);
+            self.changes.push(ChangeRow { kind: "service", node, service, service_id, check: "", was, is });
+        }
+    }
+
+    fn check(&mut self, row: Difference<'a, Check>, states: [&'a State; 2], rights: &Rights) {
+        let Check { node, service_name: service, service_id, name, .. } = row.latest();
+        if !rights.sees_check(node, service) {
+            return;
+        }
+        self.nodes.insert(node);
+        if service.is_empty() {
+            self.services_on(node, states, rights);
+        } else {
+            self.services.insert(service);
+        }
+        let (was, is) = (row.before.map(|check| check.status.as_str()), row.after.map(|check| check.status.as_str()));
+        // Another output is shown where the check is, and is no news.
+        if was != is {
+            self.changes.push(ChangeRow { kind: "check", node, service, service_id, check: name, was, is });
+        }
+    }
+
+    /// What is about a node is in the answers about all services on it.
+    fn services_on(&mut self, node: &str, states: [&'a State; 2], rights: &Rights) {
+        let all = states.into_iter().flat_map(|state| state.node_services(node));
+        let seen = all.filter(|service| rights.sees_instance(&service.node, &service.name));
+        self.services.extend(seen.map(|service| &*service.name));
+    }
+}
+
+fn presence<R>(row: &Difference<'_, R>) -> (Option<&'static str>, Option<&'static str>) {
+    let is = if row.before.is_some() { "changed" } else { "registered" };
+    (row.before.map(|_| "registered"), row.after.map(|_| is))
+}
