@@ -18,7 +18,7 @@ use lictor_shared::{
     control,
     events::Events,
     gossip::{Pool, PoolConfig},
-    http::{Access, Context, Copies, Guests, Identity, Limits, Settings, Versions, bind, serve},
+    http::{Access, Context, Copies, Guests, Identity, Limits, Page, Settings, Versions, bind, serve},
     model::{Check, Index, Node, Service, Status, Time},
     monitor::Monitor,
     tasks::Tasks,
@@ -125,6 +125,8 @@ async fn start(reader: Reader, tasks: &Tasks) -> SocketAddr {
         serf_wan_port: 8302,
         limits,
         access: Access { blocked, ..Access::default() },
+        page: Page { is_on: true, ..Page::default() },
+        dns: ("consul".into(), 8600),
         data_dir: None,
         token_dir: None,
     };
