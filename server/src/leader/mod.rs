@@ -151,6 +151,8 @@ impl Run {
             } else {
                 self.unmet.clear();
                 self.doubts = false;
+                // They are what a leader says.
+                witness::note_no_leader();
             }
             let pause = if self.doubts { DOUBTFUL_PASS } else { FULL_PASS };
             if !next_change(&mut members, &mut leadership, pause).await {

@@ -117,6 +117,12 @@ pub fn note_witnessed(count: usize) {
     WITNESSED_NODES.set(count);
 }
 
+/// Notes that this server does not lead, and so says nothing of other nodes.
+pub fn note_no_leader() {
+    WITNESSED_NODES.set(0);
+    HELD_BACK_NODES.set(0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@ use super::{
     protocol::Protocol,
     round_trip::Trip,
 };
+use crate::metrics::Gauge;
 
 /// The paper's `S`: the greatest score.
 const MAX_SCORE: u32 = 8;
@@ -28,6 +29,8 @@ const MAX_SCORE: u32 = 8;
 #[derive(Debug, Default)]
 pub(super) struct Health {
     score: u32,
+    /// Where the score is shown, if it is.
+    shown: Option<&'static Gauge>,
     /// Requests for help with the present probe that have no receipt yet.
     unreceipted: Vec<SocketAddr>,
     /// The incarnation of the last packet we sent: a greater one refutes a suspicion.
@@ -35,6 +38,11 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// In good health, and shown there.
+    pub fn shown_in(shown: Option<&'static Gauge>) -> Self {
+        Self { shown, ..Self::default() }
+    }
+
     #[cfg(test)]
     pub fn points(&self) -> u32 {
         self.score
@@ -46,7 +54,14 @@ impl Health {
     }
 
     fn worsen(&mut self, points: u32) {
-        self.score = self.score.saturating_add(points).min(MAX_SCORE);
+        self.set(self.score.saturating_add(points).min(MAX_SCORE));
+    }
+
+    fn set(&mut self, score: u32) {
+        self.score = score;
+        if let Some(gauge) = self.shown {
+            gauge.reach(score.into());
+        }
     }
 
     /// A timer came so late: each `round_trip` of it is a point. True when that is late at all.
@@ -59,7 +74,7 @@ impl Health {
     /// A probe is over: it was answered, or not, by the help of those that gave no receipt.
     pub fn end_probe(&mut self, answered: bool) {
         if answered {
-            self.score = self.score.saturating_sub(1);
+            self.set(self.score.saturating_sub(1));
         } else {
             self.worsen(u32::try_from(self.unreceipted.len()).unwrap_or(MAX_SCORE));
         }

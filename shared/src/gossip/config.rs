@@ -19,6 +19,8 @@ pub struct PoolConfig {
     pub name: String,
     /// Tells pools apart that must not mix, such as `lan dc1` and `wan`. Members of another label are refused.
     pub label: String,
+    /// Whether this pool is the one whose judgement of this node is in the metrics.
+    pub shows_health: bool,
     /// Where to listen, UDP and TCP. Port 0 takes a free one, the same for both.
     pub bind: SocketAddr,
     /// The address others are told; [`PoolConfig::bind`] when none, which must then not be unspecified. Port 0 stands
@@ -42,6 +44,7 @@ impl PoolConfig {
         Self {
             name: name.into(),
             label: String::new(),
+            shows_health: false,
             bind,
             advertise: None,
             tags: BTreeMap::new(),

@@ -36,7 +36,7 @@ use super::{
     wire::{Knowledge, Request},
 };
 use crate::{
-    metrics::{GOSSIP_DROPPED, GossipDrop},
+    metrics::{GOSSIP_DROPPED, GOSSIP_HEALTH, GossipDrop},
     model::Coordinate,
 };
 
@@ -143,7 +143,7 @@ impl Protocol {
             envelope: Envelope::new(&config.label, config.keyring.clone()),
             replay: ReplayGuard::default(),
             fallback: Fallback::default(),
-            health: Health::default(),
+            health: Health::shown_in(config.shows_health.then_some(&GOSSIP_HEALTH)),
             suspicions: Suspicions::default(),
             received,
             timers: BinaryHeap::new(),

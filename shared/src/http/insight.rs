@@ -29,7 +29,7 @@ use crate::{
     agent::definition::{Fields, Strictness},
     backend::Backend,
     gossip::{MemberStatus, Pool},
-    host,
+    host, limits,
     metrics::{self, Series, as_f64},
     monitor::{self, Watch},
     node::own_tokens,
@@ -162,6 +162,7 @@ struct Sources {
     backend: Arc<dyn Backend>,
     members: Pool,
     version: String,
+    role: &'static str,
 }
 
 impl Sources {
@@ -171,6 +172,7 @@ impl Sources {
             backend: context.backend.clone(),
             members: context.members.clone(),
             version: context.settings.versions.own.clone(),
+            role: if context.holds_keys() { "server" } else { "sidecar" },
         }
     }
 
@@ -183,11 +185,13 @@ impl Sources {
         all.extend(route::requests());
         all.extend(self.pool());
         all.extend(self.view());
-        all.push(Series::gauge(metrics::BUILD, "This program, always 1.", 1.0).with("version", self.version.clone()));
+        let build = Series::gauge(metrics::BUILD, "This program, always 1.", 1.0);
+        all.push(build.with("version", self.version.clone()).with("role", self.role));
         let process = host::process();
         all.extend([
             Series::gauge(metrics::RESIDENT_BYTES, "Memory in RAM.", as_f64(process.resident_bytes)),
             Series::gauge(metrics::OPEN_FILES, "Open file descriptors.", as_f64(process.open_files as u64)),
+            Series::gauge(metrics::MAX_OPEN_FILES, "File descriptors it may have open.", as_f64(limits::open_files())),
             Series::gauge(metrics::START_SECONDS, "Start of the process since 1970.", process.started.as_secs_f64()),
             Series::counter(metrics::PROCESSOR_SECONDS, "Time on a processor.", process.processor.as_secs_f64()),
         ]);

@@ -37,7 +37,7 @@ use crate::{
     audit::{Audit, Entry},
     backend::{BackendError, Pieces},
     limits::{Full, Rate},
-    metrics::{HTTP_CONNECTIONS, Refusal},
+    metrics::{HTTP_CONNECTIONS, HTTP_DENIED, HTTP_SECONDS, Refusal},
     tasks::Tasks,
 };
 
@@ -247,7 +247,9 @@ impl Server {
     }
 
     async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
+        let began = Instant::now();
         let (head, body) = request.into_parts();
+        let waits = head.uri.query().is_some_and(|query| query.contains("index=") || query.contains("hash="));
         let packs = accepts_gzip(&head.headers);
         let audited = self.context.audit.as_ref().map(|_| Audited::new(&head, peer, &self.context.authority));
         let answer = match self.admit(&head, peer) {
@@ -262,6 +264,12 @@ impl Server {
         };
         if let (Some(audit), Some(audited)) = (&self.context.audit, audited) {
             audited.record(audit, answer.status());
+        }
+        if answer.status() == StatusCode::FORBIDDEN {
+            HTTP_DENIED.count(0);
+        }
+        if !waits {
+            HTTP_SECONDS.observe(began.elapsed());
         }
         let mut response = answer.into_response(packs);
         self.context.settings.access.add_headers(response.headers_mut());

@@ -25,6 +25,12 @@ pub enum Port {
     Dns,
 }
 
+/// How many descriptors this process may have open; the largest number where nothing limits it.
+#[must_use]
+pub fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// The connections that a port may have at once: its share of the descriptors, and no more than `most`.
 #[must_use]
 pub fn share(port: Port, most: usize) -> usize {

@@ -19,7 +19,7 @@ use std::{
 pub use self::{
     buckets::{Buckets, Pace},
     clients::{Clients, Place},
-    descriptors::{Port, raise_descriptors, share},
+    descriptors::{Port, open_files, raise_descriptors, share},
     door::Door,
     paced::Paced,
     places::{Full, Places, Seat},

@@ -76,6 +76,11 @@ impl Gauge {
         Held(self)
     }
 
+    /// It is at that index, or in that term, now.
+    pub fn reach(&self, number: u64) {
+        self.value.store(i64::try_from(number).unwrap_or(i64::MAX), Relaxed);
+    }
+
     /// So many there are now.
     pub fn set(&self, count: usize) {
         self.value.store(i64::try_from(count).unwrap_or(i64::MAX), Relaxed);

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     instrument::{Counter, Gauge, Histogram, Sizes},
-    series::Series,
+    series::{Reading, Series},
 };
 
 /// DNS questions by what was answered: the response code.
@@ -156,6 +156,47 @@ impl Refusal {
     }
 }
 
+/// Requests that were refused for want of a right: 403.
+pub static HTTP_DENIED: Counter<1> = Counter::labelled(
+    "lictor_denied_requests_total",
+    "Requests that were refused because their token lacks the right, or is none.",
+    "interface",
+    ["http"],
+);
+/// How long an HTTP request takes from its head to its answer's head: of those that do not wait for a change.
+pub static HTTP_SECONDS: Histogram = Histogram::new(
+    "lictor_http_answer_seconds",
+    "Time to answer an HTTP request, its body's way included; those that wait for a change are left out.",
+);
+
+/// The term that this server is in; 0 at sidecars.
+pub static RAFT_TERM: Gauge = Gauge::new("lictor_raft_term", "The Raft term that this server is in.");
+/// Whether this server leads.
+pub static RAFT_LEADS: Gauge = Gauge::new("lictor_raft_leader", "Whether this server leads and a majority follows.");
+/// The end of its log.
+pub static RAFT_LAST_INDEX: Gauge =
+    Gauge::new("lictor_raft_last_log_index", "The index of the last entry of this server's Raft log.");
+/// What of it is in the registry.
+pub static RAFT_APPLIED_INDEX: Gauge =
+    Gauge::new("lictor_raft_applied_index", "The index of the last Raft entry that this server has applied.");
+/// The end of its last snapshot.
+pub static RAFT_SNAPSHOT_INDEX: Gauge =
+    Gauge::new("lictor_raft_snapshot_index", "The index that this server's last snapshot of the registry reaches to.");
+/// How long writes take at the leader: from the proposal until a majority has it and it is applied.
+pub static RAFT_COMMIT_SECONDS: Histogram = Histogram::new(
+    "lictor_raft_commit_seconds",
+    "Time until a batch of writes proposed at this server was committed and applied, failed ones too.",
+);
+/// How long one write of the log takes, with its fsync.
+pub static RAFT_LOG_WRITE_SECONDS: Histogram =
+    Histogram::new("lictor_raft_log_write_seconds", "Time to write entries to this server's Raft log, fsync included.");
+
+/// How badly this node itself is doing, as the LAN pool's prober sees it.
+pub static GOSSIP_HEALTH: Gauge = Gauge::new(
+    "lictor_gossip_health_score",
+    "How badly this agent itself is doing, from 0 (well) to 8, as the LAN pool sees it by late timers and lost probes.",
+);
+
 /// Watch streams that this server feeds.
 pub static WATCH_STREAMS: Gauge = Gauge::new("lictor_watch_streams", "Watch streams that this server feeds.");
 
@@ -275,6 +316,8 @@ pub const BUILD: &str = "lictor_build_info";
 pub const RESIDENT_BYTES: &str = "process_resident_memory_bytes";
 /// Open file descriptors of the process.
 pub const OPEN_FILES: &str = "process_open_fds";
+/// How many it may have open.
+pub const MAX_OPEN_FILES: &str = "process_max_fds";
 /// Time on a processor.
 pub const PROCESSOR_SECONDS: &str = "process_cpu_seconds_total";
 /// When the process started.
@@ -325,18 +368,36 @@ impl DnsTally {
     }
 }
 
+/// What a server says of its Raft; nothing at sidecars.
+fn raft() -> Vec<Series> {
+    let gauges =
+        [&RAFT_TERM, &RAFT_LEADS, &RAFT_LAST_INDEX, &RAFT_APPLIED_INDEX, &RAFT_SNAPSHOT_INDEX].map(Gauge::read);
+    if matches!(gauges[0].reading, Reading::Gauge(term) if term < 1.0) {
+        return Vec::new();
+    }
+    let histograms = [&RAFT_COMMIT_SECONDS, &RAFT_LOG_WRITE_SECONDS].map(Histogram::read);
+    gauges.into_iter().chain(histograms).collect()
+}
+
 /// Reads all instruments.
 #[must_use]
 pub fn read() -> Vec<Series> {
     let counters = [DNS_QUESTIONS.read(), CHECK_RUNS.read(), WRITES.read(), BARRIERS.read(), LEADERLESS_ANSWERS.read()];
     let reads = [HTTP_READS.read(), WAKE_UPS.read(), GOSSIP_DROPPED.read(), DATACENTER_REQUESTS.read()];
     let tls = [TLS_REFUSED.read(), certificates()];
-    let limits = [AUDIT_LOST.read(), REFUSED.read(), HTTP_WATCHING_CLIENTS.read(), GRPC_WATCHING_CLIENTS.read()];
+    let limits = [
+        AUDIT_LOST.read(),
+        REFUSED.read(),
+        HTTP_WATCHING_CLIENTS.read(),
+        GRPC_WATCHING_CLIENTS.read(),
+        HTTP_DENIED.read(),
+    ];
     let mut all: Vec<Series> = counters.into_iter().chain(reads).chain(tls).chain(limits).flatten().collect();
-    all.extend([&DNS_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
+    all.extend([&DNS_SECONDS, &HTTP_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));
     all.extend([&UNSENT_GROUPS, &PROTECTED_INSTANCES, &BLOCKED_READERS].map(Gauge::read));
     all.extend([&WITNESSED_NODES, &HELD_BACK_NODES, &UNREACHABLE_DATACENTERS, &STALE_COPIES].map(Gauge::read));
-    all.extend([&HTTP_CONNECTIONS, &WATCH_STREAMS, &APPLICATION_STREAMS].map(Gauge::read));
+    all.extend(raft());
+    all.extend([&GOSSIP_HEALTH, &HTTP_CONNECTIONS, &WATCH_STREAMS, &APPLICATION_STREAMS].map(Gauge::read));
     all
 }
 

@@ -73,6 +73,8 @@ pub fn keep(data_dir: &Path, tokens: &OwnTokens) -> io::Result<()> {
         dns: text(&tokens.dns),
     };
     let (path, new) = (data_dir.join(FILE), data_dir.join(format!("{FILE}.new")));
+    // A sidecar that has nothing to keep yet has not made it.
+    private::create_directory(data_dir)?;
     let mut file = private::create(&new)?;
     file.write_all(&serde_json::to_vec(&kept)?)?;
     file.sync_all()?;
@@ -87,10 +89,11 @@ mod tests {
 
     #[test]
     fn what_was_set_is_found_again_and_is_nobody_elses() {
-        let dir = tempfile::tempdir().unwrap();
+        let above = tempfile::tempdir().unwrap();
+        let dir = above.path().join("not there yet");
         let tokens = OwnTokens { agent: Credential::new("secret"), ..OwnTokens::default() };
-        keep(dir.path(), &tokens).unwrap();
-        let path = dir.path().join(FILE);
+        keep(&dir, &tokens).unwrap();
+        let path = dir.join(FILE);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let kept: Kept = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         assert_eq!((kept.agent.as_str(), kept.default.as_str()), ("secret", ""));

@@ -321,6 +321,7 @@ fn pool_config(config: &Config, tags: BTreeMap<String, String>) -> Result<PoolCo
     let bind = SocketAddr::new(config.listen.serf_lan_bind, config.listen.serf_lan);
     Ok(PoolConfig {
         label: format!("lan {}", config.datacenter),
+        shows_health: true,
         advertise: Some(SocketAddr::new(config.advertise, config.listen.serf_lan)),
         tags,
         keyring: keyring::open(config, "lan")?,

@@ -4,8 +4,9 @@
 //! be broken), and a retried fsync can lie about pages that the kernel has dropped: so every waiter gets the error,
 //! the store refuses all further work, and the process ends with a sentence that says why.
 
-use std::{collections::VecDeque, io, sync::PoisonError};
+use std::{collections::VecDeque, io, sync::PoisonError, time::Instant};
 
+use lictor_shared::metrics::RAFT_LOG_WRITE_SECONDS;
 use openraft::entry::RaftEntry;
 
 use super::{Fail, Job, Log, LogId, Shared, Work, journal::Journal};
@@ -30,7 +31,9 @@ pub(super) fn run(shared: &Shared, mut journal: Journal, fail: &Fail) {
 
 /// Makes a batch durable; nobody is told yet.
 pub(super) fn store(journal: &mut Journal, batch: &Batch) -> io::Result<()> {
+    let began = Instant::now();
     journal.commit(batch.jobs.iter().map(|job| &job.work), batch.committed)?;
+    RAFT_LOG_WRITE_SECONDS.observe(began.elapsed());
     if batch.jobs.iter().any(|job| matches!(job.work, Work::Append(_))) {
         FailPoint::LogAppended.pass();
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lictor_shared::metrics::{RAFT_APPLIED_INDEX, RAFT_LAST_INDEX, RAFT_LEADS, RAFT_SNAPSHOT_INDEX, RAFT_TERM};
 use openraft::{Instant, async_runtime::WatchReceiver};
 use tokio::{
     sync::watch,
@@ -113,6 +114,20 @@ impl RaftNode {
         (leader, age)
     }
 
+    /// Says in metrics where this server is.
+    fn show(&self) {
+        let (term, last, applied, snapshot) = {
+            let metrics = self.inner.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.current_term, metrics.last_log_index, metrics.last_applied, metrics.snapshot)
+        };
+        RAFT_TERM.reach(term);
+        RAFT_LEADS.set(usize::from(self.is_leader()));
+        RAFT_LAST_INDEX.reach(last.unwrap_or(0));
+        RAFT_APPLIED_INDEX.reach(applied.map_or(0, |id| id.index));
+        RAFT_SNAPSHOT_INDEX.reach(snapshot.map_or(0, |id| id.index));
+    }
+
     /// Tells of changes of the leader until the node stops; an error of openraft ends the process.
     pub(super) async fn watch_over(self, stopping: CancellationToken) -> Result<(), String> {
         let mut metrics = self.inner.raft.server_metrics();
@@ -132,6 +147,7 @@ impl RaftNode {
                 Ok(()) => {
                     self.tell_leader();
                     self.note_stability();
+                    self.show();
                 }
             }
         }

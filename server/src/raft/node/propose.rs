@@ -4,7 +4,10 @@
 //! what they cost each is little more than their bytes.
 
 use futures_util::StreamExt;
-use lictor_shared::command::{Command, Written};
+use lictor_shared::{
+    command::{Command, Written},
+    metrics::RAFT_COMMIT_SECONDS,
+};
 use openraft::{
     errors::RaftError,
     raft::{WriteResponse, WriteResult},
@@ -60,6 +63,7 @@ impl RaftNode {
         if count == 0 {
             return Vec::new();
         }
+        let _measured = RAFT_COMMIT_SECONDS.time();
         let mut outcomes = Vec::with_capacity(count);
         let end = Instant::now() + limit;
         if timeout_at(end, self.write_into(proposals, kib, &mut outcomes)).await.is_err() {

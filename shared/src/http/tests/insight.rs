@@ -53,7 +53,7 @@ async fn metrics_in_both_forms() {
         "# TYPE lictor_http_requests_total counter",
         "lictor_gossip_members{status=\"alive\"} 1",
         "lictor_view_rows{kind=\"instances\"} 1",
-        "lictor_build_info{version=\"0.1.0\"} 1",
+        "lictor_build_info{version=\"0.1.0\",role=\"server\"} 1",
         "# TYPE lictor_dns_answer_seconds histogram",
     ] {
         assert!(text.lines().any(|own| own == line), "{line}\n{text}");
