@@ -7,6 +7,7 @@
 //! all of it without a connection, `remote` has a server answer what this node does not hold or what another datacenter
 //! is asked (`failover` for prepared queries, `copies` of what it said, `translate` its addresses). An answer is encoded
 //! once for all who ask the same until something changes (`kept`), within limits (`bounded`). `page` is the web page, and `changes` what keeps it current.
+//! `openapi` describes the endpoints for programs.
 //!
 //! A handler never waits for the network to read the catalog: the most it asks of the servers is an index
 //! ([`crate::backend::Backend::barrier`]).
@@ -39,6 +40,7 @@ mod kv;
 mod listener;
 mod login;
 mod maintenance;
+mod openapi;
 mod operator;
 mod page;
 pub mod params;

@@ -24,7 +24,7 @@ use super::{
     answer::Answer,
     catalog, changes, coordinate, event, health, insight, internal,
     kept::Answers,
-    keyring, kv, login, maintenance, operator, page, prepared,
+    keyring, kv, login, maintenance, openapi, operator, page, prepared,
     query::Query,
     query::decode_path,
     read, remote, session, snapshot, status, txn,
@@ -138,6 +138,7 @@ endpoints! {
     GET "/" => page::root, Open;
     GET "/ui" => page::root, Open;
     GET "/ui/*" => page::file, Open;
+    GET "/v1/openapi.json" => openapi::describe, Open;
     GET "/v1/internal/ui/agent" => internal::agent, Member;
     GET "/v1/internal/ui/changes" => changes::changes, Filtered;
     GET "/v1/internal/ui/overview" => internal::overview, Filtered;
@@ -244,6 +245,11 @@ pub(super) fn requests() -> impl Iterator<Item = Series> {
             .with("path", path)
             .with("status", class)
     })
+}
+
+/// The guard of an endpoint.
+pub(super) fn guard_of(method: &str, path: &str) -> Option<Guard> {
+    ENDPOINTS.iter().find(|endpoint| (endpoint.0.as_str(), endpoint.1) == (method, path)).map(|endpoint| endpoint.2)
 }
 
 /// Every endpoint's method and path.

@@ -260,12 +260,18 @@ impl TestServer {
     }
 
     async fn send_with(&self, method: Method, path: &str, body: &str, headers: &[(&str, &str)]) -> Reply {
-        let mut request = http::Request::builder().method(method).uri(path).header("host", "test");
+        let mut request = http::Request::builder().method(&method).uri(path).header("host", "test");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
-        tokio::time::timeout(PATIENCE, exchange(self.address, request)).await.expect("no answer came")
+        let reply = tokio::time::timeout(PATIENCE, exchange(self.address, request)).await.expect("no answer came");
+        if !reply.headers.contains_key("content-encoding") {
+            let kind = reply.header("content-type").unwrap_or_default();
+            let problem = openapi::tests::problem(method.as_str(), path, reply.status.as_u16(), kind, &reply.body);
+            assert_eq!(problem, None, "{method} {path} against its description: {reply:?}");
+        }
+        reply
     }
 }
 

@@ -100,6 +100,7 @@ fn reading() -> Vec<Row> {
         Row(GET, "/", "", "", "", Open(200)),
         Row(GET, "/ui", "", "", "", Open(200)),
         Row(GET, "/ui/*", "", "", "", Open(404)),
+        Row(GET, "/v1/openapi.json", "", "", "", Open(200)),
         Row(GET, "/v1/internal/ui/agent", "", "", "", Member(200)),
         // What it tells whom: `page`.
         Row(GET, "/v1/internal/ui/changes", "", "", "", Open(200)),
@@ -345,7 +346,7 @@ async fn ask(server: &TestServer, row: &Row, token: Option<&str>) -> (u16, Strin
         Some(stem) => format!("{stem}{}", row.2),
         None => format!("{}{}", row.1, row.2),
     };
-    let mut request = http::Request::builder().method(row.0.clone()).uri(path).header("host", "test");
+    let mut request = http::Request::builder().method(row.0.clone()).uri(&path).header("host", "test");
     if let Some(token) = token {
         request = request.header("x-consul-token", token);
     }
@@ -364,6 +365,9 @@ async fn ask(server: &TestServer, row: &Row, token: Option<&str>) -> (u16, Strin
         while let Some(frame) = body.frame().await {
             text.extend(frame.unwrap().into_data().unwrap());
         }
+        let kind = head.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        let problem = openapi::tests::problem(row.0.as_str(), &path, head.status.as_u16(), kind, &text);
+        assert_eq!(problem, None, "{} {path} against its description", row.0);
         (head.status.as_u16(), String::from_utf8_lossy(&text).into_owned())
     };
     let all = async {
@@ -419,7 +423,7 @@ type Seen = (u16, String);
 
 /// What is wrong with the answer to a token that does not count; where none is needed, it is as if none were shown.
 fn judge_invalid(row: &Row, (status, text): &Seen) -> Option<String> {
-    let open = ["/", "/ui", "/ui/*", "/v1/status/leader", "/v1/acl/bootstrap", "/v1/acl/login"];
+    let open = ["/", "/ui", "/ui/*", "/v1/openapi.json", "/v1/status/leader", "/v1/acl/bootstrap", "/v1/acl/login"];
     let is_open = open.contains(&row.1);
     let expected = match row.5 {
         Open(expected) if is_open => *status == expected && text != "ACL not found",
