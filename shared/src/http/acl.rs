@@ -181,6 +181,7 @@ pub(super) async fn tokens(context: &Context, request: &Request) -> Result<Answe
 }
 
 pub(super) async fn token(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    enabled(context)?;
     let accessor =
         uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl token lookup: {reason}")))?;
     ask(context, request, |state, rows| {
@@ -324,6 +325,7 @@ pub(super) async fn policies(context: &Context, request: &Request) -> Result<Ans
 }
 
 pub(super) async fn policy(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    enabled(context)?;
     let id =
         uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl policy lookup: {reason}")))?;
     ask(context, request, |state, rows| match state.access_policy(id) {
@@ -401,6 +403,7 @@ pub(super) async fn roles(context: &Context, request: &Request) -> Result<Answer
 }
 
 pub(super) async fn role(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    enabled(context)?;
     let id =
         uuid(&request.parameter).map_err(|reason| Failure::Rejected(format!("failed acl role lookup: {reason}")))?;
     ask(context, request, |state, rows| match state.access_role(id) {

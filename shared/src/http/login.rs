@@ -114,6 +114,7 @@ pub(super) async fn rules(context: &Context, request: &Request) -> Result<Answer
 }
 
 pub(super) async fn rule(context: &Context, request: &Request) -> Result<Answer, Failure> {
+    enabled(context)?;
     let id = uuid(&request.parameter)
         .map_err(|reason| Failure::Rejected(format!("failed acl binding rule lookup: {reason}")))?;
     ask(context, request, |state, rows| match state.binding_rule(id) {
