@@ -112,9 +112,9 @@ fn shapes() -> Value {
 }
 
 fn parameters() -> Value {
-    let in_path = |(name, text): &(&str, &str)| {
+    let in_path = |(name, kind, text): &(&str, &str, &str)| {
         let parameter = json!({
-            "name": name, "in": "path", "required": true, "description": text, "schema": schema("string"),
+            "name": name, "in": "path", "required": true, "description": text, "schema": schema(kind),
         });
         (format!("path.{name}"), parameter)
     };

@@ -12,7 +12,9 @@ pub(super) const PLAIN: &[(&str, &str)] = &[
     ("number", r#"{"type":"number"}"#),
     ("object", r#"{"type":"object"}"#),
     ("any", "{}"),
+    ("Weight", r#"{"type":"integer","minimum":1,"maximum":65535}"#),
     ("true", r#"{"const":true}"#),
+    ("Name", r#"{"type":"string","minLength":1}"#),
     ("Port", r#"{"type":"integer","minimum":0,"maximum":65535}"#),
 ];
 
@@ -21,6 +23,11 @@ pub(super) const NAMED: &[(&str, &str)] = &[
     ("Uuid", r#"{"type":"string","format":"uuid"}"#),
     ("Index", r#"{"type":"integer","minimum":0,"description":"Grows with every change; for `index` and `cas`."}"#),
     ("Texts", r#"{"type":"object","additionalProperties":{"type":"string"}}"#),
+    (
+        "Pairs",
+        r#"{"type":"object","additionalProperties":{"type":"string","maxLength":512},"propertyNames":{"pattern":"^[A-Za-z0-9_-]{1,128}$"},"maxProperties":64}"#,
+    ),
+    ("Vector", r#"{"type":"array","items":{"type":"number"},"minItems":8,"maxItems":8}"#),
     ("Status", r#"{"type":"string","enum":["passing","warning","critical"]}"#),
     (
         "Behavior",
@@ -107,7 +114,7 @@ pub(super) const ANSWERS: &[(&str, &str, &str)] = &[
         "Who it is.",
         "Datacenter, PrimaryDatacenter, NodeName, NodeID: Uuid, Revision, Server: bool, Version, LictorVersion",
     ),
-    ("Coordinate", "A place in the network.", "Vec: [number], Error: number, Adjustment: number, Height: number"),
+    ("Coordinate", "A place in the network.", "Vec: Vector, Error: number, Adjustment: number, Height: number"),
     ("NodeCoordinate", "A node's place.", "Node, Segment, Coord: Coordinate"),
     (
         "DatacenterCoordinates",
@@ -290,15 +297,16 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
     (
         "Registration",
         "A node, and a service and checks on it. The address may be left out with `SkipNodeUpdate`.",
-        "Node!, Address, ID, Datacenter, TaggedAddresses: Texts, NodeMeta: Texts, SkipNodeUpdate: bool, \
+        "Node!: Name, Address, ID, Datacenter, TaggedAddresses: Texts, NodeMeta: Texts, SkipNodeUpdate: bool, \
          Service: RegisteredService, Check: RegisteredCheck, Checks: [RegisteredCheck]",
     ),
     (
         "ServiceBase",
         "What every service may have.",
-        "ID, Tags: [string], Address, Port: Port, Meta: Texts, TaggedAddresses: {ServiceAddress}, Weights: Weights, \
+        "ID, Tags: [string], Address, Port: Port, Meta: Pairs, TaggedAddresses: {ServiceAddress}, Weights: WeightsDefinition, \
          EnableTagOverride: bool",
     ),
+    ("WeightsDefinition", "Its share of DNS answers by state.", "Passing!: Weight, Warning: Port"),
     ("RegisteredService", "A service; its ID is its name unless given.", "Service, ..ServiceBase"),
     (
         "RegisteredCheck",
@@ -306,11 +314,11 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
         "Node, CheckID, Name, Status: Status, Notes, Output, ServiceID, Type, Interval: Duration, Timeout: Duration, \
          Definition: CheckSettings",
     ),
-    ("Deregistration", "A check, a service, or else a node.", "Node!, Datacenter, ServiceID, CheckID"),
+    ("Deregistration", "A check, a service, or else a node.", "Node!: Name, Datacenter, ServiceID, CheckID"),
     (
         "ServiceDefinition",
         "A service that an agent looks after.",
-        "Name!, ..ServiceBase, Token, Check: ServiceCheckDefinition, Checks: [ServiceCheckDefinition]",
+        "Name!: Name, ..ServiceBase, Token, Check: ServiceCheckDefinition, Checks: [ServiceCheckDefinition]",
     ),
     (
         "CheckSettings",
@@ -325,7 +333,7 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
     (
         "CheckDefinition",
         "A check of a node, or of the service with that ID.",
-        "Name!, ID, CheckID, ServiceID, Status: Status, Notes, Token, ..CheckSettings",
+        "Name!: Name, ID, CheckID, ServiceID, Status: Status, Notes, Token, ..CheckSettings",
     ),
     ("CheckReport", "How it is.", "Status: Status, Output"),
     ("OwnToken", "A secret; empty: none.", "Token"),
@@ -339,16 +347,16 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
         "KeyOperation",
         "`set`, `cas`, `lock`, `unlock`, `delete`, `delete-cas`, `delete-tree`, `get`, `get-tree`, `check-index`, \
          `check-session` or `check-not-exists`.",
-        "Verb!, Key!, Value: Base64, Flags: int, Index: Index, Session",
+        "Verb!, Key!: Name, Value: Base64, Flags: int, Index: Index, Session",
     ),
     ("NodeOperation", "`get`, `set`, `cas`, `delete` or `delete-cas`.", "Verb!, Node!: NodeRow"),
-    ("NodeRow", "A node.", "Node!, ID, Address, TaggedAddresses: Texts, Meta: Texts, ModifyIndex: Index"),
-    ("ServiceOperation", "The same on a service of that node.", "Verb!, Node!, Service!: ServiceRow"),
+    ("NodeRow", "A node.", "Node!: Name, ID, Address, TaggedAddresses: Texts, Meta: Texts, ModifyIndex: Index"),
+    ("ServiceOperation", "The same on a service of that node.", "Verb!, Node!: Name, Service!: ServiceRow"),
     ("ServiceRow", "A service.", "..RegisteredService, ModifyIndex: Index"),
     ("CheckOperation", "The same on a check.", "Verb!, Check!: CheckRow"),
     ("CheckRow", "A check.", "..RegisteredCheck, ModifyIndex: Index"),
     ("SessionOperation", "`delete`.", "Verb!, Session!: SessionName"),
-    ("SessionName", "A session.", "ID!"),
+    ("SessionName", "A session.", "ID!: Name"),
     (
         "SessionDefinition",
         "A session: of this agent's node, ended with its `serfHealth`, unless it says otherwise.",
@@ -358,13 +366,13 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
     (
         "QueryDefinition",
         "A prepared query, or a template for many.",
-        "Name, Session, Token, Template: QueryTemplateDefinition, Service!: QueriedServiceDefinition, DNS: QueryDNS",
+        "Name: Name, Session, Token, Template: QueryTemplateDefinition, Service!: QueriedServiceDefinition, DNS: QueryDNS",
     ),
     ("QueryTemplateDefinition", "For which names: `name_prefix_match`.", "Type, Regexp, RemoveEmptyTags: bool"),
     (
         "QueriedServiceDefinition",
         "What it looks for. A tag with `!` before it must not be there.",
-        "Service!, Failover: QueryFailoverDefinition, OnlyPassing: bool, IgnoreCheckIDs: [string], Near, Tags: [string], \
+        "Service!: Name, Failover: QueryFailoverDefinition, OnlyPassing: bool, IgnoreCheckIDs: [string], Near, Tags: [string], \
          NodeMeta: Texts, ServiceMeta: Texts, Connect: bool",
     ),
     (
@@ -372,7 +380,7 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
         "Who else is asked where there is no instance.",
         "NearestN: Port, Datacenters: [string], Targets: [QueryTarget]",
     ),
-    ("CoordinateUpdate", "A node's place.", "Node!, Datacenter, Segment, Coord!: Coordinate"),
+    ("CoordinateUpdate", "A node's place.", "Node!: Name, Datacenter, Segment, Coord!: Coordinate"),
     (
         "AutopilotDefinition",
         "How servers are looked after; what is left out is zero.",
@@ -392,8 +400,8 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
         "A token.",
         "AccessorID, SecretID, Description, ..GrantsDefinition, Local: bool, ExpirationTime, ExpirationTTL: Duration",
     ),
-    ("PolicyDefinition", "A policy.", "Name!, ID, Description, Rules, Datacenters: [string]"),
-    ("RoleDefinition", "A role.", "Name!, ID, Description, ..GrantsDefinition"),
+    ("PolicyDefinition", "A policy.", "Name!: Name, ID, Description, Rules, Datacenters: [string]"),
+    ("RoleDefinition", "A role.", "Name!: Name, ID, Description, ..GrantsDefinition"),
     (
         "AuthMethodDefinition",
         "An auth method of the type `jwt`; its tokens are `local` or `global`.",
@@ -402,33 +410,33 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
     (
         "BindingRuleDefinition",
         "A binding rule, to a `service`, `node` or `role`.",
-        "ID, Description, AuthMethod!, Selector, BindType!, BindName!",
+        "ID, Description, AuthMethod!: Name, Selector, BindType!, BindName!: Name",
     ),
-    ("Login", "What somebody shows.", "AuthMethod!, BearerToken!, Meta: Texts"),
+    ("Login", "What somebody shows.", "AuthMethod!: Name, BearerToken!: Name, Meta: Texts"),
 ];
 
-/// What stands in paths.
-pub(super) const PATH: &[(&str, &str)] = &[
-    ("accessor", "The accessor's ID of a token."),
-    ("address", "An address, with a port or without."),
-    ("check-id", "The ID of a check."),
-    ("event", "The name of an event."),
-    ("file", "A file's path, or a view of the page."),
-    ("key", "A key, or what keys begin with."),
-    ("method", "The name of an auth method."),
-    ("node", "The name of a node."),
-    ("policy-id", "The ID of a policy."),
-    ("policy-name", "The name of a policy."),
-    ("query", "The ID of a prepared query."),
-    ("query-name", "The ID of a prepared query, or a name that one stands for."),
-    ("role-id", "The ID of a role."),
-    ("role-name", "The name of a role."),
-    ("rule", "The ID of a binding rule."),
-    ("service", "The name of a service."),
-    ("service-id", "The ID of a service."),
-    ("session", "The ID of a session."),
-    ("state", "`passing`, `warning`, `critical` or `any`."),
-    ("token-kind", "`default`, `agent`, `recovery`, `replication` or `dns`."),
+/// What stands in paths: its name, its type and what it means.
+pub(super) const PATH: &[(&str, &str, &str)] = &[
+    ("accessor", "Uuid", "The accessor's ID of a token."),
+    ("address", "string", "An address, with a port or without."),
+    ("check-id", "string", "The ID of a check."),
+    ("event", "string", "The name of an event."),
+    ("file", "string", "A file's path, or a view of the page."),
+    ("key", "string", "A key, or what keys begin with."),
+    ("method", "string", "The name of an auth method."),
+    ("node", "string", "The name of a node."),
+    ("policy-id", "Uuid", "The ID of a policy."),
+    ("policy-name", "string", "The name of a policy."),
+    ("query", "Uuid", "The ID of a prepared query."),
+    ("query-name", "string", "The ID of a prepared query, or a name that one stands for."),
+    ("role-id", "Uuid", "The ID of a role."),
+    ("role-name", "string", "The name of a role."),
+    ("rule", "Uuid", "The ID of a binding rule."),
+    ("service", "string", "The name of a service."),
+    ("service-id", "string", "The ID of a service."),
+    ("session", "Uuid", "The ID of a session."),
+    ("state", "string", "`passing`, `warning`, `critical` or `any`."),
+    ("token-kind", "string", "`default`, `agent`, `recovery`, `replication` or `dns`."),
 ];
 
 /// What stands in queries: its name (behind the dot, where one name means several things), its type and what it means. A

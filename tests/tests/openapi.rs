@@ -1,0 +1,114 @@
+//! An agent does what its own description at `/v1/openapi.json` says, whatever it is asked: Schemathesis reads that, makes
+//! requests of all kinds of it, and looks at the answers.
+//!
+//! What is not asked, with the reasons: `openapi/schemathesis.toml`; which refusals are as they must be: `openapi/hooks.py`.
+//! Schemathesis is installed from PyPI into the build directory, once, by the host's `python3 -m pip`.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use lictor_tests::{agent::Agent, wait};
+use serde_json::{Value, json};
+
+/// Longest time until the agent has told the registry what it was told.
+const SEEN_LIMIT: Duration = Duration::from_secs(20);
+
+/// The directory with what Schemathesis needs.
+fn given() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi")
+}
+
+/// A directory with Schemathesis.
+fn packages() -> PathBuf {
+    let requirements = given().join("requirements.txt");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi");
+    let installed = directory.join("installed.txt");
+    let wanted = fs::read_to_string(&requirements).unwrap();
+    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return directory;
+    }
+    // What is left of another version, or of an installation that broke off.
+    let _ = fs::remove_dir_all(&directory);
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+    let output = pip.arg(&directory).arg("--requirement").arg(&requirements).output();
+    let output = output.unwrap_or_else(|error| panic!("python3: {error} (install python3 and python3-pip)"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "pip (it needs python3-pip, and PyPI within reach): {errors}");
+    fs::write(installed, wanted).unwrap();
+    directory
+}
+
+#[test]
+fn an_agent_does_what_its_description_says() {
+    let packages = packages();
+    let mut agent = Agent::dev("described").started();
+    let known = fill(&agent);
+    let mut command = Command::new("python3");
+    command.args(["-m", "schemathesis.cli", "--no-color", "--config-file"]).arg(given().join("schemathesis.toml"));
+    command.arg("run").arg(format!("http://127.0.0.1:{}/v1/openapi.json", agent.ports.http));
+    command.current_dir(agent.directory()).env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("SCHEMATHESIS_HOOKS", given().join("hooks.py")).env("LICTOR_KNOWN", known.to_string());
+    let start = Instant::now();
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    eprintln!("{said}\n{} s", start.elapsed().as_secs());
+    assert!(output.status.success(), "{}: {said}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(agent.is_running(), "{}", agent.log());
+    assert!(!agent.log().contains("panicked"), "{}", agent.log());
+}
+
+/// Registers one of each; what there is then, by the name of the parameter that asks about it.
+fn fill(agent: &Agent) -> Value {
+    let http = agent.http();
+    let put = |path: &str, body: Value| http.put(path, &body).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let id = |path: &str, method: &str, body: &Value| {
+        let answer = http.send(method, path, &[], body.to_string().as_bytes()).unwrap();
+        let created: Value = serde_json::from_slice(&answer.body).unwrap();
+        created["ID"].as_str().unwrap().to_owned()
+    };
+    let check = |status: &str| json!({"CheckID": format!("{status}-check"), "TTL": "1h", "Status": status});
+    for status in ["passing", "warning", "critical"] {
+        let service = json!({"Name": status, "Tags": ["a", status], "Port": 80, "Address": "10.0.0.1", "Meta": {"k": "v"},
+            "Check": check(status)});
+        put("/v1/agent/service/register", service);
+    }
+    put(
+        "/v1/catalog/register",
+        json!({"Node": "outside", "Address": "10.0.0.2", "NodeMeta": {"rack": "r1"}, "Service": {"Service": "passing"},
+            "Check": {"Name": "alive", "Status": "passing", "Definition": {"TCP": "10.0.0.2:80", "Interval": "10s"}}}),
+    );
+    for key in ["a", "a/b"] {
+        put(&format!("/v1/kv/{key}"), json!({"some": "value"}));
+    }
+    put("/v1/event/fire/deploy", json!({}));
+    let coordinate = json!({"Vec": [0, 0, 0, 0, 0, 0, 0, 0.5], "Error": 1.5, "Adjustment": 0, "Height": 0.001});
+    put("/v1/coordinate/update", json!({"Node": "outside", "Coord": coordinate}));
+    let sessions: Vec<_> = (0..3).map(|_| id("/v1/session/create", "PUT", &json!({"TTL": "1h"}))).collect();
+    let query = json!({"Name": "find", "Service": {"Service": "passing", "Tags": ["a"]}});
+    let query = id("/v1/query", "POST", &query);
+    wait::until("the services in the registry", SEEN_LIMIT, || {
+        let rows = http.json("/v1/catalog/node-services/described")?;
+        wait::ensure(rows["Services"].as_array().is_some_and(|rows| rows.len() >= 4), || rows.to_string())
+    });
+    let statuses = ["passing", "warning", "critical"];
+    json!({
+        "check-id": statuses.map(|status| format!("{status}-check")),
+        "event": ["deploy"],
+        "file": ["main.js", "style.css", "icon.svg", "services"],
+        "key": ["a", "a/b", "a/"],
+        "node": ["described", "outside"],
+        "query": [query],
+        "query-name": ["find", query],
+        "service": statuses,
+        "service-id": statuses,
+        "session": sessions,
+        "state": statuses,
+    })
+}
