@@ -20,6 +20,7 @@ use crate::{
     acl::{AclCommand, LoginFlags, LogoutFlags},
     catalog::CatalogCommand,
     completion::CompletionFlags,
+    debug::DebugFlags,
     event::EventFlags,
     help,
     info::InfoFlags,
@@ -68,6 +69,8 @@ pub enum Command {
     Catalog(CatalogCommand),
     /// Print what makes a shell complete lictor's commands and flags
     Completion(CompletionFlags),
+    /// Capture an agent's log, metrics and state over some time, in an archive
+    Debug(Box<DebugFlags>),
     /// Send an event to all nodes, or some of them
     Event(EventFlags),
     /// Make a failed member a left one

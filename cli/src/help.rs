@@ -6,7 +6,7 @@ use crate::table;
 
 /// The commands by what they are for, in the order of the help. One that is named nowhere is shown last.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Run an agent", &["agent", "validate", "reload", "leave", "maint", "info", "monitor"]),
+    ("Run an agent", &["agent", "validate", "reload", "leave", "maint", "info", "monitor", "debug"]),
     (
         "Look after the cluster",
         &["members", "join", "force-leave", "operator", "keygen", "keyring", "tls", "snapshot", "event", "rtt"],

@@ -11,6 +11,7 @@ mod catalog;
 mod client;
 mod completion;
 mod data;
+mod debug;
 mod demo;
 mod denied;
 mod endpoint;
@@ -72,6 +73,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Agent(flags) => agent::run(*flags).await,
         Command::Catalog(command) => catalog::run(command, out).await,
         Command::Completion(flags) => completion::run(&flags, out),
+        Command::Debug(flags) => debug::run(*flags, out).await,
         Command::Event(flags) => event::run(flags, out).await,
         Command::ForceLeave(flags) => membership::force_leave(flags).await,
         Command::Info(flags) => info::run(flags, out).await,

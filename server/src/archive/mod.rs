@@ -14,7 +14,7 @@
 
 mod desk;
 mod read;
-mod tar;
+pub mod tar;
 mod write;
 
 use lictor_proto::frames::{Format, FrameError};

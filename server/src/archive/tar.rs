@@ -14,8 +14,17 @@ const KIND: usize = 156;
 const MAGIC: usize = 257;
 
 /// Begins a file of `size` bytes, which follow, and then [`pad`]. `time` is in seconds since the Unix epoch.
-pub(super) fn begin(mut output: impl Write, name: &str, size: u64, time: u64) -> io::Result<()> {
+///
+/// # Errors
+/// `output` cannot be written, or the name has more than 100 bytes.
+pub fn begin(mut output: impl Write, name: &str, size: u64, time: u64) -> io::Result<()> {
     let mut header = [0_u8; BLOCK];
+    if name.len() > NAME.len() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{name:?} is too long a name in a tar archive"),
+        ));
+    }
     put(&mut header, 0, name.as_bytes());
     put(&mut header, MODE, b"0000600\0");
     // Owner and group: 0.
@@ -31,12 +40,18 @@ pub(super) fn begin(mut output: impl Write, name: &str, size: u64, time: u64) ->
 }
 
 /// What follows a file of `size` bytes.
-pub(super) fn pad(mut output: impl Write, size: u64) -> io::Result<()> {
+///
+/// # Errors
+/// `output` cannot be written.
+pub fn pad(mut output: impl Write, size: u64) -> io::Result<()> {
     output.write_all(&END[..padding(size)])
 }
 
 /// What follows the last file.
-pub(super) fn end(mut output: impl Write) -> io::Result<()> {
+///
+/// # Errors
+/// `output` cannot be written.
+pub fn end(mut output: impl Write) -> io::Result<()> {
     output.write_all(&END)
 }
 
