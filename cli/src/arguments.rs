@@ -28,6 +28,7 @@ use crate::{
     kv::KvCommand,
     lock::LockFlags,
     maint::MaintFlags,
+    man::ManFlags,
     members::MembersFlags,
     membership::{ForceLeaveFlags, JoinFlags},
     monitor::MonitorFlags,
@@ -96,6 +97,9 @@ pub enum Command {
     Logout(LogoutFlags),
     /// Take this host or one of its services out of the answers, and back
     Maint(MaintFlags),
+    /// Write the manual pages of all commands
+    #[command(hide = true)]
+    Man(ManFlags),
     /// List the members of the cluster
     Members(MembersFlags),
     /// Follow an agent's log

@@ -19,7 +19,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}{after-help}";
 
-const MORE: &str = "\
+/// What is said after the commands.
+pub const MORE: &str = "\
 Begin with
   lictor demo                     see all of it working on this machine
   lictor agent -dev               run one server that keeps nothing on disk

@@ -23,6 +23,7 @@ mod keyring;
 mod kv;
 mod lock;
 mod maint;
+mod man;
 mod members;
 mod membership;
 mod monitor;
@@ -86,6 +87,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Login(flags) => acl::login(*flags).await,
         Command::Logout(flags) => acl::logout(&flags).await,
         Command::Maint(flags) => maint::run(flags, out).await,
+        Command::Man(flags) => man::run(&flags, out),
         Command::Members(flags) => members::run(flags, out).await,
         Command::Monitor(flags) => monitor::run(flags, out).await,
         Command::Operator(command) => operator::run(command, out).await,
