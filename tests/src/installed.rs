@@ -16,11 +16,20 @@ const FOR_DAEMONS: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// It is not installed, and nothing may be left out.
 #[must_use]
 pub fn find(program: &str, package: &str) -> Option<PathBuf> {
+    find_or(program, &format!("Debian: apt-get install {package}"))
+}
+
+/// The same, where `advice` says how it is installed.
+///
+/// # Panics
+/// As [`find`].
+#[must_use]
+pub fn find_or(program: &str, advice: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).chain(FOR_DAEMONS.map(PathBuf::from));
     let found = directories.map(|directory| directory.join(program)).find(|path| path.is_file());
     if found.is_none() {
-        let missing = format!("there is no `{program}` here (Debian: apt-get install {package})");
+        let missing = format!("there is no `{program}` here ({advice})");
         assert!(env::var_os(COMPLETE).is_none(), "{missing}, and {COMPLETE} is set");
         eprintln!("not tested: {missing}");
     }

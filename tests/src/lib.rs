@@ -4,7 +4,7 @@
 //! - [`turn`] lets one heavy test run at a time, across threads and test programs;
 //! - [`ports`] finds free ports, [`process`] owns one child, [`agent`] one `lictor agent`, [`cluster`] many;
 //! - [`upstream`] is the DNS server that an agent asks for names of the world, [`web`] a service, [`installed`] finds
-//!   programs of the operating system;
+//!   programs of the operating system, and [`debian`] is a whole one to install a package on;
 //! - [`namespaces`] gives every agent a host of its own whose network can be cut, where the kernel lets it;
 //! - [`linear`] and [`crash`] let all of it fail, again and again, and check what was promised; [`large`] fills it;
 //! - [`abuse`] does it harm while another client asks;
@@ -27,6 +27,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod containers;
 pub mod crash;
+pub mod debian;
 pub mod dns;
 pub mod http;
 pub mod installed;
