@@ -20,8 +20,8 @@ use serde_json::{Map, Value, json};
 
 use self::{
     notation::{object, schema, written},
-    operations::{Kind, OPERATIONS, Operation},
-    schemas::{ANSWERS, BODIES, NAMED, PATH, QUERY},
+    operations::{Kind, Operation, operations},
+    schemas::{ANSWERS, BODIES, NAMED, PATH, QUERY, rows},
 };
 use super::{
     Context, Failure,
@@ -74,7 +74,7 @@ pub(super) async fn describe(_: &Context, request: &Request) -> Result<Answer, F
 /// All of it.
 fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         // Each has one, as a test says.
         if let Some(guard) = guard_of(operation.method, &operation.endpoint()) {
             let described = operation.describe(guard);
@@ -106,20 +106,20 @@ fn document() -> Value {
 }
 
 fn shapes() -> Value {
-    let answers = ANSWERS.iter().map(|(name, text, fields)| (*name, object(text, fields, true)));
-    let bodies = BODIES.iter().map(|(name, text, fields)| (*name, object(text, fields, false)));
-    NAMED.iter().map(|(name, text)| (*name, written(text))).chain(answers).chain(bodies).collect()
+    let answers = rows(ANSWERS).map(|[name, text, fields]| (name, object(text, fields, true)));
+    let bodies = rows(BODIES).map(|[name, text, fields]| (name, object(text, fields, false)));
+    rows(NAMED).map(|[name, text]| (name, written(text))).chain(answers).chain(bodies).collect()
 }
 
 fn parameters() -> Value {
-    let in_path = |(name, kind, text): &(&str, &str, &str)| {
+    let in_path = |[name, kind, text]: [&'static str; 3]| {
         let parameter = json!({
             "name": name, "in": "path", "required": true, "description": text, "schema": schema(kind),
         });
         (format!("path.{name}"), parameter)
     };
-    let in_query = |(key, kind, text): &(&str, &str, &str)| {
-        let values: &[&str] = match *kind {
+    let in_query = |[key, kind, text]: [&'static str; 3]| {
+        let values: &[&str] = match kind {
             "flag" => &[""],
             "switch" => &["", "true", "false"],
             _ => &[],
@@ -131,7 +131,7 @@ fn parameters() -> Value {
         });
         (format!("query.{key}"), parameter)
     };
-    PATH.iter().map(in_path).chain(QUERY.iter().map(in_query)).collect()
+    rows(PATH).map(in_path).chain(rows(QUERY).map(in_query)).collect()
 }
 
 fn reference(kind: &str, name: impl std::fmt::Display) -> Value {

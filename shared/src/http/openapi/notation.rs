@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::{ANSWERS, BODIES, PLAIN};
+use super::schemas::{ANSWERS, BODIES, PLAIN, rows};
 
 /// The schema of a type.
 pub(super) fn schema(mut text: &str) -> Value {
@@ -25,8 +25,8 @@ pub(super) fn object(description: &str, fields: &str, all_needed: bool) -> Value
 fn add_fields(fields: &str, all_needed: bool, properties: &mut Map<String, Value>, required: &mut Vec<Value>) {
     for field in fields.split(',').map(str::trim) {
         if let Some(other) = field.strip_prefix("..") {
-            let of_other = ANSWERS.iter().chain(BODIES).find(|(name, ..)| *name == other);
-            add_fields(of_other.map_or("", |(.., fields)| fields), all_needed, properties, required);
+            let of_other = rows(ANSWERS).chain(rows(BODIES)).find(|[name, _, _]| *name == other);
+            add_fields(of_other.map_or("", |[_, _, fields]| fields), all_needed, properties, required);
             continue;
         }
         let (name, kind) = field.split_once(": ").unwrap_or((field, "string"));
@@ -66,8 +66,8 @@ fn one(text: &mut &str) -> Value {
     }
     let (name, rest) = text.split_at(text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len()));
     *text = rest;
-    match PLAIN.iter().find(|(plain, _)| *plain == name) {
-        Some((_, schema)) => written(schema),
+    match rows(PLAIN).find(|[plain, _]| *plain == name) {
+        Some([_, schema]) => written(schema),
         None => json!({"$ref": format!("#/components/schemas/{name}")}),
     }
 }

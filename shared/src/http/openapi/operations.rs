@@ -34,19 +34,38 @@ pub(super) struct Operation {
     pub answers: &'static str,
 }
 
+/// What is said about each.
+pub(super) fn operations() -> impl Iterator<Item = Operation> {
+    LINES.lines().map(|line| {
+        let mut parts = line.split('\t');
+        let mut next = || parts.next().unwrap_or_default();
+        Operation {
+            method: next(),
+            path: next(),
+            kind: match next() {
+                "Read" => Read,
+                "Write" => Write,
+                "Local" => Local,
+                _ => Plain,
+            },
+            summary: next(),
+            right: next(),
+            query: next(),
+            body: next(),
+            answers: next(),
+        }
+    })
+}
+
+// One text: a table of them would take more than twice the room in the program.
 macro_rules! operations {
     ($($method:ident $path:literal $kind:ident $summary:literal
         $(right $right:literal)? $(query $query:literal)? $(body $body:literal)? => $answers:literal;)*) => {
-        pub(super) const OPERATIONS: &[Operation] = &[$(Operation {
-            method: stringify!($method),
-            path: $path,
-            kind: $kind,
-            summary: $summary,
-            right: concat!($($right)?),
-            query: concat!($($query)?),
-            body: concat!($($body)?),
-            answers: $answers,
-        }),*];
+        const LINES: &str = concat!($(
+            stringify!($method), "\t", $path, "\t", stringify!($kind), "\t", $summary, "\t",
+            $($right,)? "\t", $($query,)? "\t", $($body,)? "\t", $answers, "\n",
+        )*);
+        const _: &[Kind] = &[$($kind),*];
     };
 }
 

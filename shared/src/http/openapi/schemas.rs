@@ -4,8 +4,21 @@
 //! `..Other` all fields of another object. A type is a name, `[Type]` a list, `{Type}` an object with free keys, `Type?` may
 //! be null, `A|B` is either. In an answer `Name?` may be missing; in a body all may be but `Name!`.
 
+// Each table is one text: as one of its own, every part would take 40 bytes more in the program.
+macro_rules! lines {
+    ($(($($part:literal),+ $(,)?)),+ $(,)?) => { concat!($($($part, "\t",)+ "\n",)+) };
+}
+
+/// The rows of such a table.
+pub(super) fn rows<const PARTS: usize>(table: &'static str) -> impl Iterator<Item = [&'static str; PARTS]> {
+    table.lines().map(|line| {
+        let mut parts = line.split('\t');
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
+    })
+}
+
 /// What is no object, as it stands in the document.
-pub(super) const PLAIN: &[(&str, &str)] = &[
+pub(super) const PLAIN: &str = lines![
     ("string", r#"{"type":"string"}"#),
     ("bool", r#"{"type":"boolean"}"#),
     ("int", r#"{"type":"integer","minimum":0}"#),
@@ -19,7 +32,7 @@ pub(super) const PLAIN: &[(&str, &str)] = &[
 ];
 
 /// The same of what has a name and a meaning of its own.
-pub(super) const NAMED: &[(&str, &str)] = &[
+pub(super) const NAMED: &str = lines![
     ("Uuid", r#"{"type":"string","format":"uuid"}"#),
     ("Index", r#"{"type":"integer","minimum":0,"description":"Grows with every change; for `index` and `cas`."}"#),
     ("Texts", r#"{"type":"object","additionalProperties":{"type":"string"}}"#),
@@ -42,7 +55,7 @@ pub(super) const NAMED: &[(&str, &str)] = &[
 ];
 
 /// What answers are made of.
-pub(super) const ANSWERS: &[(&str, &str, &str)] = &[
+pub(super) const ANSWERS: &str = lines![
     ("Indexes", "When it came and last changed.", "CreateIndex: Index, ModifyIndex: Index"),
     ("Node", "A node.", "ID, Node, Address, Datacenter, TaggedAddresses: Texts?, Meta: Texts?, ..Indexes"),
     ("Weights", "Its share of DNS answers by state.", "Passing: Port, Warning: Port"),
@@ -293,7 +306,7 @@ pub(super) const ANSWERS: &[(&str, &str, &str)] = &[
 ];
 
 /// What is taken.
-pub(super) const BODIES: &[(&str, &str, &str)] = &[
+pub(super) const BODIES: &str = lines![
     (
         "Registration",
         "A node, and a service and checks on it. The address may be left out with `SkipNodeUpdate`.",
@@ -416,7 +429,7 @@ pub(super) const BODIES: &[(&str, &str, &str)] = &[
 ];
 
 /// What stands in paths: its name, its type and what it means.
-pub(super) const PATH: &[(&str, &str, &str)] = &[
+pub(super) const PATH: &str = lines![
     ("accessor", "Uuid", "The accessor's ID of a token."),
     ("address", "string", "An address, with a port or without."),
     ("check-id", "string", "The ID of a check."),
@@ -441,7 +454,7 @@ pub(super) const PATH: &[(&str, &str, &str)] = &[
 
 /// What stands in queries: its name (behind the dot, where one name means several things), its type and what it means. A
 /// `flag` counts when it is there, whatever its value; a `switch` by its value too, if it has one.
-pub(super) const QUERY: &[(&str, &str, &str)] = &[
+pub(super) const QUERY: &str = lines![
     ("acquire", "string", "The session that is to lock it."),
     ("authmethod", "string", "Only those of this auth method."),
     ("cached", "flag", "Whatever this node knows, as from a cache."),
