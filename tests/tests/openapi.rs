@@ -10,6 +10,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,14 @@ fn given() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi")
 }
 
-/// A directory with Schemathesis.
+/// The token that allows everything.
+const MANAGEMENT: &str = "00000000-0000-0000-0000-0000000000f1";
+/// The endpoints of access control.
+const ACCESS: &str = "^/v1/acl/";
+
+/// A directory with Schemathesis, for all tests.
+static PACKAGES: LazyLock<PathBuf> = LazyLock::new(packages);
+
 fn packages() -> PathBuf {
     let requirements = given().join("requirements.txt");
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi");
@@ -47,21 +55,71 @@ fn packages() -> PathBuf {
 
 #[test]
 fn an_agent_does_what_its_description_says() {
-    let packages = packages();
-    let mut agent = Agent::dev("described").started();
+    let agent = Agent::dev("described").started();
     let known = fill(&agent);
+    // All of these say that there is no access control.
+    ask(agent, &known, &["--exclude-path-regex", ACCESS]);
+}
+
+#[test]
+fn access_control_does_what_its_description_says() {
+    let acl =
+        format!(r#"acl {{ enabled = true default_policy = "deny" tokens {{ initial_management = "{MANAGEMENT}" }} }}"#);
+    let agent = Agent::dev("guarded").argument(format!("-hcl={acl}")).shown(MANAGEMENT).started();
+    let known = grant(&agent);
+    let token = format!("X-Consul-Token: {MANAGEMENT}");
+    ask(agent, &known, &["--include-path-regex", ACCESS, "--header", &token]);
+}
+
+/// Has Schemathesis ask the agent; `known` is what there is to ask about.
+fn ask(mut agent: Agent, known: &Value, arguments: &[&str]) {
     let mut command = Command::new("python3");
     command.args(["-m", "schemathesis.cli", "--no-color", "--config-file"]).arg(given().join("schemathesis.toml"));
-    command.arg("run").arg(format!("http://127.0.0.1:{}/v1/openapi.json", agent.ports.http));
-    command.current_dir(agent.directory()).env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg("run").arg(format!("http://127.0.0.1:{}/v1/openapi.json", agent.ports.http)).args(arguments);
+    command.current_dir(agent.directory()).env("PYTHONPATH", &*PACKAGES).env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("SCHEMATHESIS_HOOKS", given().join("hooks.py")).env("LICTOR_KNOWN", known.to_string());
     let start = Instant::now();
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    eprintln!("{said}\n{} s", start.elapsed().as_secs());
+    eprintln!("{said}\n{}: {} s", agent.name, start.elapsed().as_secs());
     assert!(output.status.success(), "{}: {said}{}", output.status, String::from_utf8_lossy(&output.stderr));
     assert!(agent.is_running(), "{}", agent.log());
     assert!(!agent.log().contains("panicked"), "{}", agent.log());
+}
+
+/// Makes one of each of access control; what there is then.
+fn grant(agent: &Agent) -> Value {
+    let http = agent.http();
+    wait::until("the first token", SEEN_LIMIT, || http.json("/v1/acl/token/self"));
+    let make = |path: &str, id: &str, body: Value| {
+        let answer = http.put(path, &body).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let made: Value = serde_json::from_slice(&answer.body).unwrap();
+        made[id].as_str().unwrap().to_owned()
+    };
+    let rules = r#"key "a" { policy = "read" }"#;
+    let policy = make("/v1/acl/policy", "ID", json!({"Name": "policy", "Rules": rules, "Datacenters": ["dc1"]}));
+    let links = json!([{"Name": "policy"}]);
+    let (services, nodes) = (json!([{"ServiceName": "web"}]), json!([{"NodeName": "n", "Datacenter": "dc1"}]));
+    let role = json!({"Name": "role", "Policies": links, "ServiceIdentities": services, "NodeIdentities": nodes});
+    let role = make("/v1/acl/role", "ID", role);
+    let token = json!({"Description": "t", "Roles": [{"ID": role}], "Policies": links, "ExpirationTTL": "1h"});
+    let accessor = make("/v1/acl/token", "AccessorID", token);
+    // The key of RFC 8037, appendix A.2.
+    let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    let config = json!({"JWKS": {"keys": [key]}});
+    let method = json!({"Name": "ci", "Type": "jwt", "DisplayName": "CI", "MaxTokenTTL": "1h", "Config": config});
+    let method = make("/v1/acl/auth-method", "Name", method);
+    let rule = json!({"AuthMethod": method, "BindType": "service", "BindName": "web"});
+    let rule = make("/v1/acl/binding-rule", "ID", rule);
+    json!({
+        "accessor": [accessor],
+        "method": [method],
+        "policy-id": [policy],
+        "policy-name": ["policy"],
+        "role-id": [role],
+        "role-name": ["role"],
+        "rule": [rule],
+    })
 }
 
 /// Registers one of each; what there is then, by the name of the parameter that asks about it.
