@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use smol_str::{SmolStr, format_smolstr};
 
+#[cfg(test)]
+pub(crate) use super::fields::{ASKED, Asked};
 pub use super::fields::{DefinitionError, Fields, Strictness, fold};
 use crate::{
     acl::Credential,

@@ -4,6 +4,8 @@
 //! What is left in a strict object after every known field was taken is an unknown key. The keys inside `meta` and
 //! other free maps are data and stay as they are.
 
+#[cfg(test)]
+use std::cell::RefCell;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::{Map, Value};
@@ -13,6 +15,20 @@ use super::{
     duration::{self, DurationError},
     spelling::nearest,
 };
+
+/// The names that are asked for on this thread, as long as somebody wants to know them: how `config::settings` finds out
+/// what a file may hold.
+#[cfg(test)]
+#[derive(Default)]
+pub struct Asked {
+    pub taken: Vec<String>,
+    pub ignored: Vec<String>,
+}
+
+#[cfg(test)]
+thread_local! {
+    pub static ASKED: RefCell<Option<Asked>> = const { RefCell::new(None) };
+}
 
 /// How forgiving decoding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +154,8 @@ impl<'a> Fields<'a> {
 
     /// Takes a field as it is, with its key as written; null counts as absent.
     pub fn take(&mut self, name: &str) -> Option<(&'a str, &'a Value)> {
+        #[cfg(test)]
+        ASKED.with_borrow_mut(|asked| asked.iter_mut().for_each(|asked| asked.taken.push(name.into())));
         if self.strictness == Strictness::File && !self.left.is_empty() {
             self.known.push(name.into());
         }
@@ -305,6 +323,10 @@ impl<'a> Fields<'a> {
 
     /// Drops the fields of these names and says which were there, as written.
     pub fn ignore(&mut self, names: &[&str]) -> Vec<&'a str> {
+        #[cfg(test)]
+        let ignored = || names.iter().map(|name| String::from(*name));
+        #[cfg(test)]
+        ASKED.with_borrow_mut(|asked| asked.iter_mut().for_each(|asked| asked.ignored.extend(ignored())));
         names.iter().filter_map(|name| self.left.remove(*name)).map(|(key, _)| key).collect()
     }
 

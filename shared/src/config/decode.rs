@@ -6,12 +6,7 @@
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::{
-    acl, audit,
-    keys::{self, IGNORED},
-    partial::Partial,
-    tls,
-};
+use super::{acl, audit, keys, partial::Partial, tls};
 use crate::{
     agent::{
         definition::{CheckRegistration, DefinitionError, Fields, ServiceDefinition, Strictness},
@@ -46,7 +41,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     limits(fields, &mut partial)?;
     log(fields, &mut partial)?;
     definitions(fields, &mut partial)?;
-    partial.ignored.extend(fields.ignore(IGNORED).into_iter().map(String::from));
+    partial.ignored.extend(keys::ignore(fields));
     owned.finish()?;
     Ok(partial)
 }

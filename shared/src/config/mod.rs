@@ -26,6 +26,8 @@ mod partial;
 mod production;
 mod resolve;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod tests;
 mod tls;
 

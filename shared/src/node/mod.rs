@@ -29,6 +29,8 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 use async_trait::async_trait;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use self::reload::needs_restart;
 pub use self::{
     applications::{Applications, BindError, ServeApplications},
     log_file::LogFileError,

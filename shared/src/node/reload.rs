@@ -20,7 +20,7 @@ macro_rules! differing {
 }
 
 /// The keys whose settings differ and are only read at the start, each once.
-pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+pub(crate) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let node = differing!(old, new, Config {
         node_name: "node_name",
         node_id: "node_id",
