@@ -7,6 +7,7 @@ import { duration, field, form } from "./lib/parts.js";
 
 /// Views by the first name of the path: the text of their link, their module, and the key that goes there after `g`.
 const VIEWS = {
+  __proto__: null,
   "": ["Overview", "overview", "o"],
   services: ["Services", "services", "s"],
   nodes: ["Nodes", "nodes", "n"],
@@ -62,9 +63,10 @@ class Page extends Part {
       h("nav", { "aria-label": "Views" }, Object.entries(VIEWS).map(([path, [text]]) =>
         h("a", { key: path, href: to(path), "aria-current": path === name ? "page" : null }, text))),
       h("main", { id: "main", tabindex: "-1" },
-        !view ? h("p", { class: "empty" }, "There is nothing at this address. ", h("a", { href: to("") }, "To the overview"))
+        !view ? h("div", { key: "nothing" }, h("h1", null, "Nothing here"), h("p", { class: "empty" }, "There is nothing at this address. ", h("a", { href: to("") }, "To the overview")))
           : this.#loaded.has(view[1]) && h(`view-${view[1]}`, { key: `${view[1]} ${datacenter()}` })),
-      h("div", { id: "told", role: "status", "aria-live": "polite", key: "told" }),
+      // The name with a dash keeps what is told in it.
+      h("told-lines", { id: "told", role: "status", "aria-live": "polite", key: "told" }),
     ];
   }
 

@@ -1,5 +1,6 @@
 """The page in a browser: finding, typing, waiting, and what the browser had to say about it."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+# Where the agents have the page.
+PATH = os.environ.get("LICTOR_PAGE_PATH", "/ui/")
 # The longest that anything of a small registry may take to be there, in seconds.
 LIMIT = 10
 
@@ -34,6 +37,7 @@ PROVOKED = {
     "a key that is not there": r"/v1/kv/\S* - Failed to load resource: .* 404 ",
     "a node that is not there": r"/v1/internal/ui/node/\S* - Failed to load resource: .* 404 ",
     "a query that is not there": r"/v1/query/\S* - Failed to load resource: .* 404 ",
+    "an auth method that is not there": r"/v1/acl/auth-method/\S* - Failed to load resource: .* 404 ",
     "a secret that no token has": r"/v1/\S* - Failed to load resource: .* 403 ",
     "no right to it": r"/v1/\S* - Failed to load resource: .* 403 ",
     "what is refused": r"/v1/\S* - Failed to load resource: .* 400 ",
@@ -46,6 +50,7 @@ class Page:
 
     def __init__(self, address, width=1360, height=850, dark=False):
         self.base = f"http://{address}"
+        self.provoked = ()
         self.profile = tempfile.mkdtemp(prefix="lictor-page-")
         options = Options()
         options.binary_location = shutil.which("chromium")
@@ -79,7 +84,12 @@ class Page:
 
     def open(self, path=""):
         """Loads the view at that path of the page anew, and waits until it shows what it asked for."""
-        self.driver.get(f"{self.base}/ui/{path}")
+        self.driver.get(f"{self.base}{PATH}{path}")
+        self.settled()
+
+    def go(self, path):
+        """Goes to the view at that path within the page, as a link does."""
+        self.js("const link = document.createElement('a'); link.href = arguments[0]; document.body.append(link); link.click(); link.remove()", f"{self.base}{PATH}{path}")
         self.settled()
 
     def settled(self):
@@ -94,7 +104,7 @@ class Page:
     @property
     def path(self):
         """The view's path and query, as they are in the address."""
-        return self.driver.current_url.removeprefix(f"{self.base}/ui/")
+        return self.driver.current_url.removeprefix(f"{self.base}{PATH}")
 
     # Waiting: the browser looks, so that what is measured is the page and not the driver
 
@@ -158,7 +168,7 @@ class Page:
             const boxes = document.querySelectorAll('dialog[open]'), root = boxes[boxes.length - 1] ?? document.querySelector('main');
             const all = [...root.querySelectorAll('input, textarea, select')].filter((each) => each.offsetParent);
             return all.find((each) => each.labels?.[0]?.innerText.trim().split('\\n')[0] === arguments[0]) ?? all.find((each) => each.getAttribute('aria-label') === arguments[0])
-              ?? all.find((each) => each.labels?.[0]?.innerText.trim().startsWith(arguments[0]));""", label)
+              ?? all.find((each) => (each.labels?.[0]?.innerText.trim() ?? each.getAttribute('aria-label') ?? '').startsWith(arguments[0]));""", label)
 
     def fill(self, label, text):
         box = self.field(label)
@@ -186,7 +196,9 @@ class Page:
 
     def complaints(self, provoked=()):
         """What it wrote to its console, what broke and what its policy forbade since this was asked last."""
-        wanted = [re.compile(PROVOKED[name]) for name in provoked]
+        # What was provoked just before may be told a moment later.
+        wanted = [re.compile(PROVOKED[name]) for name in (*provoked, *self.provoked)]
+        self.provoked = provoked
         said = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
         said = [text for text in said if not any(pattern.search(text) for pattern in wanted)]
         seen = self.js("const seen = window.witness ?? { violations: [], errors: [] }, found = [...seen.violations, ...seen.errors]; seen.violations = []; seen.errors = []; return found")

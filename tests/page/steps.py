@@ -33,7 +33,9 @@ def recovered(page, name):
         if directory := os.environ.get("LICTOR_PAGE_PICTURES"):
             page.driver.save_screenshot(os.path.join(directory, "".join(c if c.isalnum() else "-" for c in name) + ".png"))
         said = page.complaints()
-        page.js("for (const box of document.querySelectorAll('dialog[open]')) box.close()")
+        # What is typed and not saved is given up.
+        page.driver.get("about:blank")
+        page.open()
         return said
     except Exception as error:  # noqa: BLE001: the browser itself is gone
         return [f"and then: {error}"]

@@ -31,9 +31,9 @@ token.listen(() => token.value ? sessionStorage.setItem(TOKEN, token.value) : se
 /// How current the answers are: `{ isReachable, knowsLeader, ageMs }`.
 export const freshness = new Cell({ isReachable: true, knowsLeader: true, ageMs: 0 });
 
-/// What the agent says of itself: `NodeName Datacenter Server Version Access`; null where it does not say, not yet or not to
-/// this token.
-export const agent = new Cell(null);
+/// What the agent says of itself: `NodeName Datacenter Server Version Access`; undefined as long as it was not heard, null where it
+/// does not say.
+export const agent = new Cell(undefined);
 
 /// The datacenter that this page is about; empty: the agent's own.
 export const datacenter = () => new URLSearchParams(location.search).get("dc") ?? "";

@@ -57,6 +57,9 @@ function select(node) {
   getSelection().selectAllChildren(node);
 }
 
+/// A word of a command line, whatever is in it.
+export const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
 /// A command line or name to copy.
 export const line = (text) => h("span", { class: "line" }, h("code", null, text), copy(text));
 

@@ -84,7 +84,9 @@ addEventListener("popstate", async () => {
 addEventListener("click", (event) => {
   const link = event.composedPath().find((node) => node.localName === "a" && node.href);
   if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  if (link.target || link.hasAttribute("download") || link.origin !== location.origin || !link.pathname.startsWith(base) || link.hash) return;
+  if (link.target || link.hasAttribute("download") || link.origin !== location.origin || !link.pathname.startsWith(base)) return;
+  // A place within the view: the address of the page's base is not that of the view.
+  if (link.hash) { event.preventDefault(); document.getElementById(link.hash.slice(1))?.focus(); return; }
   event.preventDefault();
   go(link.href);
 });

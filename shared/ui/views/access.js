@@ -20,7 +20,8 @@ class Access extends Part {
   start(signal) {
     this.#followed = new Map();
     for (const cell of [place, token]) cell.listen(() => place.value.names[0] === "access" && this.update(), signal);
-    const begin = () => { if (agent.value?.Access !== false) this.#follow("policies", signal); this.update(); };
+    // Whether there is any access control is known first.
+    const begin = () => { if (agent.value !== undefined && agent.value?.Access !== false) this.#follow("policies", signal); this.update(); };
     agent.listen(begin, signal);
     begin();
   }

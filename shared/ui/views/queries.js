@@ -16,7 +16,7 @@ const texts = (meta) => Object.entries(meta ?? {}).map(([name, value]) => `${nam
 const listed = (list) => (list?.length ? tags(list, 50) : null);
 /// What stands for a service in a template is none yet.
 const serviceLink = (name) => (!name || name.includes("${") ? name : h("a", { href: to("services", name) }, name));
-const NEAR = { _agent: "the agent that is asked", _ip: "the address that asks" };
+const NEAR = { __proto__: null, _agent: "the agent that is asked", _ip: "the address that asks" };
 
 /// Where it is asked when nothing is here, in words.
 function failover({ NearestN: nearest, Datacenters: datacenters, Targets: targets } = {}) {
@@ -77,7 +77,7 @@ class QueryList extends Part {
     return [
       head("Prepared queries", {
         sub: this.#rows && (rows.length === all.length ? `${all.length} ${all.length === 1 ? "query" : "queries"}` : `${rows.length} of ${all.length} queries`),
-        actions: h("button", { type: "button", onClick: () => open(null) }, "New query …"),
+        actions: h("button", { type: "button", class: "primary", onClick: () => open(null) }, "New query …"),
       }),
       h("div", { class: "bar" }, search(filter, (text) => look({ filter: text }), "Name, ID, service or tag")),
       trouble(this.#error),
@@ -128,7 +128,7 @@ class QueryPage extends Part {
     const asked = isFor ? name || `${row.Name}NAME` : row.Name || row.ID;
     return h("section", { class: "panel", key: "ask", "aria-label": "What it answers" }, h("h2", null, "What it answers"),
       // Keyed, as the line for DNS comes and goes while a name is typed: what DNS cannot say is nothing to copy to a shell either.
-      h("div", { class: "lines", key: "lines" },
+      h("div", { class: "ways", key: "lines" },
         /^\w[\w.-]*$/.test(asked) && line(`dig @127.0.0.1 -p ${agent.value?.DNSPort || 8600} ${asked}.query.${dc ? `${dc}.` : ""}${agent.value?.Domain || "consul"} SRV`),
         line(`curl '${location.origin}/v1/query/${part(asked).replaceAll("'", "%27")}/execute${dc ? `?dc=${part(dc).replaceAll("'", "%27")}` : ""}'`)),
       h("form", { class: "asking", key: "asking", onSubmit: (event) => { event.preventDefault(); this.#run("execute", row); } },

@@ -5,10 +5,12 @@ import { h, Part } from "../lib/dom.js";
 import { agent, ask, datacenter, part } from "../lib/api.js";
 import { watch } from "../lib/live.js";
 import { look, place, to } from "../lib/route.js";
-import { badge, choice, counts, empty, field, form, head, line, matches, pairs, panel, search, table, tags, tell, trouble, waiting } from "../lib/parts.js";
+import { badge, choice, counts, empty, field, form, head, line, matches, pairs, panel, search, shell, table, tags, tell, trouble, waiting } from "../lib/parts.js";
 
 const ORDER = { critical: 0, warning: 1, passing: 2 };
 const STATES = [["", "All"], ["critical", "Critical"], ["warning", "Warning"], ["passing", "Passing"]];
+
+const byName = new Intl.Collator("en", { numeric: true });
 
 const worst = (row) => (row.ChecksCritical ? "critical" : row.ChecksWarning ? "warning" : "passing");
 /// The worst state of an instance's checks.
@@ -46,7 +48,7 @@ class ServiceList extends Part {
     if (sort === "state") rows.sort((a, b) => ORDER[worst(a)] - ORDER[worst(b)] || a.Name.localeCompare(b.Name));
     if (sort === "instances") rows.sort((a, b) => b.InstanceCount - a.InstanceCount || a.Name.localeCompare(b.Name));
     return [
-      head("Services", { sub: this.#rows && (rows.length === all.length ? `${all.length} services` : `${rows.length} of ${all.length} services`) }),
+      head("Services", { sub: this.#rows && (rows.length === all.length ? `${all.length} ${all.length === 1 ? "service" : "services"}` : `${rows.length} of ${all.length} services`) }),
       h("div", { class: "bar" },
         search(filter, (text) => look({ filter: text }), "Name or tag"),
         choice("State", STATES, wanted, (value) => look({ state: value })),
@@ -63,16 +65,24 @@ class ServiceList extends Part {
   }
 }
 
+/// The instances by their ID, each with its state and what tells it apart.
+function instances(rows) {
+  const all = rows.map((row) => ({ ...row, state: state(row.Checks), key: `${row.Node.Node}/${row.Service.ID}` }));
+  return all.sort((a, b) => byName.compare(a.Service.ID, b.Service.ID) || byName.compare(a.Node.Node, b.Node.Node));
+}
+
 class ServicePage extends Part {
   name = "";
   #rows = null;
+  #tags = [];
   #error = null;
   #open = new Set();
 
   start(signal) {
     watch(`/v1/health/service/${part(this.name)}`, {
       tables: ["services", "checks", "nodes"], service: this.name, signal,
-      take: (rows) => { this.#rows = rows ?? []; this.#error = null; this.update(); },
+      // What takes time for a service of thousands is done when it changes, not as somebody types.
+      take: (rows) => { this.#rows = instances(rows ?? []); this.#tags = [...new Set(this.#rows.flatMap((row) => row.Service.Tags))].sort(); this.#error = null; this.update(); },
       fail: (error) => { this.#error = error; this.update(); },
     });
     for (const cell of [place, agent]) cell.listen(() => this.update(), signal);
@@ -81,13 +91,12 @@ class ServicePage extends Part {
   show() {
     const query = place.value.query;
     const filter = query.get("filter") ?? "", wanted = query.get("state") ?? "";
-    const all = (this.#rows ?? []).map((row) => ({ ...row, state: state(row.Checks), key: `${row.Node.Node}/${row.Service.ID}` }));
+    const all = this.#rows ?? [];
     const count = (status) => all.filter((row) => row.state === status).length;
     const rows = all.filter((row) => (!wanted || row.state === wanted)
       && (!filter || matches(filter, [row.Service.ID, row.Node.Node, row.Service.Address, row.Node.Address, ...row.Service.Tags])));
-    const tagsOfAll = [...new Set(all.flatMap((row) => row.Service.Tags))].sort();
     return [
-      head(this.name, { back: [to("services"), "Services"], sub: this.#rows && [counts(count("passing"), count("warning"), count("critical")), ` ${all.length} ${all.length === 1 ? "instance" : "instances"} `, tags(tagsOfAll, 20)] }),
+      head(this.name, { back: [to("services"), "Services"], sub: this.#rows && [counts(count("passing"), count("warning"), count("critical")), ` ${all.length} ${all.length === 1 ? "instance" : "instances"} `, tags(this.#tags, 20)] }),
       trouble(this.#error),
       !this.#rows ? !this.#error && waiting() : all.length === 0 ? empty("This service has no instance, or none that this token may see.") : [
         this.#ways(),
@@ -114,8 +123,9 @@ class ServicePage extends Part {
     const dc = datacenter(), domain = agent.value?.Domain || "consul", template = agent.value?.DashboardURL;
     const name = `${this.name}.service.${dc ? `${dc}.` : ""}${domain}`;
     return panel("How to find it",
-      line(`dig @127.0.0.1 -p ${agent.value?.DNSPort || 8600} ${name} SRV`),
-      line(`curl '${location.origin}/v1/health/service/${part(this.name)}?passing${dc ? `&dc=${part(dc)}` : ""}'`),
+      // What DNS cannot say is nothing to copy to a shell either.
+      /^\w([\w-]{0,61}\w)?$/.test(this.name) && line(`dig @127.0.0.1 -p ${agent.value?.DNSPort || 8600} ${name} SRV`),
+      line(`curl ${shell(`${location.origin}/v1/health/service/${part(this.name)}?passing${dc ? `&dc=${part(dc)}` : ""}`)}`),
       template && h("p", null, h("a", { href: template.replaceAll("{{Service.Name}}", part(this.name)).replaceAll("{{Datacenter}}", part(dc || agent.value.Datacenter)), rel: "noreferrer" }, "Dashboard of this service")));
   }
 
@@ -134,7 +144,7 @@ class ServicePage extends Part {
   #maintenance(node, service, checks) {
     const isIn = checks.some((check) => check.CheckID === `_service_maintenance:${service.ID}`);
     if (datacenter() || node.Node !== agent.value?.NodeName) {
-      return h("span", { class: "hint" }, "Maintenance: on its host, ", h("code", null, `lictor maint -${isIn ? "disable" : "enable"} -service=${service.ID}`));
+      return h("span", { class: "hint" }, "Maintenance: on its host, ", h("code", null, `lictor maint -${isIn ? "disable" : "enable"} -service=${shell(service.ID)}`));
     }
     if (isIn) return h("button", { type: "button", onClick: () => this.#set(service.ID, false, "") }, "End maintenance");
     return h("button", { type: "button", onClick: () => {

@@ -80,7 +80,7 @@ class SessionList extends Part {
     return [
       head("Sessions and locks", {
         sub: this.#rows && (rows.length === all.length ? `${all.length} ${all.length === 1 ? "session" : "sessions"}` : `${rows.length} of ${all.length} sessions`),
-        actions: h("button", { type: "button", onClick: create }, "New session …"),
+        actions: h("button", { type: "button", class: "primary", onClick: create }, "New session …"),
       }),
       h("div", { class: "bar" }, search(filter, (text) => look({ filter: text }), "Name, ID or node"), choice("Order", ORDERS, sort, (value) => look({ sort: value === "newest" ? null : value }))),
       trouble(this.#error),
@@ -136,7 +136,7 @@ class SessionPage extends Part {
       trouble(this.#heldError),
       h("div", { role: "status", key: "held" }, this.#isAsking ? "Asking …" : held && h("p", null,
         `${held.keys.length || "No"} ${held.keys.length === 1 ? "key" : "keys"}${held.below && ` below ${held.below}`} when this was asked${held.keys.length ? ":" : "."}`)),
-      held?.keys.length > 0 && h("ul", { class: "keys", key: "list" }, held.keys.map((key) => h("li", { key }, h("a", { href: at({ key }) }, seen(key))))));
+      held?.keys.length > 0 && h("ul", { class: "held", key: "list" }, held.keys.map((key) => h("li", { key }, h("a", { href: at({ key }) }, seen(key))))));
   }
 
   async #find() {

@@ -1,0 +1,106 @@
+//! The web page in a real browser: Chromium, driven by Selenium, opens it at a server and at a sidecar.
+//!
+//! What is done there is in `tests/page/everything.py`, and what it needs from PyPI is installed into the build directory,
+//! once, by the host's `python3 -m pip`. It says what each step found and what it measured; a test here starts the
+//! agents and fails as it does.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use lictor_tests::{agent::Agent, cluster::Cluster, installed, process::Process};
+
+/// A token that allows everything.
+const MANAGEMENT: &str = "7e1d1e4f-0000-4000-8000-000000000001";
+/// The longest that one part may take.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// Where the scripts are.
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("page")
+}
+
+/// A directory with the packages that the scripts need.
+fn packages() -> PathBuf {
+    let requirements = scripts().join("requirements.txt");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    let installed = directory.join("installed.txt");
+    let wanted = fs::read_to_string(&requirements).unwrap();
+    // The tests of this file are threads, of which one installs.
+    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let lock = fs::File::create(directory.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return directory;
+    }
+    // What is left of another version, or of an installation that broke off.
+    let _ = fs::remove_dir_all(&directory);
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+    let output = pip.arg(&directory).arg("--requirement").arg(&requirements).output();
+    let output = output.unwrap_or_else(|error| panic!("python3: {error} (install python3 and python3-pip)"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "pip (it needs python3-pip, and PyPI within reach): {errors}");
+    fs::write(installed, wanted).unwrap();
+    directory
+}
+
+/// Whether there is a browser; says what is missing.
+fn is_possible() -> bool {
+    let browser = [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("python3", "python3-pip")];
+    browser.into_iter().all(|(program, package)| installed::find(program, package).is_some())
+}
+
+/// Does one part of the scripts with a server and a sidecar that `configure` has had in hand, and whose page is at `path`.
+fn look_at(part: &str, path: &str, configure: impl Fn(Agent) -> Agent) {
+    if !is_possible() {
+        return;
+    }
+    let packages = packages();
+    let cluster = Cluster::start_with(1, 1, |agent| {
+        configure(agent).argument("-ui").argument(format!("-ui-content-path={path}"))
+    });
+    let (server, sidecar) = (&cluster.servers[0], &cluster.sidecars[0]);
+    let mut command = Command::new("python3");
+    command.arg(scripts().join("everything.py")).arg(part);
+    command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    command.env("LICTOR_SERVER", server.address(server.ports.http).to_string());
+    command.env("LICTOR_SIDECAR", sidecar.address(sidecar.ports.http).to_string());
+    command.env("LICTOR_NODE", &sidecar.name).env("LICTOR_TOKEN", MANAGEMENT).env("LICTOR_PAGE_PATH", path);
+    // The driver reaches the browser, and the scripts reach the agents, by no proxy.
+    command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
+    let mut scripts = Process::start("page", sidecar.directory(), &mut command);
+    let status = scripts.wait(LIMIT);
+    let output = scripts.output();
+    for line in output.lines().filter(|line| line.starts_with("figure ")) {
+        eprintln!("{line}");
+    }
+    let failed: Vec<&str> = output.lines().filter(|line| !line.starts_with("ok ")).collect();
+    assert!(status.success(), "{status}\n{}\n{}", failed.join("\n"), scripts.log());
+}
+
+#[test]
+fn every_view_shows_and_changes_what_there_is() {
+    let dashboards = r#"ui_config { dashboard_url_templates {
+        service = "https://example.com/d?service={{Service.Name}}&dc={{Datacenter}}" } }"#;
+    look_at("open", "/ui/", |agent| agent.argument(format!("-hcl={dashboards}")));
+}
+
+#[test]
+fn every_view_does_so_with_access_control_and_tells_nothing_else() {
+    let acl = format!(
+        r#"acl {{ enabled = true default_policy = "deny" policy_ttl = "2s"
+            tokens {{ initial_management = "{MANAGEMENT}" agent = "{MANAGEMENT}" }} }}"#
+    );
+    look_at("guarded", "/ui/", |agent| agent.argument(format!("-hcl={acl}")).shown(MANAGEMENT));
+}
+
+#[test]
+fn ten_thousand_instances_are_no_burden() {
+    look_at("large", "/registry/ui/", |agent| agent);
+}
