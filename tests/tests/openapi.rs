@@ -72,7 +72,7 @@ fn access_control_does_what_its_description_says() {
 }
 
 /// Has Schemathesis ask the agent; `known` is what there is to ask about.
-fn ask(mut agent: Agent, known: &Value, arguments: &[&str]) {
+fn ask(agent: Agent, known: &Value, arguments: &[&str]) {
     let mut command = Command::new("python3");
     command.args(["-m", "schemathesis.cli", "--no-color", "--config-file"]).arg(given().join("schemathesis.toml"));
     command.arg("run").arg(format!("http://127.0.0.1:{}/v1/openapi.json", agent.ports.http)).args(arguments);
