@@ -90,6 +90,7 @@ pub struct Recording {
     path: String,
     file: &'static str,
     output: File,
+    is_begun: bool,
     bytes: u64,
     problem: Option<Error>,
 }
@@ -100,11 +101,17 @@ impl Recording {
         &self.path
     }
 
+    /// The agent has agreed: what is in it from now on is what there was, even if that is nothing.
+    pub fn begun(&mut self) {
+        self.is_begun = true;
+    }
+
     /// Adds to it.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.begun();
         self.output.write_all(bytes).with_context(|| format!("cannot write {}", self.file))?;
         self.bytes += bytes.len() as u64;
         Ok(())
@@ -136,24 +143,23 @@ impl Bundle {
     /// It cannot be made.
     pub fn begin(&self, capture: Capture, path: String, file: &'static str) -> anyhow::Result<Recording> {
         let output = private::create(&self.directory.join(file)).with_context(|| format!("cannot make {file}"))?;
-        Ok(Recording { capture, path, file, output, bytes: 0, problem: None })
+        Ok(Recording { capture, path, file, output, is_begun: false, bytes: 0, problem: None })
     }
 
-    /// Takes a file as it is; one that has nothing but a problem was refused.
+    /// Takes a file as it is. One that was never begun is none: it was refused, or there was no time for it.
     ///
     /// # Errors
-    /// That file cannot be removed.
+    /// Such a file cannot be removed.
     pub fn add(&mut self, recording: Recording) -> anyhow::Result<()> {
-        let Recording { capture, path, file, bytes, problem, .. } = recording;
-        match problem {
-            Some(reason) if bytes == 0 => {
-                fs::remove_file(self.directory.join(file)).with_context(|| format!("cannot remove {file}"))?;
-                self.refuse(capture, path, reason);
-            }
-            problem => {
-                let problem = problem.map(|problem| format!("{problem:#}"));
-                self.captured.push(Entry { capture: capture.name(), path, file, bytes, problem });
-            }
+        let Recording { capture, path, file, is_begun, bytes, problem, .. } = recording;
+        if is_begun {
+            let problem = problem.map(|problem| format!("{problem:#}"));
+            self.captured.push(Entry { capture: capture.name(), path, file, bytes, problem });
+            return Ok(());
+        }
+        fs::remove_file(self.directory.join(file)).with_context(|| format!("cannot remove {file}"))?;
+        if let Some(reason) = problem {
+            self.refuse(capture, path, reason);
         }
         Ok(())
     }
@@ -165,7 +171,7 @@ impl Bundle {
 
     /// Whether there is nothing in it yet.
     pub fn is_empty(&self) -> bool {
-        self.captured.iter().all(|entry| entry.bytes == 0)
+        self.captured.is_empty()
     }
 
     /// What is not in it, or not whole.
@@ -266,12 +272,15 @@ mod tests {
     fn filled(directory: &Path) -> Bundle {
         let mut bundle = Bundle::create(directory).unwrap();
         for (capture, file, text, problem) in [
-            (Capture::Agent, "agent.json", "{}", None),
-            (Capture::Logs, "logs.txt", "a line\n", Some("it broke off")),
-            (Capture::Metrics, "metrics.json", "", Some("refused")),
+            (Capture::Agent, "agent.json", Some("{}"), None),
+            (Capture::Logs, "logs.txt", Some(""), Some("it broke off")),
+            (Capture::Metrics, "metrics.json", None, Some("refused")),
+            (Capture::Host, "host.json", None, None),
         ] {
             let mut recording = bundle.begin(capture, "/v1/x".into(), file).unwrap();
-            recording.write(text.as_bytes()).unwrap();
+            if let Some(text) = text {
+                recording.write(text.as_bytes()).unwrap();
+            }
             if let Some(problem) = problem {
                 recording.lacks(Error::msg(problem));
             }
@@ -287,7 +296,7 @@ mod tests {
         assert_eq!((bundle.is_empty(), bundle.lacking()), (false, 2));
         let directory = bundle.finish(&head(), false).unwrap();
         assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
-        assert!(!directory.join("metrics.json").exists());
+        assert!(!directory.join("metrics.json").exists() && !directory.join("host.json").exists());
         let index: serde_json::Value =
             serde_json::from_slice(&fs::read(directory.join("index.json")).unwrap()).unwrap();
         for (pointer, expected) in [

@@ -209,6 +209,7 @@ async fn follow_log(agent: &Agent, into: Option<&mut Recording>) -> anyhow::Resu
             return Ok(());
         }
     };
+    into.begun();
     loop {
         match log.next().await {
             Ok(Some(lines)) => into.write(&lines)?,
