@@ -3,7 +3,10 @@
 # and for whatever user: packaging/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# Where the sources lie is in panic messages, and nowhere else that counts.
-map="--remap-path-prefix=$PWD=/lictor --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
-map+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"
-RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }$map" exec cargo build --release --locked -p lictor -p lictor-sidecar "$@"
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+# Where sources lie is in the messages of panics. Of two that fit the last one counts.
+map=
+for pair in "$PWD=/lictor" "$target=/lictor/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust"; do
+    map+=" --remap-path-prefix=$pair"
+done
+RUSTFLAGS="${RUSTFLAGS:-}$map" exec cargo build --release --locked -p lictor -p lictor-sidecar "$@"

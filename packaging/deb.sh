@@ -18,7 +18,8 @@ program=${1:+$(realpath "$1")}
 shift $(($# > 0))
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
+# The time of the commit; where there is none, that of the sources.
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat --format=%Y Cargo.lock)}"
 export SOURCE_DATE_EPOCH
 
 cargo deb --version >/dev/null 2>&1 || cargo install cargo-deb --version 3.8.0 --locked
