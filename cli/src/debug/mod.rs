@@ -47,8 +47,9 @@ There is no processor profile in it, as the agent has no profiler: -capture=ppro
 the process has used of processors and memory is in metrics.json, once each interval: process_cpu_seconds_total and
 process_resident_memory_bytes.
 
-Tokens, keys and passwords are taken out. Names, addresses and node metadata are not: look into the archive before you
-give it away. Most of it needs operator:read, the rest agent:read; what is refused is left out.
+Tokens, keys and passwords are taken out of the answers; the log is as it is, with what the programs of watches printed. Names,
+addresses and node metadata stay: look into the archive before you give it away. Most of it needs operator:read, the rest
+agent:read; what is refused is left out.
 
 Examples:
   Two minutes of the agent of this host:

@@ -9,7 +9,20 @@ use serde_json::Value;
 /// What stands in a secret's place, as with Consul.
 const HIDDEN: &str = "hidden";
 /// Parts of the names of secrets, in lower case.
-const NAMES: [&str; 8] = ["token", "secret", "passw", "passphrase", "credential", "encrypt", "private", "key"];
+const NAMES: [&str; 12] = [
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "pwd",
+    "credential",
+    "encrypt",
+    "private",
+    "key",
+    "auth",
+    "cookie",
+    "dsn",
+];
 /// What hides a password in a text of any name: `scheme://user:password@host`.
 const SCHEME_END: &str = "://";
 
@@ -39,8 +52,9 @@ fn is_secrets_name(name: &str) -> bool {
 }
 
 fn has_password(text: &str) -> bool {
-    let authority = text.split_once(SCHEME_END).and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
-    authority.and_then(|authority| authority.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':'))
+    // Whoever is named there: a token may stand alone.
+    let authority = |rest: &str| rest.split(['/', '?', '#', ' ', ',']).next().is_some_and(|own| own.contains('@'));
+    text.split(SCHEME_END).skip(1).any(authority)
 }
 
 #[cfg(test)]
@@ -63,6 +77,7 @@ mod tests {
             "Meta": {"db_password": "5ec2e7", "API-Key": "5ec2e7", "team": "a"},
             "Coord": {"Vec": [0.25, 1e-5]},
             "Proxy": "http://user:5ec2e7@proxy:80/a",
+            "Proxies": "http://a, https://5ec2e7@b",
             "Mail": "http://a/b@c:d",
         });
         let kept = taken_out(answer.to_string().as_bytes());

@@ -9,7 +9,7 @@ use super::State;
 use crate::model::{Check, Node, Service};
 
 /// A row that came, changed or went: at least one of both is there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Difference<'a, R> {
     /// As it was.
     pub before: Option<&'a R>,
@@ -25,6 +25,18 @@ impl<'a, R> Difference<'a, R> {
     #[must_use]
     pub fn latest(&self) -> &'a R {
         self.after.or(self.before).expect("a difference has a row")
+    }
+
+    /// The rows that there are: as it was, as it is.
+    pub fn sides(&self) -> impl Iterator<Item = &'a R> {
+        [self.before, self.after].into_iter().flatten()
+    }
+
+    /// As for somebody who sees only such rows: the other ones are not there.
+    #[must_use]
+    pub fn filter(self, sees: impl Fn(&R) -> bool) -> Option<Self> {
+        let (before, after) = (self.before.filter(|row| sees(row)), self.after.filter(|row| sees(row)));
+        (before.is_some() || after.is_some()).then_some(Self { before, after })
     }
 
     fn map<S>(self, row: impl Fn(&'a R) -> &'a S) -> Difference<'a, S> {
@@ -44,11 +56,10 @@ fn between<'a, K: Ord + Clone, V: PartialEq + Clone>(
 }
 
 impl State {
-    /// The nodes that differ from those of an earlier state, by name.
+    /// The nodes of which something differs from an earlier state, by name: also those whose own row is the same, and on
+    /// which something else has changed.
     pub fn changed_nodes<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = Difference<'a, Node>> {
-        let rows = between(&before.nodes, &self.nodes).map(|entry| entry.map(|entry| entry.node.as_ref()));
-        // The row is also counted as changed when something on the node is.
-        rows.filter(|row| row.before != row.after)
+        between(&before.nodes, &self.nodes).map(|entry| entry.map(|entry| entry.node.as_ref()))
     }
 
     /// The instances that differ, by node and ID.

@@ -33,6 +33,8 @@ pub(super) struct Bounded<V> {
     hashing: RandomState,
     limits: Limits,
     bytes: AtomicUsize,
+    /// Whether a value was used since it was last asked so, without the map having been asked for it.
+    was_used: fn(&V) -> bool,
 }
 
 struct Shard<V> {
@@ -57,11 +59,16 @@ impl<V> Entry<V> {
 }
 
 impl<V: Clone> Bounded<V> {
-    /// An empty map.
+    /// An empty map of values that nobody uses but by the map.
     pub fn new(limits: Limits) -> Self {
+        Self::of_used(limits, |_| false)
+    }
+
+    /// An empty map of values that others may hold and use: `was_used` says whether one was since it was last asked so.
+    pub fn of_used(limits: Limits, was_used: fn(&V) -> bool) -> Self {
         let shard = || Mutex::new(Shard { entries: HashMap::new(), order: VecDeque::new() });
         let shards = std::array::from_fn(|_| shard());
-        Self { shards, hashing: RandomState::new(), limits, bytes: AtomicUsize::new(0) }
+        Self { shards, hashing: RandomState::new(), limits, bytes: AtomicUsize::new(0), was_used }
     }
 
     /// The value of that key.
@@ -126,16 +133,21 @@ impl<V: Clone> Bounded<V> {
             let mut shard = self.lock(place);
             let Shard { entries, order } = &mut *shard;
             entries.retain(|_, entry| {
+                if (self.was_used)(&entry.value) {
+                    entry.touch();
+                }
                 entry.passed += 1;
                 let stays = entry.passed <= 2;
-                forgotten += if stays { 0 } else { entry.weight_bytes };
+                if !stays {
+                    forgotten += entry.weight_bytes;
+                    self.bytes.fetch_sub(entry.weight_bytes, Relaxed);
+                }
                 stays
             });
             order.retain(|key| entries.contains_key(key));
             entries.shrink_to(2 * entries.len());
             order.shrink_to(2 * order.len());
         }
-        self.bytes.fetch_sub(forgotten, Relaxed);
         forgotten
     }
 
@@ -169,7 +181,7 @@ impl<V: Clone> Bounded<V> {
     fn drop_one(&self, shard: &mut Shard<V>) -> bool {
         while let Some(key) = shard.order.pop_front() {
             match shard.entries.get_mut(&key) {
-                Some(entry) if entry.used => {
+                Some(entry) if (self.was_used)(&entry.value) || entry.used => {
                     entry.used = false;
                     shard.order.push_back(key);
                 }
@@ -256,6 +268,21 @@ mod tests {
         assert_eq!(map.size(), (1, 11));
         map.forget_unused();
         assert_eq!(map.size(), (0, 0));
+    }
+
+    #[test]
+    fn what_others_use_stays() {
+        let map = Bounded::of_used(LIMITS, |value: &Arc<AtomicUsize>| value.swap(0, Relaxed) > 0);
+        let used = map.get_or_insert(b"used", Arc::default).unwrap();
+        for _ in 0..5 {
+            used.store(1, Relaxed);
+            map.forget_unused();
+        }
+        for number in 0..10_000 {
+            used.store(1, Relaxed);
+            map.get_or_insert(&key(number), Arc::default);
+        }
+        assert!(map.get(b"used").is_some());
     }
 
     #[test]

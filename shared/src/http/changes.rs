@@ -4,7 +4,8 @@
 //! A caller that reads slowly is not waited for and nothing is queued for it: a line tells what differs between the snapshot
 //! told last and the newest. Each line has the index, how the leader is known, and in `Touched` the tables of which something
 //! changed; in `Nodes` and `Services` which ones, and in `Changes` what. Where that is more than [`MOST`], `Touched` has
-//! `all`. Lines without a change come every [`HEARTBEAT`], so that silence means that the agent is gone.
+//! `all`. Lines without a change come every [`HEARTBEAT`], so that silence means that the agent is gone. A stream has one of the
+//! places that a caller has for reads that wait.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -28,25 +29,27 @@ use crate::{
     acl::{Known, Level, Resource, Rights},
     backend::Backend,
     catalog::{Difference, State, Topic},
+    limits::Place,
     model::{Check, Node, Service},
     view::{Reader, Waiting},
 };
 
-/// The most changes that a line tells one by one.
+/// The most changes of a kind that a line tells one by one.
 const MOST: usize = 100;
 /// The longest time between two lines.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// The shortest: what changes meanwhile is told together.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// What a line may say was touched.
+/// What a line may say was touched; `access` only to whoever may read that.
 const TABLES: [(&str, Topic); 5] = [
     ("nodes", Topic::Nodes),
     ("services", Topic::Services),
     ("checks", Topic::Checks),
     ("queries", Topic::Queries),
-    ("access", Topic::Access),
+    (ACCESS, Topic::Access),
 ];
+const ACCESS: &str = "access";
 
 /// One line.
 #[derive(Serialize)]
@@ -74,6 +77,12 @@ struct Told<'a> {
     services: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<ChangeRow<'a>>,
+    /// Whether it is more than is told.
+    #[serde(skip)]
+    is_all: bool,
+    /// The nodes whose services are named already.
+    #[serde(skip)]
+    done: BTreeSet<&'a str>,
 }
 
 /// One change: of a check its statuses; of a node or an instance that it is `registered` or `changed`; null where it was
@@ -101,8 +110,13 @@ pub(super) async fn changes(context: &Context, request: &Request) -> Result<Answ
             "Changes are told of this agent's own datacenter only; ask an agent there".into(),
         ));
     }
+    let place = context.guests.watch(request.client)?;
+    let reads_access = request.caller.rights.allow(Resource::Acl, Level::Read, "");
+    let tables: Vec<_> = TABLES.into_iter().filter(|(name, _)| reads_access || *name != ACCESS).collect();
     let follower = Follower {
-        waiting: TABLES.iter().map(|(_, topic)| context.reader.wait_for(topic)).collect(),
+        waiting: tables.iter().map(|(_, topic)| context.reader.wait_for(topic)).collect(),
+        tables,
+        _place: place,
         before: context.reader.load_full(),
         reader: context.reader.clone(),
         backend: context.backend.clone(),
@@ -121,7 +135,10 @@ pub(super) async fn changes(context: &Context, request: &Request) -> Result<Answ
 struct Follower {
     reader: Reader,
     backend: Arc<dyn Backend>,
+    /// Those that are told of.
+    tables: Vec<(&'static str, Topic)>,
     waiting: Vec<Waiting>,
+    _place: Place,
     /// What was told last.
     before: Arc<State>,
     caller: Arc<Known>,
@@ -133,98 +150,102 @@ impl Follower {
     /// The next line; the first comes at once.
     async fn next(&mut self) -> Bytes {
         let woken = select_all(self.waiting.iter().map(|waiting| waiting.next().boxed()));
-        if !std::mem::take(&mut self.is_first)
-            && touched(&self.before, &self.reader.load()).is_empty()
-            && tokio::time::timeout(HEARTBEAT, woken).await.is_ok()
-        {
-            tokio::time::sleep(BREATH).await;
+        if !std::mem::take(&mut self.is_first) {
+            let is_due = !self.touched(&self.before, &self.reader.load()).is_empty();
+            if is_due || tokio::time::timeout(HEARTBEAT, woken).await.is_ok() {
+                tokio::time::sleep(BREATH).await;
+            }
         }
         let after = self.reader.load_full();
         let before = std::mem::replace(&mut self.before, after.clone());
         let contact = self.backend.contact();
-        let (told, is_all) = Told::between(&before, &after, &self.caller.rights);
-        let mut touched = touched(&before, &after);
-        if is_all {
+        let told = Told::between(&before, &after, &self.caller.rights);
+        let mut touched = self.touched(&before, &after);
+        if told.is_all {
             touched.push("all");
         }
+        let index = self.tables.iter().map(|(_, topic)| after.index_of(topic).0).max().unwrap_or(1);
         let last_contact = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
-        let line = Line { index: after.index().0, known_leader: contact.known_leader, last_contact, touched, told };
+        let line = Line { index, known_leader: contact.known_leader, last_contact, touched, told };
         [&encode(&line, false)[..], b"\n"].concat().into()
+    }
+
+    fn touched(&self, before: &State, after: &State) -> Vec<&'static str> {
+        let differs = |topic: &Topic| before.index_of(topic) != after.index_of(topic);
+        self.tables.iter().filter(|(_, topic)| differs(topic)).map(|(name, _)| *name).collect()
     }
 }
 
-fn touched(before: &State, after: &State) -> Vec<&'static str> {
-    let differs = |topic: &Topic| before.index_of(topic) != after.index_of(topic);
-    TABLES.iter().filter(|(_, topic)| differs(topic)).map(|(name, _)| *name).collect()
+/// The first [`MOST`], and in `is_all` whether there are more.
+fn first<T>(rows: impl Iterator<Item = T>, is_all: &mut bool) -> impl Iterator<Item = T> {
+    let fits = move |(count, _): &(usize, T)| {
+        *is_all |= *count == MOST;
+        *count < MOST
+    };
+    rows.enumerate().take_while(fits).map(|(_, row)| row)
 }
 
 impl<'a> Told<'a> {
-    /// What differs, and whether that is more than is told.
-    fn between(before: &'a State, after: &'a State, rights: &Rights) -> (Self, bool) {
-        let mut told = Self::default();
-        // What somebody may not see counts too, so that the work is bounded.
-        let mut left = MOST;
-        let mut may_go_on = || {
-            let goes_on = left > 0;
-            left = left.saturating_sub(1);
-            goes_on
-        };
-        for row in after.changed_nodes(before).take_while(|_| may_go_on()) {
-            told.node(row, [before, after], rights);
-        }
-        for row in after.changed_services(before).take_while(|_| may_go_on()) {
-            told.service(row, rights);
-        }
-        for row in after.changed_checks(before).take_while(|_| may_go_on()) {
-            told.check(row, [before, after], rights);
-        }
-        (told, left == 0)
+    /// What differs. What somebody may not see counts too, so that the work is bounded.
+    fn between(before: &'a State, after: &'a State, rights: &Rights) -> Self {
+        let (mut told, mut is_all, states) = (Self::default(), false, [before, after]);
+        first(after.changed_nodes(before), &mut is_all).for_each(|row| told.node(row, states, rights));
+        first(after.changed_services(before), &mut is_all).for_each(|row| told.service(row, rights));
+        first(after.changed_checks(before), &mut is_all).for_each(|row| told.check(row, states, rights));
+        told.is_all |= is_all;
+        told
     }
 
     fn node(&mut self, row: Difference<'a, Node>, states: [&'a State; 2], rights: &Rights) {
+        // A node is also listed when something on it has changed.
+        let is_same = row.before == row.after;
+        let seen = row.filter(|node| !is_same && rights.allow(Resource::Node, Level::Read, &node.name));
+        let Some(row) = seen else { return };
         let node = &*row.latest().name;
-        if rights.allow(Resource::Node, Level::Read, node) {
-            self.nodes.insert(node);
-            self.services_on(node, states, rights);
-            let (was, is) = presence(&row);
-            self.changes.push(ChangeRow { kind: "node", node, service: "", service_id: "", check: "", was, is });
-        }
+        self.nodes.insert(node);
+        self.services_on(node, states, rights);
+        let (was, is) = presence(&row);
+        self.changes.push(ChangeRow { kind: "node", node, service: "", service_id: "", check: "", was, is });
     }
 
     fn service(&mut self, row: Difference<'a, Service>, rights: &Rights) {
+        // It may have had another name, which somebody else may see.
+        let Some(row) = row.filter(|service| rights.sees_instance(&service.node, &service.name)) else { return };
         let Service { node, name: service, id: service_id, .. } = row.latest();
-        if rights.sees_instance(node, service) {
-            self.nodes.insert(node);
-            // It may have had another name.
-            self.services.extend([row.before, row.after].into_iter().flatten().map(|service| &*service.name));
-            let (was, is) = presence(&row);
-            self.changes.push(ChangeRow { kind: "service", node, service, service_id, check: "", was, is });
-        }
+        self.nodes.insert(node);
+        self.services.extend(row.sides().map(|service| &*service.name));
+        let (was, is) = presence(&row);
+        self.changes.push(ChangeRow { kind: "service", node, service, service_id, check: "", was, is });
     }
 
     fn check(&mut self, row: Difference<'a, Check>, states: [&'a State; 2], rights: &Rights) {
+        let Some(row) = row.filter(|check| rights.sees_check(&check.node, &check.service_name)) else { return };
         let Check { node, service_name: service, service_id, name, .. } = row.latest();
-        if !rights.sees_check(node, service) {
-            return;
-        }
         self.nodes.insert(node);
-        if service.is_empty() {
-            self.services_on(node, states, rights);
-        } else {
-            self.services.insert(service);
+        for check in row.sides() {
+            if check.service_name.is_empty() {
+                self.services_on(node, states, rights);
+            } else {
+                self.services.insert(&check.service_name);
+            }
         }
-        let (was, is) = (row.before.map(|check| check.status.as_str()), row.after.map(|check| check.status.as_str()));
+        let status = |check: &Check| check.status.as_str();
+        let (was, is) = (row.before.map(status), row.after.map(status));
         // Another output is shown where the check is, and is no news.
         if was != is {
             self.changes.push(ChangeRow { kind: "check", node, service, service_id, check: name, was, is });
         }
     }
 
-    /// What is about a node is in the answers about all services on it.
-    fn services_on(&mut self, node: &str, states: [&'a State; 2], rights: &Rights) {
-        let all = states.into_iter().flat_map(|state| state.node_services(node));
-        let seen = all.filter(|service| rights.sees_instance(&service.node, &service.name));
-        self.services.extend(seen.map(|service| &*service.name));
+    /// What is about a node is in the answers about all services on it. Once for a node, and up to [`MOST`].
+    fn services_on(&mut self, node: &'a str, states: [&'a State; 2], rights: &Rights) {
+        if !self.done.insert(node) {
+            return;
+        }
+        for services in states.map(|state| state.node_services(node)) {
+            let names = first(services, &mut self.is_all).filter(|own| rights.sees_instance(&own.node, &own.name));
+            self.services.extend(names.map(|own| &*own.name));
+        }
     }
 }
 

@@ -43,7 +43,12 @@ pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer
     let question = Question { topics: everything(), ..Question::about(Topic::Nodes, &schema::NODE_DUMP) };
     let is_summary = request.query.has("summary");
     read(context, request, question, |state, rows| match is_summary {
-        true => rows.list(state.nodes().map(|node| NodeSummaryRow::new(node, state, rows.rights()))),
+        // The filter is about what is told without `summary`, too.
+        true => {
+            let kept = state.nodes().filter(|node| rows.keeps(&NodeDumpRow::new(node, state, rows.rights())));
+            let summaries = kept.map(|node| NodeSummaryRow::new(node, state, rows.rights()));
+            rows.value(&summaries.collect::<Vec<_>>())
+        }
         false => rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights()))),
     })
     .await

@@ -14,7 +14,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -63,7 +66,10 @@ pub struct Answers {
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { slots: Bounded::new(ANSWERS), targets: Bounded::new(TARGETS) }
+        Self {
+            slots: Bounded::of_used(ANSWERS, |slot: &Arc<Slot>| slot.used.swap(false, Relaxed)),
+            targets: Bounded::new(TARGETS),
+        }
     }
 }
 
@@ -170,6 +176,8 @@ pub(super) fn question_key(request: &Request, rights: &Rights) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     kept: Mutex<Option<Kept>>,
+    /// Since it was last asked so: whoever knows its target does not ask the map for it.
+    used: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -191,6 +199,7 @@ impl Slot {
     pub fn current(&self, reader: &Reader) -> Option<Answer> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = kept.as_ref()?.current(&reader.load())?;
+        self.used.store(true, Relaxed);
         HTTP_READS.count(KEPT);
         Some(answer)
     }

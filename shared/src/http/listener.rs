@@ -249,7 +249,10 @@ impl Server {
     async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
         let began = Instant::now();
         let (head, body) = request.into_parts();
-        let waits = head.uri.query().is_some_and(|query| query.contains("index=") || query.contains("hash="));
+        let waits = head
+            .uri
+            .query()
+            .is_some_and(|query| query.split('&').any(|own| own.starts_with("index=") || own.starts_with("hash=")));
         let packs = accepts_gzip(&head.headers);
         let audited = self.context.audit.as_ref().map(|_| Audited::new(&head, peer, &self.context.authority));
         let answer = match self.admit(&head, peer) {
@@ -268,10 +271,10 @@ impl Server {
         if answer.status() == StatusCode::FORBIDDEN {
             HTTP_DENIED.count(0);
         }
+        let mut response = answer.into_response(packs);
         if !waits {
             HTTP_SECONDS.observe(began.elapsed());
         }
-        let mut response = answer.into_response(packs);
         self.context.settings.access.add_headers(response.headers_mut());
         response
     }
@@ -317,7 +320,7 @@ impl Server {
             return failure.into();
         }
         if head.method == Method::OPTIONS
-            && let Some(answer) = self.router.options(path)
+            && let Some(answer) = self.router.options(&self.context.settings.page.own_path(path))
         {
             return answer;
         }

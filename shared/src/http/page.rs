@@ -19,6 +19,9 @@ pub const PATH: &str = "/ui/";
 /// What its addresses are relative to, as the page itself says.
 const BASE: &str = "<base href=\"/ui/\">";
 
+/// A path that no endpoint has.
+const NOWHERE: &str = "//";
+
 /// What may be loaded, and by whom it may be shown (Content Security Policy Level 3).
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'self'; \
@@ -44,14 +47,16 @@ pub struct Page {
 }
 
 impl Page {
-    /// A path as the table of endpoints has it: the page is at `/ui/` there, wherever it is found.
+    /// A path as the table of endpoints has it: the page is at `/ui/` there, wherever it is found, and nowhere else.
     pub(super) fn own_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
         if self.path == PATH {
             return path.into();
         }
-        match path.strip_prefix(&*self.path) {
-            Some(rest) => format!("{PATH}{rest}").into(),
-            None => path.into(),
+        match path.strip_prefix(self.path.trim_end_matches('/')) {
+            Some("") => PATH.trim_end_matches('/').into(),
+            Some(rest) if rest.starts_with('/') => format!("{PATH}{}", &rest[1..]).into(),
+            _ if path.starts_with(PATH) || path == PATH.trim_end_matches('/') => NOWHERE.into(),
+            _ => path.into(),
         }
     }
 }

@@ -156,10 +156,10 @@ impl Refusal {
     }
 }
 
-/// Requests that were refused for want of a right: 403.
+/// Requests that were answered 403.
 pub static HTTP_DENIED: Counter<1> = Counter::labelled(
     "lictor_denied_requests_total",
-    "Requests that were refused because their token lacks the right, or is none.",
+    "Requests answered 403: their token lacks the right, or is none, or the endpoint is blocked here.",
     "interface",
     ["http"],
 );

@@ -152,6 +152,7 @@ impl RaftNode {
             }
         }
         self.inner.leader.send_replace(None);
+        RAFT_LEADS.set(0);
         self.shutdown().await;
         stopping.cancelled().await;
         Ok(())

@@ -222,9 +222,3 @@ impl Guarded for NodeDumpRow<'_> {
         rights.allow(Resource::Node, Level::Read, self.node)
     }
 }
-
-impl Guarded for NodeSummaryRow<'_> {
-    fn is_visible(&self, rights: &Rights) -> bool {
-        rights.allow(Resource::Node, Level::Read, self.node)
-    }
-}

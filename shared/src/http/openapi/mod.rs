@@ -63,11 +63,9 @@ const ABOUT: &str = "The HTTP interface of a Lictor agent, Consul's of the versi
 /// The description; the same at every agent, so that nobody needs a right for it.
 pub(super) async fn describe(_: &Context, request: &Request) -> Result<Answer, Failure> {
     /// Kept with its compressed form.
-    static ANSWER: OnceLock<Mutex<Answer>> = OnceLock::new();
-    if request.query.has("pretty") {
-        return Ok(Answer::json(encode(&document(), true)));
-    }
-    let answer = ANSWER.get_or_init(|| Answer::json(encode(&document(), false)).into());
+    static ANSWERS: [OnceLock<Mutex<Answer>>; 2] = [const { OnceLock::new() }; 2];
+    let pretty = request.query.has("pretty");
+    let answer = ANSWERS[usize::from(pretty)].get_or_init(|| Answer::json(encode(&document(), pretty)).into());
     answer.lock().unwrap_or_else(PoisonError::into_inner).again().ok_or(Failure::NoEndpoint)
 }
 

@@ -142,7 +142,7 @@ operations! {
     PUT "/v1/agent/force-leave/{node}" Local "Takes a member that has failed for one that has left." query "wan prune" => "200 500";
     PUT "/v1/agent/reload" Local "Reads the configuration anew and applies of it what can be." => "200 500";
     GET "/" Plain "Where the web page is, or that there is none." => "200:text/plain 301";
-    GET "/ui" Plain "The same." => "200:text/plain 301";
+    GET "/ui" Plain "The same." => "200:text/plain 301 404:";
     GET "/ui/{file}" Plain "The web page, and the files that it is made of." => "200:text/html 200:text/css 200:text/javascript 200:image/svg+xml 404:";
     GET "/v1/openapi.json" Local "This description." => "200:object";
     GET "/v1/internal/ui/agent" Local "What the web page says of the agent that serves it." => "200:PageAgent";
