@@ -20,7 +20,7 @@ const SPEAKERS: [(&str, &str); 4] = [
     ("monitoring.md", include_str!("../../docs/src/monitoring.md")),
 ];
 /// Labels whose values are not listed.
-const OPEN_LABELS: [&str; 5] = ["file", "le", "method", "path", "version"];
+const OPEN_LABELS: [&str; 6] = ["file", "le", "method", "path", "version", "role"];
 /// Metrics of which an agent that was just started does not show all label values that they can have.
 const SHOWN_IN_PART: [&str; 2] = ["lictor_http_requests_total", "lictor_tls_certificate_expires_seconds"];
 
