@@ -148,6 +148,12 @@ fn fill(agent: &Agent) -> Value {
     put("/v1/event/fire/deploy", json!({}));
     let coordinate = json!({"Vec": [0, 0, 0, 0, 0, 0, 0, 0.5], "Error": 1.5, "Adjustment": 0, "Height": 0.001});
     put("/v1/coordinate/update", json!({"Node": "outside", "Coord": coordinate}));
+    // A session needs its node, and that this is alive.
+    wait::until("the agent's node alive in the registry", SEEN_LIMIT, || {
+        let rows = http.json("/v1/health/node/described")?;
+        let alive = |row: &Value| row["CheckID"] == "serfHealth" && row["Status"] == "passing";
+        wait::ensure(rows.as_array().is_some_and(|rows| rows.iter().any(alive)), || rows.to_string())
+    });
     let sessions: Vec<_> = (0..3).map(|_| id("/v1/session/create", "PUT", &json!({"TTL": "1h"}))).collect();
     let query = json!({"Name": "find", "Service": {"Service": "passing", "Tags": ["a"]}});
     let query = id("/v1/query", "POST", &query);
