@@ -37,6 +37,7 @@ pub mod membership;
 pub mod namespaces;
 pub mod ports;
 pub mod process;
+pub mod python;
 pub mod rolling;
 pub mod turn;
 pub mod upstream;

@@ -7,14 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::LazyLock,
     time::{Duration, Instant},
 };
 
-use lictor_tests::{agent::Agent, wait};
+use lictor_tests::{agent::Agent, python, wait};
 use serde_json::{Value, json};
 
 /// Longest time until the agent has told the registry what it was told.
@@ -30,27 +28,9 @@ const MANAGEMENT: &str = "00000000-0000-0000-0000-0000000000f1";
 /// The endpoints of access control.
 const ACCESS: &str = "^/v1/acl/";
 
-/// A directory with Schemathesis, for all tests.
-static PACKAGES: LazyLock<PathBuf> = LazyLock::new(packages);
-
+/// A directory with Schemathesis.
 fn packages() -> PathBuf {
-    let requirements = given().join("requirements.txt");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi");
-    let installed = directory.join("installed.txt");
-    let wanted = fs::read_to_string(&requirements).unwrap();
-    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
-        return directory;
-    }
-    // What is left of another version, or of an installation that broke off.
-    let _ = fs::remove_dir_all(&directory);
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-    let output = pip.arg(&directory).arg("--requirement").arg(&requirements).output();
-    let output = output.unwrap_or_else(|error| panic!("python3: {error} (install python3 and python3-pip)"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "pip (it needs python3-pip, and PyPI within reach): {errors}");
-    fs::write(installed, wanted).unwrap();
-    directory
+    python::packages(&given().join("requirements.txt"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi"))
 }
 
 #[test]
@@ -76,7 +56,7 @@ fn ask(agent: Agent, known: &Value, arguments: &[&str]) {
     let mut command = Command::new("python3");
     command.args(["-m", "schemathesis.cli", "--no-color", "--config-file"]).arg(given().join("schemathesis.toml"));
     command.arg("run").arg(format!("http://127.0.0.1:{}/v1/openapi.json", agent.ports.http)).args(arguments);
-    command.current_dir(agent.directory()).env("PYTHONPATH", &*PACKAGES).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.current_dir(agent.directory()).env("PYTHONPATH", packages()).env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("SCHEMATHESIS_HOOKS", given().join("hooks.py")).env("LICTOR_KNOWN", known.to_string());
     let start = Instant::now();
     let output = command.output().unwrap();

@@ -7,13 +7,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use lictor_tests::{agent::Agent, cluster::Cluster, installed, process::Process};
+use lictor_tests::{agent::Agent, cluster::Cluster, installed, process::Process, python};
 
 /// A token that allows everything.
 const MANAGEMENT: &str = "7e1d1e4f-0000-4000-8000-000000000001";
@@ -27,27 +27,7 @@ fn scripts() -> PathBuf {
 
 /// A directory with the packages that the scripts need.
 fn packages() -> PathBuf {
-    let requirements = scripts().join("requirements.txt");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
-    let installed = directory.join("installed.txt");
-    let wanted = fs::read_to_string(&requirements).unwrap();
-    // The tests of this file are threads, of which one installs.
-    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let lock = fs::File::create(directory.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
-        return directory;
-    }
-    // What is left of another version, or of an installation that broke off.
-    let _ = fs::remove_dir_all(&directory);
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-    let output = pip.arg(&directory).arg("--requirement").arg(&requirements).output();
-    let output = output.unwrap_or_else(|error| panic!("python3: {error} (install python3 and python3-pip)"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "pip (it needs python3-pip, and PyPI within reach): {errors}");
-    fs::write(installed, wanted).unwrap();
-    directory
+    python::packages(&scripts().join("requirements.txt"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("page"))
 }
 
 /// Whether there is a browser; says what is missing.

@@ -5,13 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use lictor_tests::{agent::Agent, cluster::Cluster, process::Process, wait};
+use lictor_tests::{agent::Agent, cluster::Cluster, process::Process, python, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -25,23 +25,7 @@ fn example() -> PathBuf {
 
 /// A directory with the packages that the example needs.
 fn packages() -> PathBuf {
-    let requirements = example().join("requirements.txt");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("watch-python");
-    let installed = directory.join("installed.txt");
-    let wanted = fs::read_to_string(&requirements).unwrap();
-    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
-        return directory;
-    }
-    // What is left of another version, or of an installation that broke off.
-    let _ = fs::remove_dir_all(&directory);
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-    let output = pip.arg(&directory).arg("--requirement").arg(&requirements).output();
-    let output = output.unwrap_or_else(|error| panic!("python3: {error} (install python3 and python3-pip)"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "pip (it needs python3-pip, and PyPI within reach): {errors}");
-    fs::write(installed, wanted).unwrap();
-    directory
+    python::packages(&example().join("requirements.txt"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("watch-python"))
 }
 
 #[test]
