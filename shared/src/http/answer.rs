@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{self, Write},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -190,6 +190,21 @@ impl Answer {
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
+    }
+}
+
+/// An answer that is the same for everybody as long as the process runs, and compressed once for all.
+pub(super) struct Fixed(Mutex<Answer>);
+
+impl Fixed {
+    /// Of an answer that is there as a whole.
+    pub fn new(answer: Answer) -> Self {
+        Self(Mutex::new(answer))
+    }
+
+    /// The answer once more.
+    pub fn again(&self) -> Result<Answer, Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).again().ok_or(Failure::NoEndpoint)
     }
 }
 

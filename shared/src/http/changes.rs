@@ -104,12 +104,9 @@ struct ChangeRow<'a> {
 
 /// Tells what changes until the caller goes, its token ends or this node stops.
 pub(super) async fn changes(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let datacenter = datacenter_asked(&request.query);
-    if !datacenter.is_empty() && !context.is_own_datacenter(datacenter) {
-        return Err(Failure::BadRequest(
-            "Changes are told of this agent's own datacenter only; ask an agent there".into(),
-        ));
-    }
+    context.refuse_other_datacenter(datacenter_asked(&request.query)).map_err(|_| {
+        Failure::BadRequest("Changes are told of this agent's own datacenter only; ask an agent there".into())
+    })?;
     let place = context.guests.watch(request.client)?;
     let reads_access = request.caller.rights.allow(Resource::Acl, Level::Read, "");
     let tables: Vec<_> = TABLES.into_iter().filter(|(name, _)| reads_access || *name != ACCESS).collect();

@@ -3,16 +3,16 @@
 //! Every address below it that is no file's is the page's own matter and gets the page, so that a link to any of its views can
 //! be shared. It runs no script and takes no style but its own, asks nobody but this agent, and is shown in no frame.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    sync::{Mutex, OnceLock, PoisonError},
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Context, Failure, answer::Answer, route::Request};
+use super::{
+    Context, Failure,
+    answer::{Answer, Fixed},
+    route::Request,
+};
 
 /// Where the page is, unless the configuration says otherwise.
 pub const PATH: &str = "/ui/";
@@ -130,19 +130,18 @@ pub(super) async fn file(context: &Context, request: &Request) -> Result<Answer,
     let files = answers(&page.path);
     // What has an ending is meant to be a file; a service may have one too, in the address of its view.
     let name = request.parameter.as_str();
-    let file = files.get(name).or_else(|| files.get(INDEX)).ok_or(Failure::NoEndpoint)?;
-    file.lock().unwrap_or_else(PoisonError::into_inner).again().ok_or(Failure::NoEndpoint)
+    files.get(name).or_else(|| files.get(INDEX)).ok_or(Failure::NoEndpoint)?.again()
 }
 
 /// The files as answers, compressed once for all. All interfaces of an agent have the page at the same path.
-fn answers(path: &str) -> &'static BTreeMap<&'static str, Mutex<Answer>> {
-    static ANSWERS: OnceLock<BTreeMap<&str, Mutex<Answer>>> = OnceLock::new();
+fn answers(path: &str) -> &'static BTreeMap<&'static str, Fixed> {
+    static ANSWERS: OnceLock<BTreeMap<&str, Fixed>> = OnceLock::new();
     ANSWERS.get_or_init(|| {
         let content = |name: &str, bytes: &'static [u8]| match name {
             INDEX => String::from_utf8_lossy(bytes).replace(BASE, &format!("<base href=\"{path}\">")).into(),
             _ => Bytes::from_static(bytes),
         };
-        FILES.iter().map(|(name, bytes)| (*name, answer(name, content(name, bytes)).into())).collect()
+        FILES.iter().map(|(name, bytes)| (*name, Fixed::new(answer(name, content(name, bytes))))).collect()
     })
 }
 

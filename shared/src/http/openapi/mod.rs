@@ -11,10 +11,7 @@ mod schemas;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, OnceLock, PoisonError},
-};
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +23,7 @@ use self::{
 use super::{
     Context, Failure,
     admission::Guard,
-    answer::{Answer, encode},
+    answer::{Answer, Fixed, encode},
     route::{Request, guard_of},
 };
 use crate::acl::Level;
@@ -63,10 +60,10 @@ const ABOUT: &str = "The HTTP interface of a Lictor agent, Consul's of the versi
 /// The description; the same at every agent, so that nobody needs a right for it.
 pub(super) async fn describe(_: &Context, request: &Request) -> Result<Answer, Failure> {
     /// Kept with its compressed form.
-    static ANSWERS: [OnceLock<Mutex<Answer>>; 2] = [const { OnceLock::new() }; 2];
+    static ANSWERS: [OnceLock<Fixed>; 2] = [const { OnceLock::new() }; 2];
     let pretty = request.query.has("pretty");
-    let answer = ANSWERS[usize::from(pretty)].get_or_init(|| Answer::json(encode(&document(), pretty)).into());
-    answer.lock().unwrap_or_else(PoisonError::into_inner).again().ok_or(Failure::NoEndpoint)
+    let answer = || Fixed::new(Answer::json(encode(&document(), pretty)));
+    ANSWERS[usize::from(pretty)].get_or_init(answer).again()
 }
 
 /// All of it.
