@@ -23,7 +23,7 @@ mod told;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use lictor_proto::{V1_DESCRIPTORS, connection, v1::registry_server::RegistryServer};
+use lictor_proto::{V1_DESCRIPTORS, connection, traced::Answering, v1::registry_server::RegistryServer};
 use lictor_shared::{
     limits::{Door, Port},
     model::Index,
@@ -91,12 +91,13 @@ async fn listen(
             .register_encoded_file_descriptor_set(V1_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let registry = RegistryServer::new(registry).max_decoding_message_size(MAX_REQUEST_BYTES);
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let router = connection::bounded_server()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_LIMIT))
         .max_concurrent_streams(MAX_STREAMS_OF_CONNECTION)
-        .add_service(RegistryServer::new(registry).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(Answering::applications(registry))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

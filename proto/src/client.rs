@@ -37,10 +37,14 @@ use self::{
     refusal::{missing, refused, unreadable},
     writes::Writes,
 };
-use crate::internal::{
-    self, BarrierRequest, ChangeServersRequest, FetchRequest, RenewRequest, RestoreArchivePiece, SaveArchiveRequest,
-    ServersRequest, WatchEvent, WatchRequest, WatchingRequest, barrier_reply, change_servers_reply,
-    registry_client::RegistryClient, renew_reply, restore_archive_reply, save_archive_piece::Piece, servers_reply,
+use crate::{
+    internal::{
+        self, BarrierRequest, ChangeServersRequest, FetchRequest, RenewRequest, RestoreArchivePiece,
+        SaveArchiveRequest, ServersRequest, WatchEvent, WatchRequest, WatchingRequest, barrier_reply,
+        change_servers_reply, registry_client::RegistryClient, renew_reply, restore_archive_reply,
+        save_archive_piece::Piece, servers_reply,
+    },
+    traced::Asking,
 };
 
 /// The largest message between servers and sidecars, in bytes; above the largest command and a batch of changes.
@@ -78,9 +82,12 @@ pub struct Client {
     datacenter: String,
 }
 
+/// The way to a server.
+type Way = Asking<Channel>;
+
 #[derive(Clone, Debug)]
 struct Connection {
-    channel: Channel,
+    channel: Way,
     writes: Arc<Writes>,
 }
 
@@ -261,7 +268,7 @@ impl Client {
         Ok(stream.into_inner())
     }
 
-    fn registry(&self, server: &str) -> Result<RegistryClient<Channel>, AskError> {
+    fn registry(&self, server: &str) -> Result<RegistryClient<Way>, AskError> {
         Ok(registry(self.connection(server)?.channel))
     }
 
@@ -286,7 +293,7 @@ impl Client {
         } else {
             endpoint.connect_with_connector_lazy(connector)
         };
-        let connection = Connection { channel, writes: Arc::default() };
+        let connection = Connection { channel: Asking::new(channel, server), writes: Arc::default() };
         connections.insert(server.to_owned(), connection.clone());
         Ok(connection)
     }
@@ -304,7 +311,7 @@ fn by<T>(message: T, credential: &Credential) -> Request<T> {
     request
 }
 
-fn registry(channel: Channel) -> RegistryClient<Channel> {
+fn registry(channel: Way) -> RegistryClient<Way> {
     let client = RegistryClient::new(channel);
     client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
 }

@@ -3,7 +3,8 @@
 //! The `.proto` files are in `proto/`, by package; the code made from them is committed in `src/generated/` (see
 //! `tests/generated.rs`), so that building needs no protoc. Only `convert` touches generated model types: everyone
 //! else encodes and decodes with `encode_command` and its siblings. `client` asks servers in the same terms,
-//! `connection` is how a port takes connections, `frames` how states lie in files.
+//! `connection` is how a port takes connections, `frames` how states lie in files,
+//! `traced` has both make their spans.
 //!
 //! Applications need [`v1`] alone; everything else is behind the feature `node`.
 
@@ -15,6 +16,8 @@ pub mod connection;
 pub mod convert;
 #[cfg(feature = "node")]
 pub mod frames;
+#[cfg(feature = "node")]
+pub mod traced;
 
 #[cfg(feature = "node")]
 pub use convert::{

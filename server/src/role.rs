@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use lictor_proto::client::Client;
+use lictor_proto::{client::Client, traced::Answering};
 use lictor_shared::{
     backend::Backend,
     config::{Config, RoleConfig},
@@ -183,7 +183,7 @@ fn serve(
     tls: &Arc<Tls>,
     tasks: &Tasks,
 ) {
-    let registry = Admitted::new(registry.into_server(), tls, &config.datacenter);
+    let registry = Admitted::new(Answering::nodes(registry.into_server()), tls, &config.datacenter);
     let raft = Admitted::new(raft.service(), tls, &config.datacenter);
     let router = grpc::server().add_service(registry).add_service(raft);
     tasks.spawn("RPC", grpc::serve(router, listener, tls.clone(), config.rpc_limits, tasks.stopping()));

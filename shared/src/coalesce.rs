@@ -12,12 +12,17 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::tasks::Tasks;
+use crate::{
+    tasks::Tasks,
+    traces::{self, Kind, Place, Span},
+};
 
 /// Something that can be asked again and again. It must end by itself.
 pub trait Question: Send + Sync + 'static {
     /// What all callers are told.
     type Answer: Clone + Send + 'static;
+    /// What it is called in a trace.
+    const NAME: &'static str;
 
     /// Asks once.
     fn ask(&self) -> impl Future<Output = Self::Answer> + Send;
@@ -36,7 +41,8 @@ struct Shared<Q: Question> {
 
 /// Holds a place for each caller that waits; who bounds the callers bounds the queue.
 struct Queue<A> {
-    waiting: Vec<oneshot::Sender<A>>,
+    /// Each with the span that waits.
+    waiting: Vec<(oneshot::Sender<A>, Option<Place>)>,
     under_way: bool,
 }
 
@@ -60,7 +66,7 @@ impl<Q: Question> Coalesce<Q> {
         let (sender, receiver) = oneshot::channel();
         let first = {
             let mut queue = self.shared.queue();
-            queue.waiting.push(sender);
+            queue.waiting.push((sender, traces::current()));
             !std::mem::replace(&mut queue.under_way, true)
         };
         if first {
@@ -84,7 +90,7 @@ impl<Q: Question> Asking<Q> {
         loop {
             let callers = {
                 let mut queue = self.shared.queue();
-                queue.waiting.retain(|caller| !caller.is_closed());
+                queue.waiting.retain(|(caller, _)| !caller.is_closed());
                 if queue.waiting.is_empty() {
                     queue.under_way = false;
                     self.ended = true;
@@ -92,8 +98,10 @@ impl<Q: Question> Asking<Q> {
                 }
                 std::mem::take(&mut queue.waiting)
             };
-            let answer = self.shared.question.ask().await;
-            for caller in callers {
+            let span = Span::of(callers.iter().filter_map(|(_, span)| *span), Kind::Internal, Q::NAME);
+            let answer = span.around(self.shared.question.ask()).await;
+            drop(span);
+            for (caller, _) in callers {
                 // A caller that gave up has dropped its receiver.
                 let _ = caller.send(answer.clone());
             }
@@ -131,6 +139,7 @@ mod tests {
 
     impl Question for Arc<Counted> {
         type Answer = u64;
+        const NAME: &'static str = "count";
 
         async fn ask(&self) -> u64 {
             let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;

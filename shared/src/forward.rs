@@ -288,6 +288,7 @@ struct Barrier<S: Servers> {
 
 impl<S: Servers> Question for Barrier<S> {
     type Answer = Result<Index, BackendError>;
+    const NAME: &'static str = "barrier.round";
 
     async fn ask(&self) -> Self::Answer {
         self.route.barrier(self.consistency).await

@@ -32,5 +32,6 @@ pub mod process;
 pub mod resolve;
 pub mod tasks;
 pub mod tls;
+pub mod traces;
 pub mod view;
 pub mod watch;

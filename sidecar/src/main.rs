@@ -40,8 +40,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: AgentFlags) -> anyhow::Result<()> {
-    let config = Config::load(&flags)?;
+    let mut config = Config::load(&flags)?;
     anyhow::ensure!(!config.is_server(), "-server: this program is a sidecar only (run `lictor agent` for a server)");
+    if config.traces.take().is_some() {
+        config.ignored.push("traces (`lictor agent` has them)".into());
+    }
     let level = logging::start(&config.log)?;
     node::run(flags, config, level, SidecarRole, lictor_grpc::serve).await.map_err(anyhow::Error::from_boxed)
 }

@@ -17,6 +17,7 @@ use lictor_shared::{
     acl::Credential,
     command::Written,
     forward::{ANSWER_LIMIT, AskError},
+    traces::{self, Kind, Place, Span},
 };
 use prost::Message;
 use tokio::{
@@ -61,6 +62,8 @@ struct Queue {
 struct Waiting {
     command: Command,
     by: Credential,
+    /// The span that waits.
+    span: Option<Place>,
     caller: oneshot::Sender<Answer>,
 }
 
@@ -78,7 +81,7 @@ impl Writes {
         let (caller, answer) = oneshot::channel();
         let first = {
             let mut queue = self.queue();
-            queue.waiting.push_back(Waiting { command, by, caller });
+            queue.waiting.push_back(Waiting { command, by, span: traces::current(), caller });
             if queue.wanted.is_some_and(|wanted| queue.waiting.len() >= wanted) {
                 queue.wanted = None;
                 self.gathered.notify_one();
@@ -155,8 +158,10 @@ impl Sending {
         loop {
             self.writes.gather(callers_seen).await;
             let Some(waiting) = self.writes.next() else { break };
+            let mut span = Span::of(waiting.iter().filter_map(|waiting| waiting.span), Kind::Internal, "write.round");
+            span.set("lictor.commands", waiting.len());
             let (mut commands, mut tokens, mut callers) = (Vec::new(), Vec::new(), Vec::new());
-            for Waiting { command, by, caller } in waiting {
+            for Waiting { command, by, caller, .. } in waiting {
                 commands.push(command);
                 tokens.push(by.expose().to_owned());
                 callers.push(caller);
@@ -164,8 +169,10 @@ impl Sending {
             if tokens.iter().all(String::is_empty) {
                 tokens.clear();
             }
-            let sent = timeout(ANSWER_LIMIT, send(WriteRequest { commands, tokens })).await;
+            let sent = timeout(ANSWER_LIMIT, span.around(send(WriteRequest { commands, tokens }))).await;
             let sent = sent.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into())));
+            span.note(&sent);
+            drop(span);
             callers_seen = COMMANDS.min(callers.len() + self.writes.queue().waiting.len());
             let mut answers = answers(sent, callers.len()).into_iter();
             for caller in callers {

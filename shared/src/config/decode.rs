@@ -6,7 +6,7 @@
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::{acl, audit, keys, partial::Partial, tls};
+use super::{acl, audit, keys, partial::Partial, tls, traces};
 use crate::{
     agent::{
         definition::{CheckRegistration, DefinitionError, Fields, ServiceDefinition, Strictness},
@@ -38,6 +38,7 @@ pub fn decode(value: &Value) -> Result<Partial, DefinitionError> {
     agent(fields, &mut partial)?;
     acl::decode(fields, &mut partial)?;
     audit::decode(fields, &mut partial)?;
+    traces::decode(fields, &mut partial)?;
     limits(fields, &mut partial)?;
     log(fields, &mut partial)?;
     definitions(fields, &mut partial)?;
@@ -157,7 +158,10 @@ fn http(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definition
     if let Some(mut page) = fields.fields("uiconfig")? {
         partial.ui = page.optional_flag("enabled")?.or(partial.ui);
         partial.ui_path = some_text(&mut page, "contentpath")?.or(partial.ui_path.take());
-        partial.ui_dashboard = page.map("dashboardurltemplates")?.remove("service");
+        let mut dashboards = page.map("dashboardurltemplates")?;
+        partial.ui_dashboard = dashboards.remove("service");
+        let unknown = dashboards.keys().map(|name| format!("ui_config.dashboard_url_templates.{name}"));
+        partial.ignored.extend(unknown);
         let unused = ["dir", "metricsprovider", "metricsproviderfiles", "metricsprovideroptionsjson", "metricsproxy"];
         partial.ignored.extend(page.ignore(&unused).into_iter().map(|key| format!("ui_config.{key}")));
         page.finish().map_err(|error| error.within("ui_config"))?;
@@ -262,7 +266,7 @@ fn limits(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definiti
 }
 
 /// So many a second; a negative number, as in Consul, is no limit.
-fn rate(fields: &mut Fields<'_>, name: &str) -> Result<Option<f64>, DefinitionError> {
+pub(super) fn rate(fields: &mut Fields<'_>, name: &str) -> Result<Option<f64>, DefinitionError> {
     let read = |(key, value): (&str, &Value)| {
         value.as_f64().ok_or_else(|| DefinitionError::invalid(format!("{key}: {value} is no number")))
     };

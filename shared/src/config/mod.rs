@@ -30,6 +30,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod traces;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -46,6 +47,7 @@ pub use self::{
     error::ConfigError,
     flags::AgentFlags,
     gossip::Gossip,
+    traces::Traces,
 };
 use self::{host::Host, partial::Partial};
 use crate::{
@@ -91,6 +93,8 @@ pub struct Config {
     pub acl: Acl,
     /// Where requests are written down; none: nowhere.
     pub audit: Option<LogFile>,
+    /// Where traces go, and which; none: there are none.
+    pub traces: Option<Traces>,
     /// Certificates, and what is demanded of those of others.
     pub tls: crate::tls::Settings,
     /// How DNS questions are answered.

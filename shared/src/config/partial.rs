@@ -149,6 +149,8 @@ partial! {
         ui: bool,
         ui_path: SmolStr,
         ui_dashboard: SmolStr,
+        otlp_endpoint: SmolStr,
+        trace_ratio: f64,
     }
     many {
         node_meta: Meta,
@@ -159,6 +161,7 @@ partial! {
         recursors: Vec<SmolStr>,
         recursion_networks: Vec<SmolStr>,
         http_response_headers: std::collections::BTreeMap<SmolStr, SmolStr>,
+        otlp_headers: std::collections::BTreeMap<SmolStr, SmolStr>,
         http_block_endpoints: Vec<String>,
         http_write_from: Vec<String>,
         start_join: Vec<String>,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Config, Join, Listen, Log, LogFile, RoleConfig, acl, audit, error::ConfigError, gossip, host::Host, http_config,
-    limits, partial::Partial, tls,
+    limits, partial::Partial, tls, traces,
 };
 use crate::{
     agent::{ScriptChecks, WithoutServers},
@@ -82,6 +82,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         gossip: gossip::gossip(&said)?,
         acl: acl::acl(&said, &datacenter, &node_name, is_server)?,
         audit: audit::audit(&said)?,
+        traces: traces::traces(&said)?,
         listen,
         http_access: http_config::access(&said)?,
         page: http_config::page(&said, dev)?,

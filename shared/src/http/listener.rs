@@ -31,6 +31,7 @@ use super::{
     read::again,
     route::{self, Found, Origin, Request, Router},
     socket::{Listener, Stream},
+    spans,
 };
 use crate::{
     acl::{Authority, Credential},
@@ -211,7 +212,7 @@ impl Server {
     async fn connection(self: Arc<Self>, stream: Stream, peer: Option<IpAddr>) {
         let _held = HTTP_CONNECTIONS.hold();
         let stopping = self.stopping.clone();
-        let turns = Turns::default();
+        let (turns, secured) = (Turns::default(), matches!(stream, Either::Right(_)));
         let stream = Patient::new(stream, WRITE_LIMIT, HEAD_LIMIT, turns.clone());
         let service = service_fn(move |request| {
             let (server, turn, is_of_many) = (self.clone(), turns.begin(), turns.is_of_many());
@@ -219,7 +220,7 @@ impl Server {
                 if is_of_many {
                     tokio::task::yield_now().await;
                 }
-                let response = server.respond(request, peer).await;
+                let response = server.respond(request, peer, secured).await;
                 drop(turn);
                 Ok::<_, Infallible>(response)
             }
@@ -246,9 +247,12 @@ impl Server {
         }
     }
 
-    async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
+    async fn respond(&self, request: hyper::Request<Incoming>, peer: Option<IpAddr>, secured: bool) -> Response<Body> {
         let began = Instant::now();
         let (head, body) = request.into_parts();
+        let mut span = spans::arrival(&head, peer, secured, || {
+            self.router.route(&head.method, &self.context.settings.page.own_path(head.uri.path()))
+        });
         let waits = head
             .uri
             .query()
@@ -262,12 +266,13 @@ impl Server {
             }
             Ok(()) => match self.known(&head, &body) {
                 Some(answer) => answer,
-                None => self.find_out(head, body, peer).await,
+                None => span.around(self.find_out(head, body, peer)).await,
             },
         };
         if let (Some(audit), Some(audited)) = (&self.context.audit, audited) {
             audited.record(audit, answer.status());
         }
+        spans::answered(&mut span, answer.status());
         if answer.status() == StatusCode::FORBIDDEN {
             HTTP_DENIED.count(0);
         }

@@ -53,6 +53,7 @@ mod route;
 mod session;
 mod snapshot;
 mod socket;
+mod spans;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ use crate::{
     filter::{Filter, Schema},
     metrics::{BLOCKED_READERS, LEADERLESS_ANSWERS, WAKE_UPS},
     model::Index,
+    traces::{Kind, Span},
     view::Waiting,
 };
 
@@ -336,7 +337,7 @@ async fn wait_for_change(context: &Context, request: &Request, question: &Questi
             return has_waited;
         }
         has_waited = true;
-        held.get_or_insert_with(|| BLOCKED_READERS.hold());
+        held.get_or_insert_with(|| (BLOCKED_READERS.hold(), Span::inside(Kind::Internal, "wait")));
         tokio::select! {
             _ = next => {}
             Some(()) = OptionFuture::from(revoked) => {}

@@ -342,6 +342,12 @@ impl Router {
         }
     }
 
+    /// The path of a request's endpoint as the table has it.
+    pub fn route(&self, method: &Method, path: &str) -> Option<&'static str> {
+        let found = self.paths.at(path).ok()?;
+        found.value.methods.iter().find(|(own, _)| own == method).map(|(_, place)| ENDPOINTS[*place].1)
+    }
+
     /// Answers `OPTIONS`, as Consul does, with the methods there are; `None` where nothing has that path.
     pub fn options(&self, path: &str) -> Option<Answer> {
         let allowed = format!("OPTIONS,{}", self.paths.at(path).ok()?.value.allowed());

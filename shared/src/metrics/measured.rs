@@ -1,4 +1,4 @@
-//! A backend that counts and times what is asked of another.
+//! A backend that counts and times what is asked of another, and makes it part of its request's trace.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::{
     },
     command::{Command, Written},
     model::Index,
+    traces::{Kind, Span},
 };
 
 /// Passes everything on, and counts it.
@@ -22,7 +23,9 @@ pub struct Measured(pub Arc<dyn Backend>);
 impl Backend for Measured {
     async fn write(&self, command: Command, by: &Credential) -> Result<Written, BackendError> {
         let timer = WRITE_SECONDS.time();
-        let written = self.0.write(command, by).await;
+        let mut span = Span::inside(Kind::Internal, "write");
+        let written = span.around(self.0.write(command, by)).await;
+        span.note(&written);
         drop(timer);
         WRITES.count(usize::from(written.is_err()));
         written
@@ -30,7 +33,9 @@ impl Backend for Measured {
 
     async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError> {
         let timer = BARRIER_SECONDS.time();
-        let index = self.0.barrier(consistency).await;
+        let mut span = Span::inside(Kind::Internal, "barrier");
+        let index = span.around(self.0.barrier(consistency)).await;
+        span.note(&index);
         drop(timer);
         BARRIERS.count(usize::from(index.is_err()));
         index

@@ -156,6 +156,13 @@ impl Refusal {
     }
 }
 
+/// Spans that were recorded: 0 a collector took it, 1 none did.
+pub static SPANS: Counter<2> = Counter::labelled(
+    "lictor_spans_total",
+    "Spans that were recorded, by whether the collector took them.",
+    "outcome",
+    ["sent", "lost"],
+);
 /// Requests that were answered 403.
 pub static HTTP_DENIED: Counter<1> = Counter::labelled(
     "lictor_denied_requests_total",
@@ -391,6 +398,7 @@ pub fn read() -> Vec<Series> {
         HTTP_WATCHING_CLIENTS.read(),
         GRPC_WATCHING_CLIENTS.read(),
         HTTP_DENIED.read(),
+        SPANS.read(),
     ];
     let mut all: Vec<Series> = counters.into_iter().chain(reads).chain(tls).chain(limits).flatten().collect();
     all.extend([&DNS_SECONDS, &HTTP_SECONDS, &WRITE_SECONDS, &BARRIER_SECONDS].map(Histogram::read));

@@ -47,7 +47,8 @@ pub(crate) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         http_access: "http_config or translate_wan_addrs",
         page: "ui_config",
         pid_file: "pid_file",
-        audit: "audit"
+        audit: "audit",
+        traces: "traces"
     } but {
         listen, tls, dns, log, services, checks, watches, acl, leave_on_terminate, skip_leave_on_interrupt, ignored
     });

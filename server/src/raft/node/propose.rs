@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use lictor_shared::{
     command::{Command, Written},
     metrics::RAFT_COMMIT_SECONDS,
+    traces::{Kind, Span},
 };
 use openraft::{
     errors::RaftError,
@@ -64,6 +65,8 @@ impl RaftNode {
             return Vec::new();
         }
         let _measured = RAFT_COMMIT_SECONDS.time();
+        let mut span = Span::inside(Kind::Internal, "raft.commit");
+        span.set("lictor.commands", count);
         let mut outcomes = Vec::with_capacity(count);
         let end = Instant::now() + limit;
         if timeout_at(end, self.write_into(proposals, kib, &mut outcomes)).await.is_err() {

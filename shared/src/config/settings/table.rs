@@ -130,6 +130,12 @@ pub const SECTIONS: &[Section] = &[
                 one.",
         rows: AUDIT,
     },
+    Section {
+        title: "Traces",
+        intro: "What each request was made of, sent to a collector that speaks OpenTelemetry's protocol (OTLP): \
+                [Traces](operations/traces.md). The slim sidecar has none.",
+        rows: TRACES,
+    },
 ];
 
 const NODE: &[Row] = rows! {
@@ -530,6 +536,17 @@ const AUDIT: &[Row] = rows! {
     "A new file is begun after this time."
     "audit.sink.rotate_max_files" "", NUMBER, words("`0`"), RESTART;
     "So many older files are kept. 0: all; -1: none."
+};
+
+const TRACES: &[Row] = rows! {
+    "traces.otlp_endpoint" "", kind("address", "\"http://127.0.0.1:4317\""), NOTHING, RESTART;
+    "The collector that takes traces by gRPC: `http://HOST:PORT`, or `https` with a certificate that the system trusts. \
+     Without one, none are made."
+    "traces.sample_ratio" "", SHARE, words("`1`"), RESTART;
+    "The share of those requests that come without a trace of which one is made. Where the caller has one \
+     (`traceparent`), it decides."
+    "traces.headers" "", PAIRS, NOTHING, RESTART;
+    "What is sent along: what a hosted collector knows its customers by."
 };
 
 /// What a file registers. Their keys stand below that of the stanza.

@@ -23,6 +23,7 @@ const EVERYTHING: &str = r#"
     ca_file = "ca" cert_file = "c" key_file = "k" verify_outgoing = true verify_server_hostname = true
     ports { https = 8501 grpc_tls = 8503 }
     log_file = "/base.log" audit { sink { path = "/audit" } } discovery_protection {}
+    traces { otlp_endpoint = "http://127.0.0.9" }
     limits { http_rate_per_client = 1 http_rate_per_token = 1 rpc_rate = 1 }
 "#;
 

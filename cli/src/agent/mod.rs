@@ -1,5 +1,7 @@
 //! `lictor agent`: a server or a sidecar, until it is told to stop.
 
+mod traces;
+
 use std::process::ExitCode;
 
 use lictor_grpc::serve;
@@ -10,6 +12,8 @@ use lictor_shared::{
 };
 use lictor_sidecar::SidecarRole;
 
+use self::traces::Exporter;
+
 /// Runs the agent until a signal or `lictor leave` ends it.
 ///
 /// # Errors
@@ -17,11 +21,15 @@ use lictor_sidecar::SidecarRole;
 pub async fn run(flags: AgentFlags) -> anyhow::Result<ExitCode> {
     let config = Config::load(&flags)?;
     let level = logging::start(&config.log)?;
+    let exporter = config.traces.as_ref().map(|settings| Exporter::start(settings, &config)).transpose()?;
     let ended = if config.is_server() {
         node::run(flags, config, level, ServerRole::default(), serve).await
     } else {
         node::run(flags, config, level, SidecarRole, serve).await
     };
+    if let Some(exporter) = exporter {
+        exporter.stop().await;
+    }
     ended.map_err(anyhow::Error::from_boxed)?;
     Ok(ExitCode::SUCCESS)
 }
