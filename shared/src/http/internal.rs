@@ -7,6 +7,7 @@ use super::{
     Context, Failure,
     answer::Answer,
     catalog::{named, seen},
+    health::SINCE,
     json::{
         rows::InstanceRow,
         ui::{NodeDumpRow, NodeSummaryRow, Overview, ServiceSummaryRow},
@@ -41,24 +42,25 @@ pub(super) async fn overview(context: &Context, request: &Request) -> Result<Ans
 /// Every node with all that is on it; with `?summary`, how much that is and how it is.
 pub(super) async fn nodes(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let question = Question { topics: everything(), ..Question::about(Topic::Nodes, &schema::NODE_DUMP) };
-    let is_summary = request.query.has("summary");
+    let (is_summary, since) = (request.query.has("summary"), request.query.has(SINCE));
     read(context, request, question, |state, rows| match is_summary {
         // The filter is about what is told without `summary`, too.
         true => {
-            let kept = state.nodes().filter(|node| rows.keeps(&NodeDumpRow::new(node, state, rows.rights())));
+            let kept = state.nodes().filter(|node| rows.keeps(&NodeDumpRow::new(node, state, rows.rights(), since)));
             let summaries = kept.map(|node| NodeSummaryRow::new(node, state, rows.rights()));
             rows.value(&summaries.collect::<Vec<_>>())
         }
-        false => rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights()))),
+        false => rows.list(state.nodes().map(|node| NodeDumpRow::new(node, state, rows.rights(), since))),
     })
     .await
 }
 
 pub(super) async fn node(context: &Context, request: &Request) -> Result<Answer, Failure> {
     let name = named(&request.parameter, "Missing node name")?;
+    let since = request.query.has(SINCE);
     let question = Question { schema: None, ..Question::about(Topic::Node(Key::new(name)), &schema::NODE_DUMP) };
     read(context, request, question, |state, rows| match seen(state, rows, name) {
-        Some(node) => Answer::json(rows.value(&NodeDumpRow::new(node, state, rows.rights()))),
+        Some(node) => Answer::json(rows.value(&NodeDumpRow::new(node, state, rows.rights(), since))),
         None => Answer::empty().with_status(StatusCode::NOT_FOUND),
     })
     .await

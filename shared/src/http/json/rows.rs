@@ -8,12 +8,13 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
+use super::time::moment;
 use crate::{
     acl::{Level, Resource, Rights},
     agent::duration,
     catalog::{Instance, State},
     http::read::Guarded,
-    model::{Check, CheckDefinition, Meta, Node, Service, ServiceAddress, Weights},
+    model::{Check, CheckDefinition, Meta, Node, Service, ServiceAddress, Time, Weights},
 };
 
 pub(super) type Texts<'a> = Option<&'a BTreeMap<SmolStr, SmolStr>>;
@@ -265,6 +266,9 @@ pub struct CheckRow<'a> {
     definition: DefinitionRow<'a>,
     create_index: u64,
     modify_index: u64,
+    /// Only where it was asked for: Consul has no such field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
 }
 
 impl<'a> CheckRow<'a> {
@@ -288,6 +292,7 @@ impl<'a> CheckRow<'a> {
             definition: DefinitionRow::new(&check.definition),
             create_index: check.create_index.0,
             modify_index: check.modify_index.0,
+            since: None,
         }
     }
 
@@ -302,6 +307,13 @@ impl<'a> CheckRow<'a> {
     #[must_use]
     pub fn of_agent(check: &'a Check, service_tags: &'a [SmolStr]) -> Self {
         Self { create_index: 0, modify_index: 0, ..Self::new(check, service_tags) }
+    }
+
+    /// The same; where that is wanted, with the moment since when it has its status, as far as that is known.
+    #[must_use]
+    pub fn since_if(self, wanted: bool, check: &Check) -> Self {
+        let since = (wanted && check.since > Time(0)).then(|| moment(check.since));
+        Self { since, ..self }
     }
 
     /// The same with null where its service has no tags.
@@ -435,6 +447,13 @@ impl<'a> InstanceRow<'a> {
             service: ServiceRow::new(service),
             checks: Some(instance.checks.iter().map(row).collect()),
         }
+    }
+
+    /// The same; where that is wanted, with the moments since when its checks have their statuses.
+    #[must_use]
+    pub fn since_if(self, wanted: bool, instance: &Instance) -> Self {
+        let rows = self.checks.into_iter().flatten().zip(instance.checks.iter());
+        Self { checks: Some(rows.map(|(row, check)| row.since_if(wanted, check)).collect()), ..self }
     }
 
     /// The same with null where it has no checks, and where these or it have no tags.

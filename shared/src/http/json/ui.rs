@@ -34,9 +34,10 @@ pub struct NodeDumpRow<'a> {
 }
 
 impl<'a> NodeDumpRow<'a> {
-    /// The row of a node in this state, as somebody with these rights may see it.
+    /// The row of a node in this state, as somebody with these rights may see it; with `since`, its checks say since when
+    /// they have their statuses.
     #[must_use]
-    pub fn new(node: &'a Node, state: &'a State, rights: &Rights) -> Self {
+    pub fn new(node: &'a Node, state: &'a State, rights: &Rights, since: bool) -> Self {
         let services = state.node_services(&node.name);
         let services = services.filter(|service| rights.allow(Resource::Service, Level::Read, &service.name));
         let checks = state.node_checks(&node.name);
@@ -48,7 +49,7 @@ impl<'a> NodeDumpRow<'a> {
             tagged_addresses: filled(&node.tagged_addresses),
             meta: filled(&node.meta),
             services: services.map(|service| ServiceRow::new(service).with_null()).collect(),
-            checks: checks.map(|check| CheckRow::in_state(check, state).with_null()).collect(),
+            checks: checks.map(|check| CheckRow::in_state(check, state).with_null().since_if(since, check)).collect(),
         }
     }
 }

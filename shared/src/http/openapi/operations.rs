@@ -88,15 +88,15 @@ operations! {
     GET "/v1/catalog/node-services/{node}" Read "A node with its services in a list."
         right "node:read service:read" query "filter" => "200:NodeServiceList";
     GET "/v1/health/node/{node}" Read "The checks of a node and of what is on it."
-        right "node:read service:read" query "filter" => "200:[Check]";
+        right "node:read service:read" query "filter since" => "200:[Check]";
     GET "/v1/health/checks/{service}" Read "The checks of a service's instances."
-        right "node:read service:read" query "filter near node-meta" => "200:[Check]";
+        right "node:read service:read" query "filter near node-meta since" => "200:[Check]";
     GET "/v1/health/service/{service}" Read "The instances of a service with their nodes and checks."
-        right "node:read service:read" query "filter near node-meta tag passing" => "200:[Instance]";
+        right "node:read service:read" query "filter near node-meta tag passing since" => "200:[Instance]";
     GET "/v1/health/connect/{service}" Read "The mesh proxies of a service with their checks: there are none."
         right "node:read service:read" => "200:[Instance]";
     GET "/v1/health/state/{state}" Read "All checks in a state."
-        right "node:read service:read" query "filter near node-meta" => "200:[Check]";
+        right "node:read service:read" query "filter near node-meta since" => "200:[Check]";
     GET "/v1/agent/self" Local "This agent: its configuration, its place in the pool, what it counts." => "200:Agent";
     GET "/v1/agent/members" Local "The members of the pool as this agent knows them."
         right "node:read" query "wan" => "200:[Member]";
@@ -151,9 +151,9 @@ operations! {
     GET "/v1/internal/ui/overview" Read "How many services, instances, nodes and checks there are in each state."
         right "node:read service:read" => "200:Overview";
     GET "/v1/internal/ui/nodes" Read "All nodes with their services and checks, or how many these are."
-        right "node:read service:read" query "filter summary" => "200:[NodeDump] 200:[NodeSummary]";
+        right "node:read service:read" query "filter summary since" => "200:[NodeDump] 200:[NodeSummary]";
     GET "/v1/internal/ui/node/{node}" Read "A node with its services and checks."
-        right "node:read service:read" => "200:NodeDump 404:";
+        right "node:read service:read" query "since" => "200:NodeDump 404:";
     GET "/v1/internal/ui/services" Read "All services, a line each."
         right "node:read service:read" query "filter" => "200:[ServiceSummary]";
     GET "/v1/kv/{key}" Read "A key, all keys that begin so (`recurse`), or only their names (`keys`). All begin with nothing."

@@ -78,7 +78,7 @@ pub(super) const ANSWERS: &str = lines![
         "Check",
         "A check of a node or of a service on it.",
         "Node, CheckID, Name, Status: Status, Notes, Output, ServiceID, ServiceName, ServiceTags: [string]?, Type, Interval, \
-         Timeout, ExposedPort: Port, Definition: CheckRun, ..Indexes",
+         Timeout, ExposedPort: Port, Definition: CheckRun, ..Indexes, Since?: Moment",
     ),
     (
         "CheckRun",
@@ -497,6 +497,7 @@ pub(super) const QUERY: &str = lines![
     ("role", "string", "Only those with the role of this ID."),
     ("separator", "string", "Names only up to the next one of these."),
     ("servicename", "string", "Only those with the identity of this service."),
+    ("since", "flag", "Each check with since when it has its status, as far as that is known."),
     ("stale", "flag", "Whatever this node knows."),
     ("summary", "flag", "Only how many."),
     ("tag", "[string]", "Only those with this tag."),

@@ -6,6 +6,7 @@ mod connections;
 mod copies;
 mod datacenters;
 mod events;
+mod health;
 mod insight;
 mod kept;
 mod kv;
