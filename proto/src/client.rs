@@ -149,12 +149,13 @@ impl Client {
         }
     }
 
-    /// Asks `server` for the set of servers.
+    /// Asks `server` for the set of servers, whether it leads or (with `any_server`) not.
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn servers(&self, server: &str, asks: &Credential) -> Result<ServersReport, AskError> {
-        let reply = self.registry(server)?.servers(by(ServersRequest {}, asks)).await.map_err(refused)?;
+    pub async fn servers(&self, server: &str, any_server: bool, asks: &Credential) -> Result<ServersReport, AskError> {
+        let request = by(ServersRequest { any_server }, asks);
+        let reply = self.registry(server)?.servers(request).await.map_err(refused)?;
         match reply.into_inner().reply {
             Some(servers_reply::Reply::Report(report)) => report.try_into().map_err(unreadable),
             Some(servers_reply::Reply::NotLeader(hint)) => Err(hint.into()),

@@ -82,7 +82,7 @@ impl Ask for FarServers {
 
     async fn is_there(&self, server: &str, datacenter: &str) -> bool {
         // Whether it leads or not is no matter: it has said something.
-        match self.client(datacenter).servers(server, &Credential::none()).await {
+        match self.client(datacenter).servers(server, false, &Credential::none()).await {
             Ok(_) | Err(AskError::NotLeader { .. } | AskError::Rejected(_) | AskError::Denied(_)) => true,
             Err(AskError::Unsent(_) | AskError::Unknown(_)) => false,
         }
@@ -146,12 +146,12 @@ impl Servers for FellowServers {
         self.client.barrier(server, consistency).await
     }
 
-    async fn servers(&self, server: &str, by: &Credential) -> Result<ServersReport, AskError> {
+    async fn servers(&self, server: &str, any_server: bool, by: &Credential) -> Result<ServersReport, AskError> {
         if self.is_own(server) {
             self.require(by, Resource::Operator, Level::Read)?;
-            return self.own.consensus.report();
+            return self.own.consensus.report(any_server);
         }
-        self.client.servers(server, by).await
+        self.client.servers(server, any_server, by).await
     }
 
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {

@@ -53,11 +53,11 @@ pub trait Consensus: Send + Sync + 'static {
         (self.leader().is_some(), self.last_contact())
     }
 
-    /// The set of servers as the leader sees it.
+    /// The set of servers as the leader sees it; with `any`, as this server does, whoever leads.
     ///
     /// # Errors
     /// `NotLeader` where this server does not lead.
-    fn report(&self) -> Result<ServersReport, AskError>;
+    fn report(&self, any: bool) -> Result<ServersReport, AskError>;
 
     /// The present term.
     fn term(&self) -> u64 {
@@ -107,8 +107,9 @@ impl Consensus for RaftNode {
         (known_leader, Some(age).filter(|age| *age < Duration::MAX))
     }
 
-    fn report(&self) -> Result<ServersReport, AskError> {
-        RaftNode::report(self).ok_or_else(|| AskError::NotLeader { leader: Consensus::leader(self) })
+    fn report(&self, any: bool) -> Result<ServersReport, AskError> {
+        let report = if any { Some(RaftNode::known(self)) } else { RaftNode::report(self) };
+        report.ok_or_else(|| AskError::NotLeader { leader: Consensus::leader(self) })
     }
 
     fn term(&self) -> u64 {

@@ -267,11 +267,12 @@ pub trait Backend: Send + Sync + 'static {
     /// [`BackendError`] when there is no leader to ask.
     async fn barrier(&self, consistency: Consistency) -> Result<Index, BackendError>;
 
-    /// The set of servers as the leader sees it.
+    /// The set of servers: as the leader sees it or, with `any_server`, as any server does, who knows of none but itself how
+    /// far it is.
     ///
     /// # Errors
-    /// [`BackendError`] when there is no leader to ask.
-    async fn servers(&self, by: &Credential) -> Result<ServersReport, BackendError>;
+    /// [`BackendError`] when there is no leader to ask, or no server.
+    async fn servers(&self, any_server: bool, by: &Credential) -> Result<ServersReport, BackendError>;
 
     /// Has a server answer a request about what this node does not hold. Ends early, also at the server, when it is
     /// dropped.

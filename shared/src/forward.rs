@@ -118,11 +118,11 @@ pub trait Servers: Send + Sync + 'static {
     /// [`AskError`].
     async fn barrier(&self, server: &str, consistency: Consistency) -> Result<Index, AskError>;
 
-    /// Asks `server` for the set of servers.
+    /// Asks `server` for the set of servers, whether it leads or (with `any_server`) not.
     ///
     /// # Errors
     /// [`AskError`].
-    async fn servers(&self, server: &str, by: &Credential) -> Result<ServersReport, AskError>;
+    async fn servers(&self, server: &str, any_server: bool, by: &Credential) -> Result<ServersReport, AskError>;
 
     /// Has `server` answer a request with its HTTP interface.
     ///
@@ -226,9 +226,8 @@ impl<S: Servers> Backend for Forward<S> {
         barrier.ask().await.unwrap_or_else(|| Err(BackendError::Failed("this node is stopping".into())))
     }
 
-    async fn servers(&self, by: &Credential) -> Result<ServersReport, BackendError> {
-        let route = &self.route;
-        route.ask(|server| async move { route.servers.servers(&server, by).await }).await
+    async fn servers(&self, any_server: bool, by: &Credential) -> Result<ServersReport, BackendError> {
+        self.route.servers(any_server, by).await
     }
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {

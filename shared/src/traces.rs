@@ -22,7 +22,7 @@ use std::{
 /// The header that carries a place, of HTTP and gRPC alike.
 pub const HEADER: &str = "traceparent";
 /// The longest text of an attribute that is kept, in bytes.
-pub const TEXT_BYTES_MAX: usize = 1024;
+pub const TEXT_BYTES_MAX: usize = 512;
 /// The most spans that one span is linked to.
 pub const LINKS_MAX: usize = 32;
 

@@ -63,8 +63,8 @@ impl Servers for KnownServers {
         self.client.barrier(server, consistency).await
     }
 
-    async fn servers(&self, server: &str, by: &Credential) -> Result<ServersReport, AskError> {
-        self.client.servers(server, by).await
+    async fn servers(&self, server: &str, any_server: bool, by: &Credential) -> Result<ServersReport, AskError> {
+        self.client.servers(server, any_server, by).await
     }
 
     async fn fetch(&self, server: &str, fetch: &Fetch) -> Result<Fetched, AskError> {

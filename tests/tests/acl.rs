@@ -178,7 +178,7 @@ async fn learns_nothing_by_rpc(server: &str) {
     let denied = [
         stranger.watch(server, request).await.err(),
         stranger.barrier(server, Consistency::Leader).await.err(),
-        stranger.servers(server, &nobody).await.err(),
+        stranger.servers(server, true, &nobody).await.err(),
         stranger.watching(server, vec!["sidecar-1".into()]).await.err(),
         stranger.write(server, &remove, &nobody).await.err(),
         stranger.write(server, &bootstrap, &nobody).await.err(),

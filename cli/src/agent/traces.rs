@@ -37,7 +37,7 @@ use tonic::{
 };
 
 /// The most spans that wait to be sent, beside those of one request.
-const KEPT: usize = 8192;
+const KEPT: usize = 4096;
 /// The most spans of a request.
 const BATCH: usize = 512;
 /// How long a span waits for others.

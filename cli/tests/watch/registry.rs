@@ -200,7 +200,7 @@ impl Consensus for Store {
         Some(Duration::ZERO)
     }
 
-    fn report(&self) -> Result<ServersReport, AskError> {
+    fn report(&self, _: bool) -> Result<ServersReport, AskError> {
         Err(AskError::NotLeader { leader: self.leader() })
     }
 }

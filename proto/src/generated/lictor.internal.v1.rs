@@ -1468,7 +1468,11 @@ pub mod barrier_reply {
 }
 /// Asks for the set of servers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ServersRequest {}
+pub struct ServersRequest {
+    /// Whether the server asked may answer without being the leader, from what it knows.
+    #[prost(bool, tag = "1")]
+    pub any_server: bool,
+}
 /// The set of servers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServersReply {

@@ -87,7 +87,7 @@ impl Archives {
     }
 
     fn manifest(&self) -> Manifest {
-        let servers = self.consensus.report().map(|report| report.servers).unwrap_or_default();
+        let servers = self.consensus.report(true).map(|report| report.servers).unwrap_or_default();
         let servers = servers.into_iter().map(|server| Server {
             suffrage: u32::from(!server.voter),
             id: server.node_id.to_string(),

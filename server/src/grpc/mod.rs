@@ -233,7 +233,7 @@ impl Registry for RegistryService {
 
     async fn servers(&self, request: Request<ServersRequest>) -> Result<Response<ServersReply>, Status> {
         self.inner.require(&request, Resource::Operator, Level::Read)?;
-        let reply = match self.inner.consensus.report() {
+        let reply = match self.inner.consensus.report(request.get_ref().any_server) {
             Ok(report) => servers_reply::Reply::Report((&report).into()),
             Err(AskError::NotLeader { leader }) => servers_reply::Reply::NotLeader(not_leader(leader)),
             Err(error) => return Err(Status::unavailable(error.to_string())),

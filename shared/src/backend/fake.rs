@@ -132,7 +132,7 @@ impl Backend for Fake {
         if self.contact().known_leader { Ok(self.reader.load().index()) } else { Err(BackendError::NoLeader) }
     }
 
-    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: bool, _: &Credential) -> Result<ServersReport, BackendError> {
         let server = ServerReport {
             name: "node-a".into(),
             node_id: Uuid::from_u128(1),

@@ -1,4 +1,4 @@
-//! What operators ask of the servers: to save the registry, to restore it, to change who they are.
+//! What operators ask of the servers: who they are, to save the registry, to restore it, to change who they are.
 //!
 //! A file on its way in cannot be sent twice, and a change of the servers may be done although its answer is lost: so
 //! the leader is found first, and then asked once.
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{AskError, Route, Servers};
 use crate::{
     acl::Credential,
-    backend::{Archive, BackendError, Consistency, Pieces, ServersChange},
+    backend::{Archive, BackendError, Consistency, Pieces, ServersChange, ServersReport},
     model::Index,
 };
 
@@ -20,6 +20,11 @@ pub(super) const REACH_LIMIT: Duration = Duration::from_secs(30);
 const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 
 impl<S: Servers> Route<S> {
+    pub(super) async fn servers(&self, any_server: bool, by: &Credential) -> Result<ServersReport, BackendError> {
+        let choose = |tried: &_| if any_server { self.any(tried) } else { self.next(tried) };
+        self.ask_one(choose, |server| async move { self.servers.servers(&server, any_server, by).await }).await
+    }
+
     pub(super) async fn save_archive(&self, any_server: bool, by: &Credential) -> Result<Archive, BackendError> {
         let choose = |tried: &_| if any_server { self.any(tried) } else { self.next(tried) };
         self.ask_one(choose, |server| async move { self.servers.save_archive(&server, any_server, by).await }).await

@@ -59,7 +59,7 @@ impl Servers for Scripted {
         self.answer(server)
     }
 
-    async fn servers(&self, server: &str, _: &Credential) -> Result<ServersReport, AskError> {
+    async fn servers(&self, server: &str, _: bool, _: &Credential) -> Result<ServersReport, AskError> {
         self.answer(server).map(|last_index| ServersReport { last_index, ..ServersReport::default() })
     }
 

@@ -21,7 +21,9 @@ use crate::{
 };
 
 pub(super) async fn raft_configuration(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let report = context.backend.servers(&request.token).await?;
+    // On the day on which there is no leader, who the servers were is what must be known.
+    let any_server = matches!(Options::parse(&request.query)?.mode, Mode::Stale(_) | Mode::Cached);
+    let report = context.backend.servers(any_server, &request.token).await?;
     Ok(Answer::json(Rows::wanted(request, None)?.value(&RaftConfigurationRow::new(&report))))
 }
 
@@ -65,7 +67,7 @@ pub(super) async fn set_autopilot_configuration(context: &Context, request: &Req
 
 /// 429 while a server is not healthy.
 pub(super) async fn autopilot_health(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let (report, members) = (context.backend.servers(&request.token).await?, context.members.members());
+    let (report, members) = (context.backend.servers(false, &request.token).await?, context.members.members());
     let autopilot = context.reader.load_full().autopilot().cloned().unwrap_or_default();
     let health = HealthRow::new(&report, &members, &autopilot);
     let answer = Answer::json(Rows::wanted(request, None)?.value(&health));
@@ -74,7 +76,7 @@ pub(super) async fn autopilot_health(context: &Context, request: &Request) -> Re
 
 /// The same with the part that each server has; 200 however they are.
 pub(super) async fn autopilot_state(context: &Context, request: &Request) -> Result<Answer, Failure> {
-    let (report, members) = (context.backend.servers(&request.token).await?, context.members.members());
+    let (report, members) = (context.backend.servers(false, &request.token).await?, context.members.members());
     let state = context.reader.load_full();
     let autopilot = state.autopilot().cloned().unwrap_or_default();
     let health = HealthRow::new(&report, &members, &autopilot);

@@ -46,9 +46,9 @@ impl Backend for Paced {
         self.backend.barrier(consistency).await
     }
 
-    async fn servers(&self, by: &Credential) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, any_server: bool, by: &Credential) -> Result<ServersReport, BackendError> {
         self.take()?;
-        self.backend.servers(by).await
+        self.backend.servers(any_server, by).await
     }
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {
@@ -97,7 +97,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_often_is_refused_at_once() {
         let paced = Paced::new(Fake::new(), Rate::per_second(0.001, 2).unwrap());
-        assert!(paced.barrier(Consistency::Leader).await.is_ok() && paced.servers(&Credential::none()).await.is_ok());
+        assert!(
+            paced.barrier(Consistency::Leader).await.is_ok() && paced.servers(false, &Credential::none()).await.is_ok()
+        );
         assert_eq!(paced.barrier(Consistency::Leader).await, Err(BackendError::RateExceeded));
         assert!(paced.contact().known_leader, "what asks nobody goes on");
     }

@@ -41,8 +41,8 @@ impl Backend for Measured {
         index
     }
 
-    async fn servers(&self, by: &Credential) -> Result<ServersReport, BackendError> {
-        self.0.servers(by).await
+    async fn servers(&self, any_server: bool, by: &Credential) -> Result<ServersReport, BackendError> {
+        self.0.servers(any_server, by).await
     }
 
     async fn fetch(&self, fetch: Fetch) -> Result<Fetched, BackendError> {

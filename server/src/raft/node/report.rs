@@ -45,16 +45,19 @@ impl RaftNode {
     /// The set of servers as this one sees it; none where it does not lead.
     #[must_use]
     pub fn report(&self) -> Option<ServersReport> {
-        if !self.is_leader() {
-            return None;
-        }
+        self.is_leader().then(|| self.known())
+    }
+
+    /// The same, whoever leads. One that does not lead knows of none but itself how far it is.
+    #[must_use]
+    pub fn known(&self) -> ServersReport {
         let contacts = self.contacts();
         let metrics = self.inner.raft.data_metrics().borrow_watched().clone();
         let own = metrics.last_log;
         let matched = |id: u64| metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
         let servers = self.servers().into_iter().map(|server| {
             let id = server.raft_id;
-            let last = if server.leader { own } else { matched(id) };
+            let last = if id == self.id() { own } else { matched(id) };
             ServerReport {
                 name: server.address.name,
                 node_id: server.address.node_id,
@@ -67,7 +70,7 @@ impl RaftNode {
                 stable_since: self.inner.stability.since(id).unwrap_or_else(Time::now),
             }
         });
-        Some(ServersReport { servers: servers.collect(), last_index: Index(own.map_or(0, |last| last.index)) })
+        ServersReport { servers: servers.collect(), last_index: Index(own.map_or(0, |last| last.index)) }
     }
 
     /// Notes which servers answer this leader.

@@ -88,7 +88,7 @@ impl Backend for Registry {
         if self.leads.load(Ordering::SeqCst) { Ok(self.index()) } else { Err(BackendError::NoLeader) }
     }
 
-    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: bool, _: &Credential) -> Result<ServersReport, BackendError> {
         Err(BackendError::NoLeader)
     }
 

@@ -190,7 +190,7 @@ operations! {
         right "node:write" body "CoordinateUpdate" => "200";
     GET "/v1/snapshot" Write "The whole registry as a file." query "stale" => "200:application/x-gzip";
     PUT "/v1/snapshot" Write "Puts a whole registry from a file in the place of the present one." body "application/x-gzip" => "200";
-    GET "/v1/operator/raft/configuration" Write "The servers." => "200:RaftConfiguration";
+    GET "/v1/operator/raft/configuration" Write "The servers." query "stale" => "200:RaftConfiguration";
     POST "/v1/operator/raft/transfer-leader" Write "Has the leader hand over to another server." query "raft.id" => "200:Success";
     DELETE "/v1/operator/raft/peer" Write "Counts a server no more that is gone for good." query "raft.id raft.address" => "200";
     GET "/v1/operator/autopilot/configuration" Write "How the set of servers is looked after." => "200:Autopilot";
