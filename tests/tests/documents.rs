@@ -1,38 +1,40 @@
-//! The book (`docs/`): what it has its readers type works, what it links to is there, and it explains every line of the log.
+//! What the documents have their readers type works, what the book (`docs/`) links to is there, and it explains every line of
+//! the log.
 //!
 //! A page is run from its top to its end, in one shell, in namespaces of its own (`documents/page.sh` makes them ready), which
-//! only root, or a kernel that lets users make namespaces, can have; elsewhere the test says so and ends. Of a page
+//! only root can have; elsewhere the test says so and ends. Of a page
 //!
 //! - `<!-- test: KIND -->` says what runs before its first block: `none`, `agent` (a `lictor agent -dev`), `cluster` (three
-//!   servers, and the sidecar `host-a` at the usual ports);
+//!   servers, and the sidecar `host-a` at the usual ports), `debian` (the agent in a Debian of its own, with systemd);
+//! - `<!-- needs: PROGRAM PACKAGE -->` names a program that it is run with, and Debian's package of it;
 //! - a block of the language `sh` is run, and so is what stands between a line `<!-- sh` and a line `-->`, which no reader sees;
+//! - of one of the language `console`, what follows a prompt (`$ `, `# `) is run, and the other lines must have been said by it;
+//! - a block after `<!-- by: FUNCTION -->` is given to that command of the page's shell instead, as its last argument;
+//! - a block after `<!-- not run: WHY -->` is not run; it stands in [`NOT_RUN`];
 //! - a block after `<!-- file: PATH -->` is written to that file;
 //! - a block after `<!-- expect -->` must have been said by what was run last: each line of it, in order, among others. What
 //!   stands between words does not count, and `...` is anything;
-//! - blocks of other languages (`console`, `text`, ...) are for reading.
+//! - blocks of other languages (`text`, `hcl`, ...) are for reading.
+//!
+//! What is no part of Lictor is real: the other programs as Debian has them, started and reloaded as their units say. What
+//! stands in for another (`systemctl`, `sudo`, `cargo`) lies in `documents/bin`. `LICTOR_PAGE=nginx` runs the pages of that name.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, also where it is not in a test function")]
 
+#[path = "documents/page.rs"]
+mod page;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
+    collections::BTreeSet,
+    env, fs,
     path::{Component, Path, PathBuf},
-    process::Command,
-    time::Duration,
 };
 
-use lictor_tests::{binary, installed, process::Process, turn, wait};
+use lictor_tests::{installed, turn};
+use page::{NAMESPACES, Page, root};
 use regex::Regex;
 
-/// Runs the steps of a page.
-const RUNNER: &str = include_str!("documents/page.sh");
-/// The longest a page may take.
-const PAGE_LIMIT: Duration = Duration::from_secs(60);
-/// How namespaces are made: as root, or as a user who is root in there.
-const WAYS: [&[&str]; 2] = [&[], &["--map-root-user"]];
-/// Which ones, and that all ends with the one that made them.
-const NAMESPACES: [&str; 7] = ["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
-/// What pages are run with, and Debian's package of each.
+/// What every page is run with, and Debian's package of each.
 const PROGRAMS: [(&str, &str); 8] = [
     ("bash", "bash"),
     ("curl", "curl"),
@@ -43,24 +45,39 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("python3", "python3"),
     ("unshare", "util-linux"),
 ];
-/// Goes out before each step's number.
-const MARK: char = '\u{1e}';
+/// The blocks that are not run, by their first line; why stands in the page.
+const NOT_RUN: [(&str, &str); 5] = [
+    (
+        "README.md",
+        "cargo run --release -- demo     # 3 servers and 2 sidecars on loopback: register, look up, kill the leader; under a minute",
+    ),
+    (
+        "README.md",
+        "docker compose up -d && examples/multi-dc/tour.sh    # lookups in and across them, a lost leader, a lost datacenter",
+    ),
+    ("README.md", r#"grpcurl -plaintext -d '{"service": "web"}' 127.0.0.1:8502 lictor.v1.Registry/WatchService"#),
+    ("docs/src/cookbooks/kubernetes.md", "kubectl apply -f servers.yaml -f sidecar.yaml -f dns.yaml"),
+    ("packaging/README.md", "packaging/deb.sh && sha256sum target/release/lictor target/debian/*.deb"),
+];
+/// Runs only pages with this in their name.
+const ONLY: &str = "LICTOR_PAGE";
 /// Where the lines of the log are explained.
 const LOGS: &str = "operations/logs.md";
 /// The crates that write lines of the log.
 const LOGGING: [&str; 6] = ["shared", "server", "sidecar", "grpc", "proto", "cli"];
 
 fn book() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src").canonicalize().unwrap()
+    root().join("docs/src")
 }
 
-/// The files below a directory with that ending, in order.
+/// The files below a directory with that ending, in order; not those that a build made, nor hidden ones.
 fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
             found.extend(files(&path, ending));
-        } else if path.extension().is_some_and(|extension| extension == ending) {
+        } else if path.is_file() && path.extension().is_some_and(|extension| extension == ending) {
             found.push(path);
         }
     }
@@ -68,173 +85,9 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// What a page asks for.
-enum What {
-    Run(String),
-    Write { path: String, text: String },
-    Expect(String),
-}
-
-struct Step {
-    /// The line of the page where it begins.
-    line: usize,
-    what: What,
-}
-
-/// A page of the book.
-#[derive(Default)]
-struct Page {
-    name: String,
-    kind: String,
-    steps: Vec<Step>,
-}
-
-/// What a comment of that name says.
-fn comment<'l>(line: &'l str, name: &str) -> Option<&'l str> {
-    line.trim().strip_prefix("<!-- ")?.strip_suffix(" -->")?.strip_prefix(name)?.strip_prefix(": ")
-}
-
-impl Page {
-    fn read(path: &Path) -> Self {
-        let name = path.strip_prefix(book()).unwrap().display().to_string();
-        let text = fs::read_to_string(path).unwrap();
-        let mut page = Self { name, kind: "none".into(), ..Self::default() };
-        let mut lines = (1..).zip(text.lines());
-        let (mut file, mut expected) = (None, false);
-        while let Some((line, written)) = lines.next() {
-            let indent = written.len() - written.trim_start().len();
-            let mut body = |end: &str| {
-                let mut body = String::new();
-                for (_, text) in lines.by_ref() {
-                    if text.trim() == end {
-                        return body;
-                    }
-                    body.push_str(text.get(indent..).unwrap_or_default());
-                    body.push('\n');
-                }
-                panic!("{}:{line}: a block without an end", page.name);
-            };
-            if let Some(kind) = comment(written, "test") {
-                page.kind = kind.into();
-            } else if let Some(path) = comment(written, "file") {
-                file = Some(path.to_owned());
-            } else if written.trim() == "<!-- expect -->" {
-                expected = true;
-            } else if written.trim() == "<!-- sh" {
-                page.steps.push(Step { line, what: What::Run(body("-->")) });
-            } else if let Some(language) = written.trim_start().strip_prefix("```") {
-                let text = body("```");
-                let what = match (file.take(), std::mem::take(&mut expected)) {
-                    (Some(path), _) => What::Write { path, text },
-                    (None, true) => What::Expect(text),
-                    (None, false) if language == "sh" => What::Run(text),
-                    (None, false) => continue,
-                };
-                page.steps.push(Step { line, what });
-            }
-        }
-        page
-    }
-
-    /// Runs it, in namespaces made that way.
-    fn run(&self, way: &[&str]) -> Result<(), String> {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::write(at("page.sh"), RUNNER).unwrap();
-        fs::create_dir(at("steps")).unwrap();
-        for (number, step) in (1..).zip(&self.steps) {
-            let script = match &step.what {
-                What::Run(text) => text.clone(),
-                What::Write { path, text } => {
-                    let content = at(&format!("steps/{number:03}.content"));
-                    fs::write(&content, text).unwrap();
-                    format!("mkdir -p \"$(dirname '{path}')\" && cp '{}' '{path}'\n", content.display())
-                }
-                What::Expect(_) => continue,
-            };
-            fs::write(at(&format!("steps/{number:03}.sh")), script).unwrap();
-        }
-        let mut command = Command::new("unshare");
-        command.args(way).args(NAMESPACES).arg("bash").arg(at("page.sh")).arg(&self.kind).arg(directory.path());
-        command.arg(binary::path("lictor")).arg(at("steps"));
-        let mut process = Process::start("page", directory.path(), &mut command);
-        let ended = wait::attempt(PAGE_LIMIT, || process.exit_status().ok_or("still running"));
-        process.kill();
-        let said = process.output();
-        let outputs = outputs(&said);
-        let failed = match ended {
-            Ok(status) if status.success() => return self.compare(&outputs),
-            Ok(status) => status.to_string(),
-            Err(error) => format!("{error} after {PAGE_LIMIT:?}"),
-        };
-        let (number, last) = outputs.last_key_value().map_or((0, said.as_str()), |(number, said)| (*number, *said));
-        Err(format!("{}: {failed}\n{}--- said\n{last}{}", self.place(number), self.text(number), process.log()))
-    }
-
-    /// Whether what was said is what was to be said.
-    fn compare(&self, outputs: &BTreeMap<usize, &str>) -> Result<(), String> {
-        let mut said = "";
-        for (number, step) in (1..).zip(&self.steps) {
-            match &step.what {
-                What::Run(_) => said = outputs.get(&number).copied().unwrap_or_default(),
-                What::Write { .. } => {}
-                What::Expect(expected) => {
-                    if let Some(line) = missing(expected, said) {
-                        return Err(format!("{}: not said: {line}\n--- said\n{said}", self.place(number)));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn step(&self, number: usize) -> Option<&Step> {
-        self.steps.get(number.checked_sub(1)?)
-    }
-
-    /// Where a step stands.
-    fn place(&self, number: usize) -> String {
-        format!("{}:{}", self.name, self.step(number).map_or(0, |step| step.line))
-    }
-
-    /// What it runs.
-    fn text(&self, number: usize) -> &str {
-        match self.step(number).map(|step| &step.what) {
-            Some(What::Run(text)) => text,
-            _ => "",
-        }
-    }
-}
-
-/// What each step said, by its number; 0: what came before the first.
-fn outputs(said: &str) -> BTreeMap<usize, &str> {
-    let parts = said.split(MARK).filter_map(|part| part.split_once('\n'));
-    parts.filter_map(|(number, said)| Some((number.parse().ok()?, said))).collect()
-}
-
-fn squashed(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The first line that was not said, after those before it.
-fn missing<'e>(expected: &'e str, said: &str) -> Option<&'e str> {
-    let mut said = said.lines().map(squashed);
-    expected.lines().find(|line| {
-        let parts: Vec<String> = line.split("...").map(squashed).filter(|part| !part.is_empty()).collect();
-        !parts.is_empty() && !said.any(|line| has(&line, &parts))
-    })
-}
-
-/// Whether a line has all parts, in order.
-fn has(line: &str, parts: &[String]) -> bool {
-    let mut rest = line;
-    parts.iter().all(|part| match rest.split_once(part.as_str()) {
-        Some((_, after)) => {
-            rest = after;
-            true
-        }
-        None => false,
-    })
+/// Every document of the project.
+fn documents() -> impl Iterator<Item = Page> {
+    files(&root(), "md").into_iter().map(|path| Page::read(&root(), &path))
 }
 
 #[test]
@@ -242,20 +95,22 @@ fn what_readers_are_to_type_works() {
     if PROGRAMS.iter().any(|(program, package)| installed::find(program, package).is_none()) {
         return;
     }
-    let nothing = Page { kind: "none".into(), ..Page::default() };
-    let tried: Vec<Result<(), String>> = WAYS.iter().map(|way| nothing.run(way)).collect();
-    let Some(way) = WAYS.iter().zip(&tried).find_map(|(way, tried)| tried.is_ok().then_some(way)) else {
-        eprintln!(
-            "not tested: no namespaces can be made here (as root: `unshare {}`): {tried:?}",
-            NAMESPACES.join(" ")
-        );
+    if let Err(error) = Page::default().run() {
+        eprintln!("not tested: no namespaces can be made here (as root: `unshare {}`): {error}", NAMESPACES.join(" "));
         return;
-    };
+    }
     let _turn = turn::take();
-    let pages = files(&book(), "md").into_iter().map(|path| Page::read(&path));
-    let failed: Vec<String> =
-        pages.filter(|page| !page.steps.is_empty()).filter_map(|page| page.run(way).err()).collect();
+    let only = env::var(ONLY).unwrap_or_default();
+    let pages = documents().filter(|page| page.name.contains(&only) && !page.is_for_reading());
+    let failed: Vec<String> = pages.filter_map(|page| page.run().err()).collect();
     assert!(failed.is_empty(), "{} pages do not hold:\n\n{}", failed.len(), failed.join("\n\n"));
+}
+
+#[test]
+fn what_is_not_run_is_known() {
+    let listed: BTreeSet<(String, String)> = NOT_RUN.map(|(page, line)| (page.into(), line.into())).into();
+    let not_run = documents().flat_map(|page| page.not_run.into_iter().map(move |line| (page.name.clone(), line)));
+    assert_eq!(not_run.collect::<BTreeSet<_>>(), listed);
 }
 
 /// A page without its blocks, comments and code, which have no links and headings.
@@ -363,7 +218,7 @@ fn sources() -> Vec<String> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         name.ends_with("tests") || path.components().any(|part| part.as_os_str() == "tests")
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = root();
     let paths = LOGGING.iter().flat_map(|package| files(&root.join(package).join("src"), "rs"));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(path).unwrap();
