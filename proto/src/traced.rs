@@ -52,7 +52,7 @@ where
         let mut span = Span::inside(Kind::Client, "");
         if let Some(place) = span.place() {
             describe(&mut span, request.uri().path());
-            span.set("server.address", self.server.to_string());
+            span.server(&self.server);
             if let Ok(place) = HeaderValue::try_from(place.to_string()) {
                 request.headers_mut().insert(HEADER, place);
             }

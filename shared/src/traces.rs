@@ -258,6 +258,16 @@ impl Span {
         }
     }
 
+    /// Says which server is asked: `host:port`, or a host alone.
+    pub fn server(&mut self, address: &str) {
+        let port = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        let host = port.map_or(address, |(host, _)| host);
+        self.set("server.address", host.trim_matches(['[', ']']).to_owned());
+        if let Some((_, port)) = port {
+            self.set("server.port", usize::from(port));
+        }
+    }
+
     /// It failed, for that reason.
     pub fn fail(&mut self, reason: impl Into<Cow<'static, str>>) {
         if let Some(open) = &mut self.0 {
@@ -400,6 +410,26 @@ mod tests {
         assert_eq!((&spans[0].links[..], spans[1].failure.as_deref()), (&others[..], Some("in vain")));
         assert_eq!(spans[2].attributes, [("long", "x".repeat(TEXT_BYTES_MAX).into())]);
         assert!(spans.iter().all(|span| span.began <= span.ended));
+    }
+
+    #[test]
+    fn a_server_is_a_host_and_its_port() {
+        let recorded = Recorded::begin();
+        let expected = [
+            ("127.0.0.1:8300", "127.0.0.1", Some(8300)),
+            ("[::1]:8300", "::1", Some(8300)),
+            ("host.example", "host.example", None),
+        ];
+        for (address, _, _) in expected {
+            Span::arrival(Kind::Client, Some(&recorded.header())).server(address);
+        }
+        let spans = recorded.spans();
+        assert_eq!(spans.len(), expected.len());
+        for (span, (_, host, port)) in spans.into_iter().zip(expected) {
+            let port = port.map(|port| ("server.port", Value::Number(port)));
+            let attributes: Vec<_> = [("server.address", host.to_owned().into())].into_iter().chain(port).collect();
+            assert_eq!(span.attributes, attributes);
+        }
     }
 
     #[test]

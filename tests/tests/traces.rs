@@ -152,6 +152,7 @@ fn a_request_is_seen_on_every_node_that_it_came_to() {
         ("url.path", "/v1/kv/a/key"),
         ("url.scheme", "http"),
         ("client.address", "127.0.0.1"),
+        ("server.address", "127.0.0.1"),
         ("user_agent.original", "a-test"),
     ] {
         assert_eq!(arrival.attributes.get(key).map(String::as_str), Some(value), "{key}: {arrival:?}");

@@ -39,10 +39,11 @@ pub(super) fn arrival(
     if let Some(peer) = peer {
         span.set("client.address", peer.to_string());
     }
-    for (key, name) in [("server.address", HOST), ("user_agent.original", USER_AGENT)] {
-        if let Some(text) = text(name) {
-            span.set(key, text.to_owned());
-        }
+    if let Some(host) = text(HOST) {
+        span.server(host);
+    }
+    if let Some(agent) = text(USER_AGENT) {
+        span.set("user_agent.original", agent.to_owned());
     }
     span
 }
