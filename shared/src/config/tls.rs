@@ -1,6 +1,6 @@
 //! Consul's keys for TLS, of both generations: one set for all interfaces at the top level, and since 1.12 the stanza
 //! `tls`, with `defaults` and what differs for `internal_rpc`, `https` and `grpc`. What is said for one interface goes
-//! before the defaults, and the stanza before the older keys.
+//! before what is said for all, and, of the same reach, the stanza before the older keys.
 //!
 //! Reads no file that a key names: that is `crate::tls`, once an agent starts.
 
