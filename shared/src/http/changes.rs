@@ -2,12 +2,17 @@
 //! by it what to ask again.
 //!
 //! A caller that reads slowly is not waited for and nothing is queued for it: a line tells what differs between the snapshot
-//! told last and the newest. Each line has the index, how the leader is known, and in `Touched` the tables of which something
-//! changed; in `Nodes` and `Services` which ones, and in `Changes` what. Where that is more than [`MOST`], `Touched` has
-//! `all`. Lines without a change come every [`HEARTBEAT`], so that silence means that the agent is gone. A stream has one of the
-//! places that a caller has for reads that wait.
+//! told last and the newest. Each line has the index, who leads and how that is known, and in `Touched` the tables of which
+//! something changed; in `Nodes` and `Services` which ones, and in `Changes` what. Where that is more than [`MOST`], `Touched`
+//! has `all`. The first line has in `Indexes` those of the tables: an answer that has a lower one may be from before. Lines
+//! without a change come every [`HEARTBEAT`], so that silence means that the agent is gone, and when another leads. A stream
+//! has one of the places that a caller has for reads that wait.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -16,6 +21,7 @@ use futures_util::{
     stream,
 };
 use serde::Serialize;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,7 +43,9 @@ use crate::{
 /// The most changes of a kind that a line tells one by one.
 const MOST: usize = 100;
 /// The longest time between two lines.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often it is looked whether another leads: nobody is woken by that.
+const LOOK: Duration = Duration::from_millis(200);
 /// The shortest: what changes meanwhile is told together.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -57,8 +65,12 @@ const ACCESS: &str = "access";
 struct Line<'a> {
     index: u64,
     known_leader: bool,
+    /// The leader's RPC address; nothing where none is known.
+    leader: &'a str,
     /// The age of the last word from a leader, in milliseconds.
     last_contact: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    indexes: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     touched: Vec<&'static str>,
     #[serde(flatten)]
@@ -115,6 +127,7 @@ pub(super) async fn changes(context: &Context, request: &Request) -> Result<Answ
         tables,
         _place: place,
         before: context.reader.load_full(),
+        leader: None,
         reader: context.reader.clone(),
         backend: context.backend.clone(),
         caller: request.caller.clone(),
@@ -138,6 +151,8 @@ struct Follower {
     _place: Place,
     /// What was told last.
     before: Arc<State>,
+    /// Who leads, as it was told last.
+    leader: Option<String>,
     caller: Arc<Known>,
     stopping: CancellationToken,
     is_first: bool,
@@ -146,31 +161,61 @@ struct Follower {
 impl Follower {
     /// The next line; the first comes at once.
     async fn next(&mut self) -> Bytes {
-        let woken = select_all(self.waiting.iter().map(|waiting| waiting.next().boxed()));
-        if !std::mem::take(&mut self.is_first) {
-            let is_due = !self.touched(&self.before, &self.reader.load()).is_empty();
-            if is_due || tokio::time::timeout(HEARTBEAT, woken).await.is_ok() {
-                tokio::time::sleep(BREATH).await;
-            }
+        let is_first = std::mem::take(&mut self.is_first);
+        if !is_first && (self.is_due() || self.is_woken().await) {
+            tokio::time::sleep(BREATH).await;
         }
         let after = self.reader.load_full();
         let before = std::mem::replace(&mut self.before, after.clone());
         let contact = self.backend.contact();
+        self.leader = leader(&*self.backend);
         let told = Told::between(&before, &after, &self.caller.rights);
         let mut touched = self.touched(&before, &after);
         if told.is_all {
             touched.push("all");
         }
-        let index = self.tables.iter().map(|(_, topic)| after.index_of(topic).0).max().unwrap_or(1);
-        let last_contact = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
-        let line = Line { index, known_leader: contact.known_leader, last_contact, touched, told };
+        let indexes = self.tables.iter().map(|(name, topic)| (*name, after.index_of(topic).0));
+        let indexes: BTreeMap<_, _> = indexes.collect();
+        let line = Line {
+            index: indexes.values().copied().max().unwrap_or(1),
+            known_leader: contact.known_leader,
+            leader: self.leader.as_deref().unwrap_or_default(),
+            last_contact: u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX),
+            indexes: if is_first { indexes } else { BTreeMap::new() },
+            touched,
+            told,
+        };
         [&encode(&line, false)[..], b"\n"].concat().into()
+    }
+
+    fn is_due(&self) -> bool {
+        !self.touched(&self.before, &self.reader.load()).is_empty()
+    }
+
+    /// Waits until something was touched, and for a heartbeat at most; ends at once when another leads.
+    async fn is_woken(&self) -> bool {
+        let mut woken = select_all(self.waiting.iter().map(|waiting| waiting.next().boxed()));
+        let until = Instant::now() + HEARTBEAT;
+        loop {
+            let look = until.min(Instant::now() + LOOK);
+            if tokio::time::timeout_at(look, &mut woken).await.is_ok() {
+                return true;
+            }
+            if look == until || leader(&*self.backend) != self.leader {
+                return false;
+            }
+        }
     }
 
     fn touched(&self, before: &State, after: &State) -> Vec<&'static str> {
         let differs = |topic: &Topic| before.index_of(topic) != after.index_of(topic);
         self.tables.iter().filter(|(_, topic)| differs(topic)).map(|(name, _)| *name).collect()
     }
+}
+
+/// Who leads, if that is known now.
+fn leader(backend: &dyn Backend) -> Option<String> {
+    backend.leader().filter(|_| backend.contact().known_leader)
 }
 
 /// The first [`MOST`], and in `is_all` whether there are more.

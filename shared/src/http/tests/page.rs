@@ -1,5 +1,7 @@
 //! The web page's files, and what keeps it current.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::*;
@@ -102,9 +104,12 @@ async fn what_changes_is_told() {
     let mut lines = Lines::open(&server, "").await;
     let first = lines.next().await.unwrap();
     assert_eq!((&first["KnownLeader"], &first["Touched"]), (&json!(true), &json!(null)));
+    let index = |table: &str| first["Indexes"][table].as_u64().unwrap();
+    assert!(index("queries") < index("nodes") && index("nodes") <= first["Index"].as_u64().unwrap(), "{first}");
 
     server.register("web", 80);
     let line = lines.next_change().await.unwrap();
+    assert_eq!(line["Indexes"], json!(null), "once is enough");
     assert_eq!(
         (&line["Touched"], &line["Services"], &line["Nodes"]),
         (&json!(["nodes", "services"]), &json!(["web"]), &json!(["on-web"]))
@@ -137,6 +142,18 @@ async fn what_changes_is_told() {
     assert_eq!(gone, [&json!(null); 3], "{line}");
     server.tasks.stopping().cancel();
     assert_eq!(lines.next().await, None);
+}
+
+#[tokio::test]
+async fn who_leads_is_told_when_it_changes() {
+    let server = TestServer::start().await;
+    let mut lines = Lines::open(&server, "").await;
+    assert_eq!(lines.next().await.unwrap()["Leader"], "127.0.0.1:8300");
+    server.backend.lose_leader(Duration::from_millis(7));
+    let lost = Instant::now();
+    let line = lines.next().await.unwrap();
+    assert_eq!((&line["Leader"], &line["KnownLeader"], &line["LastContact"]), (&json!(""), &json!(false), &json!(7)));
+    assert!(lost.elapsed() < Duration::from_millis(900), "not with the next heartbeat: {:?}", lost.elapsed());
 }
 
 #[tokio::test]
