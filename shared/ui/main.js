@@ -1,7 +1,8 @@
 // The page: what is above and beside every view, and which view is shown.
 
 import { h, Part } from "./lib/dom.js";
-import { agent, ask, datacenter, freshness, token } from "./lib/api.js";
+import { agent, ask, datacenter, datacenters, freshness, token } from "./lib/api.js";
+import { POLL_MS, watch } from "./lib/live.js";
 import { go, look, place, to } from "./lib/route.js";
 import { duration, field, form } from "./lib/parts.js";
 
@@ -19,13 +20,22 @@ const VIEWS = {
 };
 
 class Page extends Part {
-  #datacenters = [];
   #loaded = new Set();
+  /// Whether it was said that what is shown is old.
+  #wasOld = false;
+  #wasReachable = true;
 
   start(signal) {
-    for (const cell of [place, freshness, token, agent]) cell.listen(() => this.update(), signal);
+    for (const cell of [place, freshness, token, agent, datacenters]) cell.listen(() => this.update(), signal);
     place.listen(() => this.#load(), signal);
     token.listen(() => this.#introduce(), signal);
+    freshness.listen(() => {
+      const { isReachable } = freshness.value, isBack = isReachable && !this.#wasReachable;
+      this.#wasReachable = isReachable;
+      // It may be another version now.
+      if (isBack) this.#introduce();
+    }, signal);
+    watch("/v1/catalog/datacenters", { query: { dc: "" }, pollMs: POLL_MS, signal, take: (names) => { if (names.join() !== datacenters.value.join()) datacenters.value = names; } });
     addEventListener("keydown", keys, { signal });
     this.#load();
     this.#introduce();
@@ -44,11 +54,8 @@ class Page extends Part {
 
   async #introduce() {
     try {
-      const [self, list] = await Promise.all([ask("/v1/internal/ui/agent", { query: { dc: "" } }), ask("/v1/catalog/datacenters", { query: { dc: "" } }).catch(() => ({ body: [] }))]);
-      agent.value = self.body;
-      this.#datacenters = list.body ?? [];
+      agent.value = (await ask("/v1/internal/ui/agent", { query: { dc: "" } })).body;
     } catch { agent.value = null; }
-    this.update();
   }
 
   show() {
@@ -71,18 +78,26 @@ class Page extends Part {
   }
 
   #where() {
-    const own = agent.value?.Datacenter ?? "";
-    if (this.#datacenters.length < 2) return h("span", { class: "where" }, own);
-    return h("select", { class: "where", "aria-label": "Datacenter", value: datacenter() || own, onChange: (event) => look({ dc: event.target.value === own ? null : event.target.value }) },
-      this.#datacenters.map((name) => h("option", { key: name, value: name }, name)));
+    const own = agent.value?.Datacenter ?? "", here = datacenter() || own;
+    // One that is lost for long is forgotten by its neighbours, and may still be looked at.
+    const names = [...new Set([...datacenters.value, here])].filter(Boolean).sort();
+    if (names.length < 2) return h("span", { class: "where" }, own);
+    return h("select", { class: "where", "aria-label": "Datacenter", value: here, onChange: (event) => look({ dc: event.target.value === own ? null : event.target.value }) },
+      names.map((name) => h("option", { key: name, value: name }, name)));
   }
 
+  /// How old what is shown is. What is read out has no numbers: it is said once.
   #freshness() {
-    const { isReachable, knowsLeader, ageMs } = freshness.value;
-    const [kind, text] = !isReachable ? ["critical", "This agent does not answer; what is shown is from before"]
-      : !knowsLeader ? ["warning", `No leader: as of ${duration(ageMs)} ago`]
-      : ageMs > 5000 ? ["warning", `As of ${duration(ageMs)} ago`] : ["passing", "Live"];
-    return h("span", { class: `freshness ${kind}`, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), text);
+    const { isReachable, isAnswering, isTold, knowsLeader, ageMs } = freshness.value;
+    const [kind, text, more] = !isReachable ? ["critical", "This agent does not answer; what is shown is from before"]
+      : !isAnswering ? ["critical", `${datacenter()} does not answer; what is shown is from before`]
+      : !knowsLeader ? ["warning", "No leader", `: as of ${duration(ageMs)} ago`]
+      : !isTold ? ["warning", "This agent tells no changes; it is asked now and then"]
+      : ageMs > 5000 ? ["warning", "What is shown is old", `: as of ${duration(ageMs)} ago`] : ["passing", "Live"];
+    const isOld = kind !== "passing";
+    this.#wasOld ||= isOld;
+    return [h("span", { class: `freshness ${kind}`, key: "freshness" }, h("span", { class: "dot", "aria-hidden": "true" }), h("span", null, text, more)),
+      h("span", { class: "unseen", key: "heard", role: "status" }, isOld ? text : this.#wasOld ? "Live again" : "")];
   }
 }
 

@@ -1,7 +1,7 @@
 // What several views are made of.
 
 import { h, Part, render } from "./dom.js";
-import { Refusal } from "./api.js";
+import { datacenter, freshness, Refusal } from "./api.js";
 
 export const MARKS = { passing: "✓", warning: "!", critical: "✕" };
 
@@ -32,9 +32,10 @@ export const empty = (text, ...more) => h("p", { class: "empty" }, text, more);
 /// Shown while nothing was answered yet.
 export const waiting = () => h("p", { class: "empty", role: "status" }, "Asking …");
 
-/// What went wrong, in words; 403 says what to do.
+/// What went wrong, in words; 403 says what to do. That a datacenter is lost is told by the head of the page.
 export function trouble(error) {
   if (!error) return null;
+  if (error.status >= 500 && datacenter() && !freshness.value.isAnswering) return h("p", { class: "empty", key: "trouble" }, `Nothing was heard of ${datacenter()} yet.`);
   const denied = error instanceof Refusal && error.status === 403;
   return h("div", { class: "notice critical", role: "alert", key: "trouble" }, h("strong", null, denied ? "Not allowed. " : "That did not work. "),
     error.message, denied && " Another token may be: use “Token” above.");
@@ -118,7 +119,7 @@ export function dialog(title, show, { isWide = false } = {}) {
     const close = (value = null) => { result = value; box.close(); };
     const refuse = (why) => { error = why; draw(); box.scrollTo(0, 0); };
     const draw = () => render(box, h("div", { class: "dialog" }, h("h2", null, title), trouble(error), show(close, refuse, draw)));
-    box.addEventListener("close", () => { box.remove(); before?.focus?.(); resolve(result); });
+    box.addEventListener("close", () => { box.remove(); (before?.isConnected ? before : document.getElementById("main"))?.focus({ preventScroll: true }); resolve(result); });
     draw();
     document.body.append(box);
     box.showModal();

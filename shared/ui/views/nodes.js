@@ -2,8 +2,8 @@
 
 import "../lib/check.js";
 import { h, Part } from "../lib/dom.js";
-import { agent, ask, datacenter, part } from "../lib/api.js";
-import { sleep, watch } from "../lib/live.js";
+import { agent, ask, datacenter, leader, part } from "../lib/api.js";
+import { watch } from "../lib/live.js";
 import { go, look, place, to } from "../lib/route.js";
 import { badge, choice, confirm, counts, empty, field, form, head, matches, pairs, panel, search, table, tags, tell, trouble, waiting } from "../lib/parts.js";
 import "./nodes/distances.js";
@@ -12,8 +12,6 @@ import { endSession, ending } from "./sessions.js";
 const ORDER = { critical: 0, warning: 1, passing: 2 };
 const STATES = [["", "All"], ["critical", "Critical"], ["warning", "Warning"], ["passing", "Passing"]];
 const TABLES = ["nodes", "services", "checks"];
-/// How often it is asked who leads, in ms: no stream tells.
-const LEADER_MS = 5000;
 /// The checks of a node that are shown before all are asked for.
 const MOST_CHECKS = 20;
 const MAINTENANCE = "_node_maintenance";
@@ -27,20 +25,22 @@ const role = (name) => name && h("span", { class: "badge" }, h("span", { class: 
 const socket = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
 
 /// Keeps known who the servers are: `take` is given `leader` or `server` by the names of their nodes.
-async function followServers(signal, take) {
-  for (; !signal.aborted; await sleep(LEADER_MS, signal)) {
-    if (document.hidden) continue;
-    try {
-      const [leader, rows] = await Promise.all([ask("/v1/status/leader", { signal }), ask("/v1/catalog/service/consul", { signal })]);
-      let servers = rows.body.map((row) => [row.Node, socket(row.ServiceAddress || row.Address, row.ServicePort)]);
+function followServers(signal, take) {
+  let servers = [], areMembers = false;
+  const mark = () => take(new Map(servers.map(([name, address]) => [name, address === leader.value ? "leader" : "server"])));
+  const know = (found) => { servers = found; mark(); };
+  watch("/v1/catalog/service/consul", {
+    tables: ["services"], service: "consul", signal,
+    take: (rows) => {
+      if (rows?.length) return know(rows.map((row) => [row.Node, socket(row.ServiceAddress || row.Address, row.ServicePort)]));
       // Who may not see that service may see the members.
-      if (!servers.length && !datacenter()) {
-        const members = await ask("/v1/agent/members", { signal });
-        servers = members.body.filter((member) => member.Tags.role === "consul").map((member) => [member.Name, socket(member.Addr, member.Tags.port)]);
-      }
-      take(new Map(servers.map(([name, address]) => [name, address === leader.body ? "leader" : "server"])));
-    } catch { /* They are marked when there is an answer. */ }
-  }
+      if (areMembers || datacenter()) return;
+      areMembers = true;
+      const isServer = (member) => member.Tags.role === "consul";
+      watch("/v1/agent/members", { tables: ["nodes"], signal, take: (members) => know(members.filter(isServer).map((member) => [member.Name, socket(member.Addr, member.Tags.port)])) });
+    },
+  });
+  leader.listen(mark, signal);
 }
 
 class Nodes extends Part {
@@ -125,7 +125,7 @@ class NodePage extends Part {
     const count = (status) => checks.filter((check) => check.Status === status).length;
     return [
       head(node.Node, {
-        back, sub: [badge(state(checks)), " ", role(this.#servers.get(node.Node)), " ", counts(count("passing"), count("warning"), count("critical")), ` ${some(services.length, "service")}`],
+        back, sub: [badge(state(checks)), " ", role(this.#servers.get(node.Node)), " ", counts(count("passing"), count("warning"), count("critical")), ` of ${some(checks.length, "check")}, ${some(services.length, "service")}`],
         actions: [this.#maintenance(checks), node.Node !== agent.value?.NodeName && h("button", { type: "button", class: "danger", onClick: () => this.#remove(node) }, "Remove …")],
       }),
       trouble(this.#error),

@@ -2,12 +2,11 @@
 // the differences between two readings. Nothing is kept beyond this tab.
 
 import { h, Part } from "../lib/dom.js";
-import { agent, ask, token } from "../lib/api.js";
-import { sleep } from "../lib/live.js";
+import { agent } from "../lib/api.js";
+import { POLL_MS, watch } from "../lib/live.js";
 import { plot } from "../lib/plot.js";
 import { bytes, duration, head, trouble, waiting } from "../lib/parts.js";
 
-const EVERY_MS = 2000;
 const WINDOW_MS = 300000;
 /// Readings that are further apart say nothing of the present.
 const STALE_MS = 10000;
@@ -35,12 +34,12 @@ const DNS = "lictor_dns_questions_total", HTTP = "lictor_http_requests_total";
 const PLOTS = [
   ["DNS questions", perSecond, 10, [["answered", rate(DNS, outcome("noerror"))], ["no such name", rate(DNS, outcome("nxdomain")), "warning"],
     ["failed", rate(DNS, outcome("formerr", "servfail", "notimp", "refused", "other", "unanswered")), "critical"]]],
-  ["DNS: time to answer", duration, 0.5, [["answers", mean("lictor_dns_answer_seconds")]], "Means of two seconds."],
+  ["DNS: time to answer", duration, 0.5, [["answers", mean("lictor_dns_answer_seconds")]], "Means of a second."],
   ["HTTP requests", perSecond, 10, [["done", rate(HTTP, (labels) => /^[123]/.test(labels.status))], ["refused (4xx)", rate(HTTP, status("4xx")), "warning"], ["failed (5xx)", rate(HTTP, status("5xx")), "critical"]],
     "With those of this page."],
   ["HTTP: time to answer", duration, 50, [["to this page", (now) => now.tookMs]], "Measured by this page, as it asks for these numbers."],
   ["Writes", perSecond, 5, [["done", rate("lictor_writes_total", outcome("done"))], ["failed", rate("lictor_writes_total", outcome("failed")), "critical"]]],
-  ["Raft: time to commit", duration, 20, [["writes", mean("lictor_write_seconds")], ["asking the leader", mean("lictor_barrier_seconds"), "other"]], "Means of two seconds."],
+  ["Raft: time to commit", duration, 20, [["writes", mean("lictor_write_seconds")], ["asking the leader", mean("lictor_barrier_seconds"), "other"]], "Means of a second."],
   ["Watches", whole, 10, [["HTTP reads that wait", gauge("lictor_http_blocked_readers")], ["streams of applications", gauge("lictor_application_streams"), "other"], ["streams to agents", gauge("lictor_watch_streams"), "third"]]],
   ["Members by gossip", whole, 4, [["alive", gauge("lictor_gossip_members", status("alive"))], ["failed", gauge("lictor_gossip_members", status("failed")), "critical"],
     ["leaving or left", gauge("lictor_gossip_members", (labels) => /^(leaving|left)$/.test(labels.status)), "other"]]],
@@ -57,11 +56,8 @@ const PLOTS = [
 let history = [];
 let last = null;
 
-async function read(signal) {
-  const began = performance.now();
-  // This agent's own numbers, whichever datacenter is looked at.
-  const { body } = await ask("/v1/agent/metrics", { query: { dc: "" }, signal });
-  const at = performance.now(), now = { ...body, at, tookMs: at - began }, start = gauge("process_start_time_seconds");
+function note(numbers, tookMs) {
+  const at = performance.now(), now = { ...numbers, at, tookMs }, start = gauge("process_start_time_seconds");
   const before = last && at - last.at < STALE_MS && start(last) === start(now) ? last : null;
   last = now;
   const point = { at, values: PLOTS.map(([, , , lines]) => lines.map(([, value]) => value(now, before))) };
@@ -76,24 +72,13 @@ class Numbers extends Part {
   #back = null;
 
   start(signal) {
-    this.#follow(signal);
+    // This agent's own numbers, whichever datacenter is looked at.
+    watch("/v1/agent/metrics", {
+      query: { dc: "" }, pollMs: POLL_MS, signal,
+      take: (numbers, { tookMs }) => { note(numbers, tookMs); this.#error = null; this.update(); },
+      fail: (error) => { this.#error = error; this.update(); },
+    });
     agent.listen(() => this.update(), signal);
-    token.listen(() => this.restart(), signal);
-  }
-
-  async #follow(signal) {
-    while (!signal.aborted) {
-      try {
-        if (!document.hidden) await read(signal);
-        this.#error = null;
-      } catch (error) {
-        if (signal.aborted) return;
-        // That the agent does not answer, the head of the page says already.
-        this.#error = error.status === 0 ? null : error;
-      }
-      if (!document.hidden) this.update();
-      await sleep(this.#error?.status === 403 ? 10 * EVERY_MS : EVERY_MS, signal);
-    }
   }
 
   show() {
@@ -108,7 +93,7 @@ class Numbers extends Part {
 
   #controls() {
     const back = this.#back ?? 0, seconds = Math.round(back / 1000), said = seconds ? `${seconds < 60 ? `${seconds} s` : duration(seconds * 1000)} ago` : "now";
-    return [h("label", { class: "back-to" }, h("span", null, "Look back"), h("input", { type: "range", min: "0", max: WINDOW_MS / 1000, step: "2", value: String(WINDOW_MS / 1000 - seconds),
+    return [h("label", { class: "back-to" }, h("span", null, "Look back"), h("input", { type: "range", min: "0", max: WINDOW_MS / 1000, step: "1", value: String(WINDOW_MS / 1000 - seconds),
       "aria-valuetext": said, onInput: (event) => this.#look(WINDOW_MS - event.target.value * 1000) }), h("output", null, said)),
     h("button", { type: "button", onClick: () => { this.#held = this.#held ? null : history; this.update(); } }, this.#held ? "Go on" : "Pause")];
   }

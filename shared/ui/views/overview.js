@@ -2,8 +2,8 @@
 // other datacenters are.
 
 import { h, Part } from "../lib/dom.js";
-import { agent, Cell, datacenter, freshness } from "../lib/api.js";
-import { feed, watch } from "../lib/live.js";
+import { agent, Cell, datacenter, datacenters, freshness, leader } from "../lib/api.js";
+import { feed, POLL_MS, watch } from "../lib/live.js";
 import { to } from "../lib/route.js";
 import { ago, badge, duration, empty, head, MARKS, pairs, panel, table, trouble, waiting } from "../lib/parts.js";
 
@@ -23,8 +23,6 @@ const shownIndex = new Cell(0);
 const listed = (list, state) => { const address = to(list); return `${address}${address.includes("?") ? "&" : "?"}state=${state}`; };
 const node = (name) => h("a", { href: to("nodes", name) }, name);
 const service = (name) => h("a", { href: to("services", name) }, name);
-/// What shall be said of an error here: that the agent does not answer, the head of the page says already.
-const lasting = (error) => (error.status === 0 ? null : error);
 const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
 class Overview extends Part {
@@ -50,7 +48,7 @@ class Tiles extends Part {
     watch("/v1/internal/ui/overview", {
       tables: ["services", "checks", "nodes"], signal,
       take: (counts, { index }) => { this.#counts = counts; this.#error = null; shownIndex.value = index; this.update(); },
-      fail: (error) => { this.#error = lasting(error); this.update(); },
+      fail: (error) => { this.#error = error; this.update(); },
     });
   }
 
@@ -78,7 +76,7 @@ class Critical extends Part {
     watch("/v1/health/state/critical", {
       tables: ["checks", "services", "nodes"], signal,
       take: (checks) => { this.#checks = (checks ?? []).sort((a, b) => b.ModifyIndex - a.ModifyIndex); this.#error = null; this.update(); },
-      fail: (error) => { this.#error = lasting(error); this.update(); },
+      fail: (error) => { this.#error = error; this.update(); },
     });
   }
 
@@ -156,42 +154,40 @@ class Feed extends Part {
 }
 Feed.told = 0;
 
-/// The servers. Who may not read the operators' answers is told the leader.
+/// The servers. Who may not read the operators' answers is told the leader. Without one nobody answers for all of them, and what
+/// was said last stays.
 class Servers extends Part {
   #state = null;
   #error = null;
-  #leader = null;
 
   start(signal) {
-    let isAsked = false;
-    watch("/v1/operator/autopilot/state", {
-      pollMs: 2000, signal,
+    const again = watch("/v1/operator/autopilot/state", {
+      pollMs: POLL_MS, signal,
       take: (state) => { this.#state = state; this.#error = null; this.update(); },
       fail: (error) => {
-        if (!lasting(error)) return;
-        this.#state = null;
+        if (error.status === 403) this.#state = null;
         this.#error = error;
         this.update();
-        if (isAsked) return;
-        isAsked = true;
-        watch("/v1/status/leader", { pollMs: 2000, signal, take: (leader) => { this.#leader = leader; this.update(); }, fail: () => { this.#leader = null; this.update(); } });
       },
     });
+    leader.listen(() => { again(); this.update(); }, signal);
   }
 
   show() {
+    const leading = leader.value;
     if (!this.#state) return panel("Servers", !this.#error ? waiting() : [
-      pairs([["Leader", this.#leader === null ? null : this.#leader ? h("code", null, this.#leader) : badge("critical", "no leader")]]),
+      pairs([["Leader", leading === undefined ? null : leading ? h("code", null, leading) : badge("critical", "no leader")]]),
       this.#error.status === 403 ? h("p", { class: "hint" }, "The other servers are shown to tokens with operator:read.") : trouble(this.#error)]);
     const servers = Object.values(this.#state.Servers ?? {}).sort((a, b) => a.Name.localeCompare(b.Name)), may = this.#state.FailureTolerance;
+    const leads = (server) => server.Address === (leading ?? this.#state.Servers[this.#state.Leader]?.Address);
     const few = (text) => h("span", { class: "narrow-only" }, `${text} `);
     return h("section", { class: "view", "aria-label": "Servers" },
       h("div", { class: "head" }, h("h2", null, "Servers"), h("p", { class: "sub" }, !this.#state.Healthy && [badge("critical", "not healthy"), " "],
-        !this.#state.Leader ? "There is no leader now." : may ? `${count(may, "server")} may fail, and writes go on.` : "No server may fail: writes would stop.")),
-      table("Servers", ["Name", "State", "Role", "Address", "Term", "Last index", "Last contact", "Version"], servers, (server) => server.ID, (server) => [
+        leading === "" ? "There is no leader now: this is what was said last." : may ? `${count(may, "server")} may fail, and writes go on.` : "No server may fail: writes would stop.")),
+      table("Servers", ["Name", "State", "Role", "Address", "Term", "Last index", "Last contact", "Consul version"], servers, (server) => server.ID, (server) => [
         node(server.Name), server.Healthy ? badge("passing", "healthy") : badge("critical", server.NodeStatus === "alive" ? "behind" : server.NodeStatus),
-        server.Status === "leader" ? h("strong", null, "leader") : server.Status, h("code", null, server.Address), [few("Term"), server.LastTerm], [few("Index"), server.LastIndex],
-        server.Status === "leader" ? "–" : [few("Heard"), `${duration(milliseconds(server.LastContact))} ago`], server.Version], "servers"));
+        leads(server) ? h("strong", null, "leader") : server.Status === "leader" ? "voter" : server.Status, h("code", null, server.Address), [few("Term"), server.LastTerm], [few("Index"), server.LastIndex],
+        [few("Heard"), !milliseconds(server.LastContact) ? "–" : `${duration(milliseconds(server.LastContact))} ago`], [few("Consul"), server.Version]], "servers"));
   }
 }
 
@@ -208,39 +204,42 @@ class Agent extends Part {
   }
 
   show() {
-    const self = agent.value, { isReachable, knowsLeader, ageMs } = freshness.value;
+    const self = agent.value, isOwn = !datacenter(), { isReachable, knowsLeader, ageMs } = freshness.value;
     return panel("This agent", pairs([
-      ["Name", self && node(self.NodeName)], ["Role", self && (self.Server ? "server" : "sidecar")], ["Version", self?.Version], ["Datacenter", self?.Datacenter],
+      ["Name", self && (isOwn ? node(self.NodeName) : self.NodeName)], ["Role", self && (self.Server ? "server" : "sidecar")], ["Version", self?.Version], ["Datacenter", self?.Datacenter],
       ["Access control", self && (self.Access ? "on" : "off")],
-      ["Its copy", !isReachable ? badge("critical", "it does not answer") : !knowsLeader ? badge("warning", `no leader is known; as of ${duration(ageMs)} ago`)
+      ["Its copy", !isOwn ? null : !isReachable ? badge("critical", "it does not answer") : !knowsLeader ? badge("warning", `no leader is known; as of ${duration(ageMs)} ago`)
         : ageMs < 1 ? "as of now" : `as of ${duration(ageMs)} ago`],
-      ["At index", shownIndex.value || null]]),
+      ["At index", isOwn && shownIndex.value ? shownIndex.value : null]]),
     !self && h("p", { class: "hint" }, "It tells this token no more of itself."));
   }
 }
 
-/// The datacenters and how far their servers are from those of the one shown, as coordinates tell.
+/// The datacenters and how far their servers are from those of the one shown, as coordinates tell. One that is known and has no
+/// server that answers is lost.
 class Datacenters extends Part {
   #list = null;
   #error = null;
 
   start(signal) {
     watch("/v1/coordinate/datacenters", {
-      query: { dc: "" }, pollMs: 15000, signal,
+      query: { dc: "" }, pollMs: POLL_MS, signal,
       take: (list) => { this.#list = list ?? []; this.#error = null; this.update(); },
-      fail: (error) => { this.#error = lasting(error); this.update(); },
+      fail: (error) => { this.#error = error; this.update(); },
     });
-    agent.listen(() => this.update(), signal);
+    for (const cell of [agent, datacenters, freshness]) cell.listen(() => this.update(), signal);
   }
 
   show() {
     const own = agent.value?.Datacenter, here = datacenter() || own, servers = (name) => this.#list.find((row) => row.Datacenter === name)?.Coordinates ?? [];
-    return panel("Datacenters", trouble(this.#error), !this.#list ? !this.#error && waiting() : h("ul", { class: "lines" }, this.#list.map(({ Datacenter: name, Coordinates: coordinates }) => {
-      const trip = !here || name === here ? null : roundTripMs(servers(here), coordinates ?? []);
+    const isLost = (name) => !servers(name).length || (name === datacenter() && !freshness.value.isAnswering);
+    const names = [...new Set([...datacenters.value, ...(this.#list ?? []).map((row) => row.Datacenter)])];
+    return panel("Datacenters", trouble(this.#error), !this.#list ? !this.#error && waiting() : h("ul", { class: "lines" }, names.map((name) => {
+      const there = servers(name), trip = !here || name === here ? null : roundTripMs(servers(here), there);
       const where = name === here ? h("strong", null, name) : h("a", { href: name === own ? "./" : `./?dc=${encodeURIComponent(name)}` }, name);
-      return h("li", { key: name }, h("p", { class: "what" }, where, h("span", { class: "hint" }, count(coordinates?.length ?? 0, "server"))),
-        h("span", { class: "hint" }, !here ? null : name === here ? "shown here" : trip === null ? "not measured yet" : `${duration(trip)} away`));
-    })), this.#list?.length > 1 && here && h("p", { class: "hint" }, `The median of the round trips between the servers there and those of ${here}, as estimated from their coordinates.`));
+      return h("li", { key: name }, h("p", { class: "what" }, where, isLost(name) ? badge("critical", "does not answer") : h("span", { class: "hint" }, count(there.length, "server"))),
+        h("span", { class: "hint" }, !here || !there.length ? null : name === here ? "shown here" : trip === null ? "not measured yet" : `${duration(trip)} away`));
+    })), names.length > 1 && here && this.#list && h("p", { class: "hint" }, `The median of the round trips between the servers there and those of ${here}, as estimated from their coordinates.`));
   }
 }
 

@@ -1,8 +1,7 @@
 // How far a node is from the others: round-trip times as its network coordinates (Vivaldi) have them.
 
 import { h, Part } from "../../lib/dom.js";
-import { ask, token } from "../../lib/api.js";
-import { sleep } from "../../lib/live.js";
+import { watch } from "../../lib/live.js";
 import { to } from "../../lib/route.js";
 import { duration, empty, trouble, waiting } from "../../lib/parts.js";
 
@@ -29,19 +28,11 @@ class Distances extends Part {
   #isWhole = false;
 
   start(signal) {
-    token.listen(() => this.restart(), signal);
-    this.#keep(signal);
-  }
-
-  async #keep(signal) {
-    for (; !signal.aborted; await sleep(EVERY_MS, signal)) {
-      if (document.hidden && this.#rows) continue;
-      try {
-        this.#rows = (await ask("/v1/coordinate/nodes", { signal })).body ?? [];
-        this.#error = null;
-      } catch (error) { this.#error = error; }
-      this.update();
-    }
+    watch("/v1/coordinate/nodes", {
+      pollMs: EVERY_MS, signal,
+      take: (rows) => { this.#rows = rows ?? []; this.#error = null; this.update(); },
+      fail: (error) => { this.#error = error; this.update(); },
+    });
   }
 
   show() {
