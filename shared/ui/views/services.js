@@ -96,7 +96,7 @@ class ServicePage extends Part {
     const rows = all.filter((row) => (!wanted || row.state === wanted)
       && (!filter || matches(filter, [row.Service.ID, row.Node.Node, row.Service.Address, row.Node.Address, ...row.Service.Tags])));
     return [
-      head(this.name, { back: [to("services"), "Services"], sub: this.#rows && [counts(count("passing"), count("warning"), count("critical")), ` ${all.length} ${all.length === 1 ? "instance" : "instances"} `, tags(this.#tags, 20)] }),
+      head(this.name, { back: [to("services"), "Services"], sub: this.#rows && [counts(count("passing"), count("warning"), count("critical")), ` of ${all.length} ${all.length === 1 ? "instance" : "instances"} `, tags(this.#tags, 20)] }),
       trouble(this.#error),
       !this.#rows ? !this.#error && waiting() : all.length === 0 ? empty("This service has no instance, or none that this token may see.") : [
         this.#ways(),

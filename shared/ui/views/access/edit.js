@@ -31,7 +31,7 @@ class Picker extends Part {
         onInput: (event) => { this.#text = event.target.value; this.update(); }, onKeydown: (event) => { if (event.key === "Enter") event.preventDefault(); } }),
       h("div", { class: "options" }, rows.slice(0, MOST).map((row) => h("label", { key: row.ID },
         h("input", { type: "checkbox", checked: this.chosen.has(row.ID), onChange: (event) => this.#choose(row, event.target.checked) }),
-        h("span", null, row.Name), h("small", { class: "hint" }, row.Description))),
+        h("span", null, h("span", null, row.Name), h("small", { class: "hint" }, row.Description)))),
       !rows.length && h("span", { class: "hint" }, this.#all.length ? "None is like that." : "There is none.")),
       rows.length > MOST && h("small", { class: "hint" }, `${rows.length - MOST} more: search for them.`));
   }
