@@ -41,6 +41,8 @@ PROVOKED = {
     "a secret that no token has": r"/v1/\S* - Failed to load resource: .* 403 ",
     "no right to it": r"/v1/\S* - Failed to load resource: .* 403 ",
     "what is refused": r"/v1/\S* - Failed to load resource: .* 400 ",
+    "a datacenter that is lost": r"/v1/\S* - Failed to load resource: .* 503 ",
+    "nobody leads": r"/v1/\S* - Failed to load resource: .* 500 ",
     "a name that is taken": r"/v1/\S* - Failed to load resource: .* 500 ",
 }
 

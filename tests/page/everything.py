@@ -1,16 +1,20 @@
 """everything.py PART [PIECE ...]: the page of real agents in a real browser.
 
-PART is `open` (without access control), `guarded` (with it) or `large` (1,000 services). Where the agents are and who may do all
-stands in the environment: LICTOR_SERVER, LICTOR_SIDECAR (host:port), LICTOR_NODE (the sidecar's name), LICTOR_TOKEN.
-LICTOR_PAGE_PATH is where they have the page, unless that is /ui/. LICTOR_PAGE_PICTURES names a directory for pictures of what failed.
+PART is `open` (without access control), `guarded` (with it), `large` (1,000 services), `far` (another datacenter) or `leader`
+(three servers). Where the agents are and who may do all stands in the environment: LICTOR_SERVER, LICTOR_SIDECAR (host:port),
+LICTOR_NODE (the sidecar's name), LICTOR_TOKEN; of `far`, LICTOR_SERVER is the other datacenter's and LICTOR_FAR its process;
+of `leader`, LICTOR_SERVERS are all of them, as JSON. LICTOR_PAGE_PATH is where they have the page, unless that is /ui/. LICTOR_PAGE_PICTURES names a directory for pictures of what failed.
 """
 
+import json
 import os
 import sys
 
+import datacenters
 import edits
 import hostile
 import large
+import leader
 import live
 import readable
 import secrecy
@@ -84,6 +88,24 @@ def big():
         large.everything(page, sidecar if where == "server" else server, where)
 
 
+def at_sidecar(look):
+    _, sidecar = agents()
+    page = Page(os.environ.get("LICTOR_SIDECAR_PAGE") or os.environ["LICTOR_SIDECAR"])
+    try:
+        look(page, sidecar)
+    finally:
+        page.close()
+
+
+def far():
+    server, _ = agents()
+    at_sidecar(lambda page, sidecar: datacenters.everything(page, sidecar, server, int(os.environ["LICTOR_FAR"])))
+
+
+def leading():
+    at_sidecar(lambda page, sidecar: leader.everything(page, sidecar, json.loads(os.environ["LICTOR_SERVERS"])))
+
+
 if __name__ == "__main__":
-    {"open": lambda: small(False, sys.argv[2:]), "guarded": lambda: small(True, sys.argv[2:]), "large": big}[sys.argv[1]]()
+    {"open": lambda: small(False, sys.argv[2:]), "guarded": lambda: small(True, sys.argv[2:]), "large": big, "far": far, "leader": leading}[sys.argv[1]]()
     sys.exit(verdict())

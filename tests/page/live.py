@@ -8,30 +8,38 @@ from steps import figure, step
 # The longest until a change is seen, in seconds, and how often it is tried: other programs use the machine too.
 LIMIT = 1.0
 TRIES = 3
-# The numbers are read every two seconds; they are measurements, not changes of the registry.
-NUMBERS_LIMIT = 2.5
 
 CONTAINS = "return document.querySelector('main').innerText.includes(arguments[0])"
 
 
-def all_views(page, agent, fixture, is_guarded):
-    """`agent` is another one than the page is of."""
-    took = []
-
-    def see(name, path, change, script=CONTAINS, limit=LIMIT):
-        with step(f"live: {name}", page):
+def seeing(page, took, kind="live"):
+    """What does a step: goes to a view, has something changed, and waits until it is shown; how long that took is added to `took`."""
+    def see(name, path, change, script=CONTAINS):
+        with step(f"{kind}: {name}", page):
             page.go(path)
             for attempt in range(1, TRIES + 1):
                 text = change(attempt)
                 changed = time.monotonic()
                 try:
-                    page.wait(f"“{text}”", script, text, limit=limit if attempt == TRIES else limit - 0.02)
+                    page.wait(f"“{text}”", script, text, limit=LIMIT if attempt == TRIES else LIMIT - 0.02)
                 except AssertionError:
                     if attempt == TRIES:
                         raise
                     continue
                 took.append((time.monotonic() - changed, name))
                 return
+    return see
+
+
+def told(took, what):
+    if took:
+        figure(f"{what}, s", f"worst {max(took)[0]:.2f} ({max(took)[1]}), median {sorted(took)[len(took) // 2][0]:.2f}")
+
+
+def all_views(page, agent, fixture, is_guarded):
+    """`agent` is another one than the page is of."""
+    took = []
+    see = seeing(page, took)
 
     def status(node, name, service=""):
         def change(attempt):
@@ -85,12 +93,11 @@ def all_views(page, agent, fixture, is_guarded):
         for number in range(20):
             agent.put("/v1/kv/greeting", f"hello {attempt} {number}".encode())
         return page.text(".plots")
-    see("numbers: they are read again", "numbers", writes, "return document.querySelector('.plots').innerText !== arguments[0]", NUMBERS_LIMIT)
+    see("numbers: they are read again", "numbers", writes, "return document.querySelector('.plots').innerText !== arguments[0]")
     numbers = took.pop() if took and took[-1][1].startswith("numbers") else None
     if is_guarded:
         guarded(see, agent, fixture)
-    if took:
-        figure("a change elsewhere is seen, s", f"worst {max(took)[0]:.2f} ({max(took)[1]}), median {sorted(took)[len(took) // 2][0]:.2f}")
+    told(took, "a change elsewhere is seen")
     if numbers:
         figure("numbers are renewed, s", f"{numbers[0]:.2f}")
 

@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use lictor_tests::{agent::Agent, cluster::Cluster, installed, process::Process, python};
+use lictor_tests::{agent::Agent, cluster::Cluster, installed, process::Process, python, turn, wait};
+use serde_json::json;
 
 /// A token that allows everything.
 const MANAGEMENT: &str = "7e1d1e4f-0000-4000-8000-000000000001";
@@ -41,17 +42,22 @@ fn look_at(part: &str, path: &str, configure: impl Fn(Agent) -> Agent) {
     if !is_possible() {
         return;
     }
-    let packages = packages();
     let cluster = Cluster::start_with(1, 1, |agent| {
         configure(agent).argument("-ui").argument(format!("-ui-content-path={path}"))
     });
     let (server, sidecar) = (&cluster.servers[0], &cluster.sidecars[0]);
+    run(part, server, sidecar, &[("LICTOR_PAGE_PATH", path.to_owned())]);
+}
+
+/// Does one part of the scripts with those agents.
+fn run(part: &str, server: &Agent, sidecar: &Agent, more: &[(&str, String)]) {
     let mut command = Command::new("python3");
     command.arg(scripts().join("everything.py")).arg(part);
-    command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    command.env("PYTHONPATH", packages()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
     command.env("LICTOR_SERVER", server.address(server.ports.http).to_string());
     command.env("LICTOR_SIDECAR", sidecar.address(sidecar.ports.http).to_string());
-    command.env("LICTOR_NODE", &sidecar.name).env("LICTOR_TOKEN", MANAGEMENT).env("LICTOR_PAGE_PATH", path);
+    command.env("LICTOR_NODE", &sidecar.name).env("LICTOR_TOKEN", MANAGEMENT);
+    command.envs(more.iter().map(|(name, value)| (name, value)));
     // The driver reaches the browser, and the scripts reach the agents, by no proxy.
     command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     let mut scripts = Process::start("page", sidecar.directory(), &mut command);
@@ -83,4 +89,32 @@ fn every_view_does_so_with_access_control_and_tells_nothing_else() {
 #[test]
 fn ten_thousand_instances_are_no_burden() {
     look_at("large", "/registry/ui/", |agent| agent);
+}
+
+#[test]
+fn another_datacenter_is_shown_as_it_changes_and_when_it_is_lost() {
+    if !is_possible() {
+        return;
+    }
+    let _turn = turn::take();
+    let of = |agent: Agent, datacenter: &str| agent.argument(format!("-datacenter={datacenter}")).argument("-ui");
+    let server = of(Agent::server("a", 1), "one").started();
+    let sidecar = of(Agent::sidecar("host"), "one").joining([&server.ports]).started();
+    let join = format!("-retry-join-wan=127.0.0.1:{}", server.ports.serf_wan);
+    let far = of(Agent::server("c", 1), "two").argument(join).started();
+    for agent in [&sidecar, &far] {
+        wait::until(&format!("{} has a leader", agent.name), LIMIT, || agent.http().json("/v1/catalog/nodes"));
+    }
+    run("far", &far, &sidecar, &[("LICTOR_FAR", far.pid().to_string())]);
+}
+
+#[test]
+fn another_leader_is_shown_at_once() {
+    if !is_possible() {
+        return;
+    }
+    let cluster = Cluster::start_with(3, 1, |agent| agent.argument("-ui"));
+    let row = |server: &Agent| json!({"name": server.name, "address": server.address(server.ports.server), "process": server.pid()});
+    let servers: Vec<_> = cluster.servers.iter().map(row).collect();
+    run("leader", &cluster.servers[0], &cluster.sidecars[0], &[("LICTOR_SERVERS", json!(servers).to_string())]);
 }
