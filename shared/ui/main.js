@@ -90,7 +90,7 @@ class Page extends Part {
   #freshness() {
     const { isReachable, isAnswering, isTold, knowsLeader, ageMs } = freshness.value;
     const [kind, text, more] = !isReachable ? ["critical", "This agent does not answer; what is shown is from before"]
-      : !isAnswering ? ["critical", `${datacenter()} does not answer; what is shown is from before`]
+      : !isAnswering ? ["critical", datacenters.value.includes(datacenter()) ? `${datacenter()} does not answer; what is shown is from before` : `No datacenter is called ${datacenter()}`]
       : !knowsLeader ? ["warning", "No leader", `: as of ${duration(ageMs)} ago`]
       : !isTold ? ["warning", "This agent tells no changes; it is asked now and then"]
       : ageMs > 5000 ? ["warning", "What is shown is old", `: as of ${duration(ageMs)} ago`] : ["passing", "Live"];

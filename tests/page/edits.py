@@ -256,7 +256,7 @@ def maintenance(page, agent, fixture):
 
 
 def access(page, agent):
-    with step("edit: a policy is created, changed and deleted", page, provoking=["what is refused", "a name that is taken"]):
+    with step("edit: a policy is created, changed and deleted", page, provoking=["what is refused", "a name that is taken", "no right to it"]):
         page.go("access/policies")
         page.click("New policy …")
         page.fill("Name", "by-hand")

@@ -1,4 +1,5 @@
-"""Three servers, of which one leads: the page of a sidecar shows another one as soon as the sidecar knows it, and who has failed."""
+"""Three servers, of which one leads: the page of a sidecar shows another one as soon as the sidecar knows it, who has failed, and that
+the sidecar itself says nothing any more."""
 
 import os
 import signal
@@ -12,13 +13,26 @@ LIMIT = 1.0
 TRIES = 3
 # The longest until the agent knows it.
 KNOWN_LIMIT = 30
+# The longest until silence is taken for an end: the stream tells something every second.
+SILENCE_LIMIT = 5
 
 # The name of who leads, where it is another than that one.
 IN_TABLE = """const row = [...document.querySelectorAll('overview-servers virtual-rows .row')].find((row) => row.children[2].innerText === 'leader');
 const name = row?.querySelector('a').innerText; return name !== arguments[0] && name;"""
 IN_LIST = """const row = [...document.querySelectorAll('node-list virtual-rows .row')].find((row) => row.innerText.includes('leader'));
 const name = row?.querySelector('a').innerText; return name !== arguments[0] && name;"""
+SAYS = "return document.querySelector('header.top').innerText.includes(arguments[0])"
 FAILED = "return [...document.querySelectorAll('overview-servers virtual-rows .row')].some((row) => row.innerText.includes(arguments[0]) && row.querySelector('.badge.critical'))"
+
+
+# How many requests of a kind there were at once, at most; kept from when this runs.
+COUNTING = """const plain = window.fetch, now = {}; witness.most = {};
+window.fetch = async (...given) => {
+  const path = new URL(given[0], location.origin).pathname;
+  now[path] = (now[path] ?? 0) + 1;
+  witness.most[path] = Math.max(witness.most[path] ?? 0, now[path]);
+  try { return await plain.apply(window, given); } finally { now[path] -= 1; }
+};"""
 
 
 class Known(threading.Thread):
@@ -47,8 +61,29 @@ class Known(threading.Thread):
         return seen - self.at
 
 
-def everything(page, agent, servers):
-    """`agent` serves the page; `servers` have a `name`, an `address` (RPC) and a `process` each."""
+def silent(page, process):
+    """The agent's sockets are open, and nothing comes back."""
+    with step("leader: an agent that says nothing is said to, and is not asked twice", page):
+        page.open()
+        page.sees("server-1", "overview-servers")
+        page.js(COUNTING)
+        os.kill(process, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            page.wait("it is said", SAYS, "This agent does not answer", limit=SILENCE_LIMIT)
+            figure("that an agent is silent is said, s", f"{time.monotonic() - began:.2f}")
+            page.driver.execute_async_script("setTimeout(arguments[0], 4000)")
+        finally:
+            os.kill(process, signal.SIGCONT)
+        page.wait("it is live", SAYS, "Live", limit=LIMIT + 1)
+        most = page.js("return witness.most")
+        # What tells whether the agent is there is given up and asked anew.
+        assert all(count == 1 for path, count in most.items() if not path.endswith("/changes")) and len(most) > 3, most
+
+
+def everything(page, agent, servers, process):
+    """`agent`, whose process that is, serves the page; `servers` have a `name`, an `address` (RPC) and a `process` each."""
+    silent(page, process)
     by_address = {server["address"]: server for server in servers}
 
     def leading():
@@ -92,7 +127,7 @@ def everything(page, agent, servers):
         known = Known(lambda: leading() is None)
         other = next(server for server in servers if server is not dead)
         os.kill(other["process"], signal.SIGKILL)
-        page.wait("it is said", "return document.querySelector('header.top').innerText.includes('No leader')", limit=KNOWN_LIMIT)
+        page.wait("it is said", SAYS, "No leader", limit=KNOWN_LIMIT)
         figure("that there is no leader is said, s", f"{known.later(time.monotonic()):.2f} after the agent knows it")
         page.sees(dead["name"])
         page.sees("There is no leader now")

@@ -12,6 +12,26 @@ TRIES = 3
 CONTAINS = "return document.querySelector('main').innerText.includes(arguments[0])"
 
 
+# Whether the tab can be seen, as its scripts are told.
+SHOW = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
+ASKED = "return performance.getEntriesByType('resource').filter((each) => each.name.includes('/v1/') && each.startTime > arguments[0]).map((each) => each.name)"
+
+
+def hidden(page, agent):
+    with step("live: a tab that is hidden asks for nothing, and goes on at once when it is seen", page):
+        for path in ["", "numbers", "kv"]:
+            page.go(path)
+            page.js(SHOW, True)
+            began = page.js("return performance.now()")
+            page.driver.execute_async_script("setTimeout(arguments[0], 2500)")
+            asked = page.js(ASKED, began)
+            assert not asked, (path, asked)
+            agent.put(f"/v1/kv/seen-{path}", b"")
+            page.js(SHOW, False)
+            page.wait("it asks again", ASKED.replace("return ", "return (") + ").length > 0", began, limit=LIMIT)
+        page.sees("seen-kv", limit=LIMIT)
+
+
 def seeing(page, took, kind="live"):
     """What does a step: goes to a view, has something changed, and waits until it is shown; how long that took is added to `took`."""
     def see(name, path, change, script=CONTAINS):
@@ -94,6 +114,7 @@ def all_views(page, agent, fixture, is_guarded):
             agent.put("/v1/kv/greeting", f"hello {attempt} {number}".encode())
         return page.text(".plots")
     see("numbers: they are read again", "numbers", writes, "return document.querySelector('.plots').innerText !== arguments[0]")
+    hidden(page, agent)
     numbers = took.pop() if took and took[-1][1].startswith("numbers") else None
     if is_guarded:
         guarded(see, agent, fixture)

@@ -116,5 +116,7 @@ fn another_leader_is_shown_at_once() {
     let cluster = Cluster::start_with(3, 1, |agent| agent.argument("-ui"));
     let row = |server: &Agent| json!({"name": server.name, "address": server.address(server.ports.server), "process": server.pid()});
     let servers: Vec<_> = cluster.servers.iter().map(row).collect();
-    run("leader", &cluster.servers[0], &cluster.sidecars[0], &[("LICTOR_SERVERS", json!(servers).to_string())]);
+    let (server, sidecar) = (&cluster.servers[0], &cluster.sidecars[0]);
+    let more = [("LICTOR_SERVERS", json!(servers).to_string()), ("LICTOR_PROCESS", sidecar.pid().to_string())];
+    run("leader", server, sidecar, &more);
 }

@@ -35,7 +35,7 @@ export const waiting = () => h("p", { class: "empty", role: "status" }, "Asking 
 /// What went wrong, in words; 403 says what to do. That a datacenter is lost is told by the head of the page.
 export function trouble(error) {
   if (!error) return null;
-  if (error.status >= 500 && datacenter() && !freshness.value.isAnswering) return h("p", { class: "empty", key: "trouble" }, `Nothing was heard of ${datacenter()} yet.`);
+  if (error.status === 503 && datacenter() && !freshness.value.isAnswering) return h("p", { class: "empty", key: "trouble" }, `Nothing was heard of ${datacenter()} yet.`);
   const denied = error instanceof Refusal && error.status === 403;
   return h("div", { class: "notice critical", role: "alert", key: "trouble" }, h("strong", null, denied ? "Not allowed. " : "That did not work. "),
     error.message, denied && " Another token may be: use “Token” above.");
