@@ -15,6 +15,8 @@ CONTAINS = "return document.querySelector('main').innerText.includes(arguments[0
 # Whether the tab can be seen, as its scripts are told.
 SHOW = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
 ASKED = "return performance.getEntriesByType('resource').filter((each) => each.name.includes('/v1/') && each.startTime > arguments[0]).map((each) => each.name)"
+# It is there, and says when it changed last.
+SINCE = "return [...document.querySelectorAll('{}')].some((row) => row.innerText.includes(arguments[0]) && /changed (just now|\\d+ s ago)/.test(row.querySelector('time')?.innerText))"
 
 
 def hidden(page, agent):
@@ -94,12 +96,12 @@ def all_views(page, agent, fixture, is_guarded):
         agent.put(f"/v1/query/{fixture.query}", {"Name": "web-near", "Service": {"Service": "web", "OnlyPassing": True}, "DNS": {"TTL": f"{50 + attempt}s"}})
         return f"{50 + attempt}s"
 
-    see("overview: a check is critical", "", status("host-01", "overview"))
+    see("overview: a check is critical", "", status("host-01", "overview"), SINCE.format("overview-critical li"))
     see("overview: what just changed", "", lambda n: named("feed", n), "return document.querySelector('overview-feed').innerText.includes(arguments[0])")
     see("services: one more", "services", lambda n: named(f"live{n}", n).rsplit("-", 1)[0])
     see("a service: one more instance", "services/web", lambda n: named("web", 70 + n))
     see("nodes: one more", "nodes", lambda n: agent.register(f"live-node-{n}") or f"live-node-{n}")
-    see("a node: a check fails", "nodes/host-02", status("host-02", "other"))
+    see("a node: a check fails", "nodes/host-02", status("host-02", "other"), SINCE.format("check-row"))
     see("keys: one more", "kv", key("live-key-{}"))
     see("a folder: one more", "kv?prefix=app/config/", key("app/config/live-{}"))
     see("a key: another value", "kv?key=greeting", value, "return document.querySelector('kv-editor textarea')?.value === arguments[0]")

@@ -74,6 +74,15 @@ export function ago(at, now = Date.now()) {
   return `${Math.floor(seconds / 86400)} days ago`;
 }
 
+/// When something became what it is (RFC 3339), in words, and exactly to who points at it.
+export const since = (moment) => h("time", { class: "hint", datetime: moment, title: new Date(moment).toLocaleString() }, `changed ${ago(Date.parse(moment))}`);
+
+/// Calls `update` every now and then, as words like “2 min ago” grow old.
+export function aging(update, signal) {
+  const ticking = setInterval(() => { if (!document.hidden) update(); }, 5000);
+  signal.addEventListener("abort", () => clearInterval(ticking));
+}
+
 /// A duration in ms, in few characters.
 export function duration(ms) {
   if (ms < 1) return `${Math.round(ms * 1000)} µs`;

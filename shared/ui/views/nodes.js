@@ -105,6 +105,7 @@ class NodePage extends Part {
 
   start(signal) {
     watch(`/v1/internal/ui/node/${part(this.name)}`, {
+      query: { since: "1" },
       tables: TABLES, node: this.name, signal,
       take: (node) => { this.#node = node; this.#error = null; this.update(); },
       fail: (error) => { this.#error = error; this.update(); },

@@ -5,7 +5,7 @@ import { h, Part } from "../lib/dom.js";
 import { agent, Cell, datacenter, datacenters, freshness, leader } from "../lib/api.js";
 import { feed, POLL_MS, watch } from "../lib/live.js";
 import { to } from "../lib/route.js";
-import { ago, badge, duration, empty, head, MARKS, pairs, panel, table, trouble, waiting } from "../lib/parts.js";
+import { aging, ago, badge, duration, empty, head, MARKS, pairs, panel, since, table, trouble, waiting } from "../lib/parts.js";
 
 /// What is counted: its title, its name in the answer, and the list that shows it.
 const COUNTED = [["Services", "Services", "services"], ["Instances", "Instances", "services"], ["Nodes", "Nodes", "nodes"], ["Checks", "Checks", "nodes"]];
@@ -73,7 +73,9 @@ class Critical extends Part {
   #error = null;
 
   start(signal) {
+    aging(() => this.#checks?.length && this.update(), signal);
     watch("/v1/health/state/critical", {
+      query: { since: "1" },
       tables: ["checks", "services", "nodes"], signal,
       take: (checks) => { this.#checks = (checks ?? []).sort((a, b) => b.ModifyIndex - a.ModifyIndex); this.#error = null; this.update(); },
       fail: (error) => { this.#error = error; this.update(); },
@@ -87,7 +89,7 @@ class Critical extends Part {
       !this.#checks ? !this.#error && waiting() : checks.length === 0 ? empty("No check is critical.")
         : h("ul", { class: "lines" }, checks.slice(0, SHOWN).map((check) => h("li", { key: `${check.Node}/${check.CheckID}` },
           h("p", { class: "what" }, h("span", { class: "badge critical", title: "critical" }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS.critical)), h("strong", null, check.Name || check.CheckID),
-            check.ServiceName && ["of ", service(check.ServiceName)], "on ", node(check.Node)),
+            check.ServiceName && ["of ", service(check.ServiceName)], "on ", node(check.Node), check.Since && since(check.Since)),
           h("p", { class: "hint one-line", title: check.Output }, check.Output.trim().split("\n", 1)[0] || "no output")))),
       more > 0 && h("p", { class: "hint" }, `${more} more: `, h("a", { href: listed("nodes", "critical") }, "nodes"), " and ", h("a", { href: listed("services", "critical") }, "services"), " that are critical."));
   }

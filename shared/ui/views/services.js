@@ -80,6 +80,7 @@ class ServicePage extends Part {
 
   start(signal) {
     watch(`/v1/health/service/${part(this.name)}`, {
+      query: { since: "1" },
       tables: ["services", "checks", "nodes"], service: this.name, signal,
       // What takes time for a service of thousands is done when it changes, not as somebody types.
       take: (rows) => { this.#rows = instances(rows ?? []); this.#tags = [...new Set(this.#rows.flatMap((row) => row.Service.Tags))].sort(); this.#error = null; this.update(); },
