@@ -23,8 +23,8 @@ use lictor_shared::{
     events::Events,
     gossip::{Pool, PoolConfig},
     http::{
-        Access, Context, Copies, Guests, Identity, Limits, Page, Settings, Versions, bind, json::rows::InstanceRow,
-        serve,
+        Access, Context, Copies, Guests, Identity, Limits, Page, Profiler, Settings, Versions, bind,
+        json::rows::InstanceRow, serve,
     },
     model::{Check, Index, Node, Service, Status, Time},
     monitor::Monitor,
@@ -135,6 +135,7 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         access: Access::default(),
         page: Page::default(),
         dns: ("consul".into(), 8600),
+        debug: false,
         data_dir: None,
         token_dir: None,
     };
@@ -158,6 +159,7 @@ async fn interface(reader: Reader, tasks: &Tasks) -> SocketAddr {
         copies,
         answers,
         authority,
+        profiler: Profiler::new(None),
         audit: None,
     };
     let listener = bind(loopback).await.expect("a free port");

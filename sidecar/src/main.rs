@@ -46,5 +46,6 @@ async fn run(flags: AgentFlags) -> anyhow::Result<()> {
         config.ignored.push("traces (`lictor agent` has them)".into());
     }
     let level = logging::start(&config.log)?;
-    node::run(flags, config, level, SidecarRole, lictor_grpc::serve).await.map_err(anyhow::Error::from_boxed)
+    let ended = node::run(flags, config, level, SidecarRole, lictor_grpc::serve, None).await;
+    ended.map_err(anyhow::Error::from_boxed)
 }

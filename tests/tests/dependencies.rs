@@ -25,12 +25,12 @@ fn tree(package: &str) -> BTreeSet<String> {
 #[test]
 fn crates_that_are_never_linked() {
     for (package, unwanted) in [
-        ("lictor-sidecar", vec!["openraft", "lictor-server", "opentelemetry-proto"]),
+        ("lictor-sidecar", vec!["openraft", "lictor-server", "opentelemetry-proto", "pprof", "backtrace"]),
         ("lictor-server", vec!["lictor-sidecar", "lictor-linear", "turmoil"]),
         ("lictor-proto", vec!["openraft"]),
         ("lictor-grpc", vec!["openraft", "lictor-server", "lictor-sidecar"]),
         ("lictor-client", vec!["lictor-shared", "lictor-grpc", "lictor-server", "lictor-sidecar", "openraft"]),
-        ("lictor-shared", vec!["lictor-proto", "prost", "tonic", "openraft"]),
+        ("lictor-shared", vec!["lictor-proto", "prost", "tonic", "openraft", "pprof"]),
         ("hello", vec!["lictor-shared"]),
         ("hello-client", vec!["lictor-shared"]),
     ] {

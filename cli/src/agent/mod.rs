@@ -1,5 +1,7 @@
 //! `lictor agent`: a server or a sidecar, until it is told to stop.
 
+mod profile;
+mod profiler;
 mod traces;
 
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ use lictor_grpc::serve;
 use lictor_server::ServerRole;
 use lictor_shared::{
     config::{AgentFlags, Config},
-    node::{self, logging},
+    node::{self, TakeProfile, logging},
 };
 use lictor_sidecar::SidecarRole;
 
@@ -22,10 +24,11 @@ pub async fn run(flags: AgentFlags) -> anyhow::Result<ExitCode> {
     let config = Config::load(&flags)?;
     let level = logging::start(&config.log)?;
     let exporter = config.traces.as_ref().map(|settings| Exporter::start(settings, &config)).transpose()?;
+    let profiler = Some(profiler::take as TakeProfile);
     let ended = if config.is_server() {
-        node::run(flags, config, level, ServerRole::default(), serve).await
+        node::run(flags, config, level, ServerRole::default(), serve, profiler).await
     } else {
-        node::run(flags, config, level, SidecarRole, serve).await
+        node::run(flags, config, level, SidecarRole, serve, profiler).await
     };
     if let Some(exporter) = exporter {
         exporter.stop().await;

@@ -18,7 +18,7 @@ use lictor_shared::{
     control,
     events::Events,
     gossip::{Pool, PoolConfig},
-    http::{Access, Context, Copies, Guests, Identity, Limits, Page, Settings, Versions, bind, serve},
+    http::{Access, Context, Copies, Guests, Identity, Limits, Page, Profiler, Settings, Versions, bind, serve},
     model::{Check, Index, Node, Service, Status, Time},
     monitor::Monitor,
     tasks::Tasks,
@@ -127,6 +127,7 @@ async fn start(reader: Reader, tasks: &Tasks) -> SocketAddr {
         access: Access { blocked, ..Access::default() },
         page: Page { is_on: true, ..Page::default() },
         dns: ("consul".into(), 8600),
+        debug: false,
         data_dir: None,
         token_dir: None,
     };
@@ -147,6 +148,7 @@ async fn start(reader: Reader, tasks: &Tasks) -> SocketAddr {
         guests: Arc::new(Guests::new(&limits)),
         answers: Arc::default(),
         authority,
+        profiler: Profiler::new(None),
         audit: None,
     };
     let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();

@@ -220,6 +220,7 @@ fn agent(fields: &mut Fields<'_>, partial: &mut Partial) -> Result<(), Definitio
     partial.skip_leave_on_interrupt = fields.optional_flag("skipleaveoninterrupt")?;
     partial.enable_script_checks = fields.optional_flag("enablescriptchecks")?;
     partial.enable_local_script_checks = fields.optional_flag("enablelocalscriptchecks")?;
+    partial.enable_debug = fields.optional_flag("enabledebug")?;
     partial.pid_file = some_text(fields, "pidfile")?.map(|path| path.as_str().into());
     Ok(())
 }

@@ -28,7 +28,6 @@ pub const IGNORED: &[&str] = &[
     "dogstatsd_addr",
     "dogstatsd_tags",
     "enable_central_service_config",
-    "enable_debug",
     "enable_syslog",
     "experiments",
     "gossip_lan",

@@ -136,6 +136,8 @@ pub struct Config {
     pub log: Log,
     /// Where it writes its process ID.
     pub pid_file: Option<PathBuf>,
+    /// Whether profiles of it are taken where there is no access control.
+    pub enable_debug: bool,
     /// Whether SIGTERM makes it leave.
     pub leave_on_terminate: bool,
     /// Whether SIGINT stops it without leaving.

@@ -122,6 +122,7 @@ partial! {
         log_rotate_duration: Duration,
         log_rotate_max_files: i64,
         pid_file: PathBuf,
+        enable_debug: bool,
         enable_script_checks: bool,
         enable_local_script_checks: bool,
         leave_on_terminate: bool,

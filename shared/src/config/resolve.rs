@@ -97,6 +97,7 @@ pub fn resolve(said: Partial, host: Host) -> Resolved<Config> {
         )?,
         join_wan: join_wan(&said, in_wan_pool, host)?,
         pid_file: said.pid_file,
+        enable_debug: said.enable_debug.unwrap_or(dev),
         node_name,
         node_meta: said.node_meta,
         datacenter,

@@ -15,6 +15,7 @@ use super::{
     listener::Limits,
     page::Page,
     params::Near,
+    profile::Profiler,
     query::Query,
     route::{Origin, Request},
 };
@@ -77,6 +78,8 @@ pub struct Settings {
     pub page: Page,
     /// The domain and the port of DNS at this agent.
     pub dns: (String, u16),
+    /// Whether profiles are taken where there is no access control.
+    pub debug: bool,
     /// Where this node keeps its data, if it does.
     pub data_dir: Option<PathBuf>,
     /// Where tokens are kept that are set while it runs, if they are.
@@ -111,6 +114,8 @@ pub struct Context {
     pub answers: Arc<Answers>,
     /// Who decides who may do what.
     pub authority: Arc<Authority>,
+    /// What takes profiles of this process.
+    pub profiler: Profiler,
     /// Where requests are written down, if they are.
     pub audit: Option<Arc<Audit>>,
 }

@@ -77,6 +77,12 @@ pub enum Failure {
     /// The bodies of the requests that are under way take all the memory they may: 503.
     #[error("This agent is busy with large requests, which may take {0} bytes together; come again")]
     NoRoom(usize),
+    /// A profile of this process is being taken, which only one caller can have: 503.
+    #[error("A profile is being taken already, and there can be one at a time; come again")]
+    ProfileUnderWay,
+    /// Nothing in this program takes profiles: 501.
+    #[error("This program has no profiler; `lictor agent` has one")]
+    NoProfiler,
     /// What Consul says with status 500 although the request is to blame.
     #[error("{0}")]
     Rejected(String),
@@ -121,7 +127,9 @@ impl Failure {
             Self::TooOften { .. } | Self::TooManyWatches(_) | Self::Backend(BackendError::RateExceeded) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
+            Self::NoProfiler => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoom(_)
+            | Self::ProfileUnderWay
             | Self::Agent(AgentError::NoServers | AgentError::TooManyUnsent(_))
             | Self::Backend(BackendError::DatacenterUnavailable { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Rejected(_)

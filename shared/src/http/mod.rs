@@ -46,6 +46,7 @@ mod page;
 pub mod params;
 mod patience;
 mod prepared;
+mod profile;
 pub mod query;
 mod read;
 mod remote;
@@ -71,6 +72,7 @@ pub use self::{
     kept::{Answers, keep_small},
     listener::{Limits, serve},
     page::Page,
+    profile::{Profiler, TakeProfile},
     remote::Interface,
     socket::{BindError, Listener, Ownership, UnixSocket, bind, bind_path},
 };

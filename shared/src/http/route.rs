@@ -24,7 +24,7 @@ use super::{
     answer::Answer,
     catalog, changes, coordinate, event, health, insight, internal,
     kept::Answers,
-    keyring, kv, login, maintenance, openapi, operator, page, prepared,
+    keyring, kv, login, maintenance, openapi, operator, page, prepared, profile,
     query::Query,
     query::decode_path,
     read, remote, session, snapshot, status, txn,
@@ -212,6 +212,7 @@ endpoints! {
     DELETE "/v1/acl/binding-rule/*" => login::delete_rule, Needs(Acl, Write);
     POST "/v1/acl/login" => login::login, Open;
     POST "/v1/acl/logout" => login::logout, Inside;
+    GET "/debug/pprof/profile" => profile::profile, Needs(Operator, Read);
     GET "/v1/status/leader" => status::leader, Open;
     GET "/v1/status/peers" => status::peers, Member;
 }

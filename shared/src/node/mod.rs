@@ -36,6 +36,7 @@ pub use self::{
     log_file::LogFileError,
     run::run,
 };
+pub use crate::http::TakeProfile;
 use crate::{
     acl::Authority,
     backend::Backend,

@@ -47,6 +47,7 @@ pub(crate) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         http_access: "http_config or translate_wan_addrs",
         page: "ui_config",
         pid_file: "pid_file",
+        enable_debug: "enable_debug",
         audit: "audit",
         traces: "traces"
     } but {

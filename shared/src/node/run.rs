@@ -9,7 +9,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Applications, Ground, Role, RoleError, ServeApplications, applications, coordinates, flood, former,
+    Applications, Ground, Role, RoleError, ServeApplications, TakeProfile, applications, coordinates, flood, former,
     join::Joining,
     keyring, leaderless,
     log_file::RotatingFile,
@@ -47,7 +47,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The time between two full comparisons of the agent's services with the registry's that nothing called for.
 const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs a node until it is told to stop, or something it needs has failed. `applications` serves its gRPC interface.
+/// Runs a node until it is told to stop, or something it needs has failed. `applications` serves its gRPC interface,
+/// `profiler` looks at what the process computes, where the program has such a thing.
 ///
 /// # Errors
 /// What could not start or what failed while running, with its remedy where there is one.
@@ -57,12 +58,13 @@ pub async fn run(
     level: Level,
     role: impl Role,
     applications: ServeApplications,
+    profiler: Option<TakeProfile>,
 ) -> Result<(), RoleError> {
     let mut signals = Signals::install()?;
     let notifier = Notifier::from_environment();
     let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     let (control, mut requests) = control::channel();
-    let starting = start(flags, config, level, role, applications, control);
+    let starting = start(flags, config, level, role, applications, profiler, control);
     let Some(started) = until_told(&mut signals, starting).await else {
         tracing::info!("stopped before it was ready");
         return Ok(());
@@ -134,6 +136,7 @@ async fn start<R: Role>(
     level: Level,
     mut role: R,
     applications: ServeApplications,
+    profiler: Option<TakeProfile>,
     control: Control,
 ) -> Result<Running<R>, RoleError> {
     raise_descriptors();
@@ -179,7 +182,7 @@ async fn start<R: Role>(
     applications(for_applications(&mut sockets, &config, &tls, &reader, &backend, &authority, &tasks));
     let translates = config.http_access.translates_wan;
     let copies = http::Copies::start(&config.remote_copies, translates, &backend, &authority, &tasks);
-    let context = http::Context {
+    let context = Arc::new(http::Context {
         settings: http_settings(&config, id),
         reader: reader.clone(),
         backend,
@@ -193,9 +196,9 @@ async fn start<R: Role>(
         guests: Arc::new(http::Guests::new(&config.http_limits)),
         answers: Arc::default(),
         authority: authority.clone(),
+        profiler: http::Profiler::new(profiler),
         audit: audit(&config)?,
-    };
-    let context = Arc::new(context);
+    });
     interface.open(context.clone(), tasks.stopping());
     let inside = http::Inside::new(context.clone(), tasks.stopping());
     let mut watches = Watches::new(inside, agent.outbound(), tasks.clone());
@@ -373,6 +376,7 @@ fn http_settings(config: &Config, node_id: Uuid) -> http::Settings {
         access: config.http_access.clone(),
         page: config.page.clone(),
         dns: (domain.trim_end_matches('.').to_string(), config.listen.dns.first().map_or(0, SocketAddr::port)),
+        debug: config.enable_debug,
         data_dir: config.data_dir.clone(),
         token_dir: config.data_dir.clone().filter(|_| config.acl.keeps_tokens),
     }

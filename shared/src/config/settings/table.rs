@@ -175,6 +175,9 @@ const NODE: &[Row] = rows! {
     "Whether SIGINT stops the node without leaving."
     "pid_file" "-pid-file", PATH, NOTHING, RESTART;
     "A file that the process's ID is written to. The start fails while another agent of the same file lives."
+    "enable_debug" "", FLAG, words("`false`; with `-dev` `true`"), RESTART;
+    "Whether [profiles](operations/profiles.md) are taken for everybody who reaches the HTTP port. With access control \
+     whoever has `operator:read` may have them, whatever is set here."
 };
 
 const ADDRESSES: &[Row] = rows! {

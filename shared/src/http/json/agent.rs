@@ -275,6 +275,7 @@ pub fn itself(
             "NodeID": identity.node_id,
             "NodeMeta": node.meta,
             "ServerMode": is_server,
+            "EnableDebug": settings.debug,
             "Version": versions.api_level,
             "DiscoveryMaxStale": crate::agent::duration::show(settings.discovery_max_stale),
             "HTTPMaxConnsPerClient": settings.limits.connections_per_client,

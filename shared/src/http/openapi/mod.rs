@@ -34,7 +34,7 @@ const TEXT: &str = "text/plain";
 /// What an answer of that status means that is not a sentence alone.
 const RESULTS: [(u16, &str); 3] = [(200, "Done."), (301, "It is elsewhere."), (409, "Nothing was done.")];
 /// What one means that is.
-const REFUSALS: [(u16, &str); 8] = [
+const REFUSALS: [(u16, &str); 9] = [
     (400, "The request is wrong."),
     (401, "There is no access control."),
     (403, "The token is none, or does not have the right."),
@@ -42,6 +42,7 @@ const REFUSALS: [(u16, &str); 8] = [
     (413, "The body is too long."),
     (429, "The caller has asked too often, or waits too often; or what is asked about is not well."),
     (500, "It cannot be done: the servers cannot be asked, or refuse. Also requests that Consul answers so."),
+    (501, "This program has nothing that does it."),
     (503, "It cannot be done now; or what is asked about is critical."),
 ];
 

@@ -236,6 +236,8 @@ operations! {
     DELETE "/v1/acl/binding-rule/{rule}" Write "Removes a binding rule." => "200:true 401";
     POST "/v1/acl/login" Write "Makes a token for somebody whom an auth method knows." body "Login" => "200:Token 401";
     POST "/v1/acl/logout" Write "Ends the token that is shown, which must come from a login." right "to show it" => "200:true 401";
+    GET "/debug/pprof/profile" Plain "What this process's processor time goes into, in pprof's format, seen for some seconds from now on."
+        query "seconds" => "200:application/octet-stream 500 501 503";
     GET "/v1/status/leader" Write "The address of the leader; empty where none is known." => "200:string";
     GET "/v1/status/peers" Local "The addresses of the servers." => "200:[string]";
 }

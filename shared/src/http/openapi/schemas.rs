@@ -495,6 +495,7 @@ pub(super) const QUERY: &str = lines![
     ("release", "string", "The session that is to unlock it."),
     ("replace-existing-checks", "switch", "Removes the checks of the service that are not given."),
     ("role", "string", "Only those with the role of this ID."),
+    ("seconds", "int", "For so many seconds, 1 to 300; 30 unless given."),
     ("separator", "string", "Names only up to the next one of these."),
     ("servicename", "string", "Only those with the identity of this service."),
     ("since", "flag", "Each check with since when it has its status, as far as that is known."),

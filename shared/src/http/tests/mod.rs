@@ -13,6 +13,7 @@ mod kv;
 mod login;
 mod page;
 mod prepared;
+mod profile;
 mod recordings;
 mod rights;
 mod robustness;
@@ -144,6 +145,16 @@ impl TestServer {
 
     /// The same, with that backend behind it.
     async fn over(backend: Arc<Fake>, copied: &[RemoteService], change: impl FnOnce(&mut Settings)) -> Self {
+        Self::of(backend, copied, Some(profile::fake), change).await
+    }
+
+    /// The same, of a program that has that profiler.
+    async fn of(
+        backend: Arc<Fake>,
+        copied: &[RemoteService],
+        profiler: Option<TakeProfile>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let mut settings = Settings {
             identity: Identity {
                 datacenter: "dc1".into(),
@@ -160,6 +171,7 @@ impl TestServer {
             access: Access::default(),
             page: Page::default(),
             dns: ("consul".into(), 8600),
+            debug: false,
             data_dir: None,
             token_dir: None,
         };
@@ -187,6 +199,7 @@ impl TestServer {
             copies,
             answers: Arc::default(),
             authority: backend.authority(),
+            profiler: Profiler::new(profiler),
             audit: None,
         };
         let gossip = context.members.local_address();

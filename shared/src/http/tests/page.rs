@@ -180,7 +180,7 @@ async fn another_datacenters_changes_are_told_there() {
 }
 
 /// A server with access control, and a token with those rules.
-async fn guarded(rules: &str) -> (TestServer, AccessToken, String) {
+pub async fn guarded(rules: &str) -> (TestServer, AccessToken, String) {
     let backend = Fake::new();
     let settings = AccessSettings { enabled: true, datacenter: "dc1".into(), ..AccessSettings::default() };
     backend.set_authority(Arc::new(Authority::new(settings, OwnTokens::default(), backend.reader())));

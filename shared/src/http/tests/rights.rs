@@ -139,6 +139,7 @@ fn reading() -> Vec<Row> {
         Row(GET, "/v1/acl/auth-method/*", "ci", "", READS_ACL, Denied(200)),
         Row(GET, "/v1/acl/binding-rules", "", "", READS_ACL, Denied(200)),
         Row(GET, "/v1/acl/binding-rule/*", RULE, "", READS_ACL, Denied(200)),
+        Row(GET, "/debug/pprof/profile", "?seconds=1", "", OBSERVES, Denied(200)),
         Row(GET, "/v1/status/leader", "", "", "", Open(200)),
         Row(GET, "/v1/status/peers", "", "", "", Member(200)),
     ]
