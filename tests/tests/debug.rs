@@ -4,13 +4,18 @@
 
 use std::{
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::Duration,
 };
 
+use flate2::read::GzDecoder;
 use lictor_tests::{agent::Agent, binary, containers::succeeded, process::Process, wait};
+use prost::Message;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,6 +24,43 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(20);
 /// What the agent must not give away.
 const SECRET: &str = "5ec2e700-0000-4000-8000-000000000001";
+
+/// What this test reads of pprof's format.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Profile {
+    #[prost(message, repeated, tag = "2")]
+    sample: Vec<Sample>,
+    #[prost(message, repeated, tag = "5")]
+    function: Vec<Function>,
+    #[prost(string, repeated, tag = "6")]
+    string_table: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Sample {
+    #[prost(uint64, repeated, tag = "1")]
+    location_id: Vec<u64>,
+    #[prost(int64, repeated, tag = "2")]
+    value: Vec<i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Function {
+    #[prost(int64, tag = "2")]
+    name: i64,
+}
+
+impl Profile {
+    fn read(packed: &[u8]) -> Self {
+        let mut encoded = Vec::new();
+        GzDecoder::new(packed).read_to_end(&mut encoded).unwrap();
+        Self::decode(&encoded[..]).unwrap()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.function.iter().map(|function| self.string_table[usize::try_from(function.name).unwrap()].as_str())
+    }
+}
 
 /// `lictor debug` of this agent, into `capture` in that directory.
 fn debug(agent: &Agent, directory: &Path, flags: &[&str]) -> Command {
@@ -80,9 +122,16 @@ fn an_archive_has_everything_but_secrets() {
         assert!(named(&line["Counters"], "process_cpu_seconds_total"), "{line}");
         assert!(named(&line["Gauges"], "process_resident_memory_bytes"), "{line}");
     }
+    let profile = index["captured"].as_array().unwrap().iter().find(|entry| entry["capture"] == "pprof").unwrap();
+    assert_eq!(
+        (&profile["file"], &profile["path"]),
+        (&json!("profile.prof"), &json!("/debug/pprof/profile?seconds=3"))
+    );
+    Profile::read(&fs::read(bundle.join("profile.prof")).unwrap());
     assert!(fs::read_to_string(bundle.join("logs.txt")).unwrap().contains("configuration reloaded"));
     for file in fs::read_dir(&bundle).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains(SECRET), "{text}");
     }
 }
@@ -111,7 +160,7 @@ fn what_a_token_may_not_see_is_told_and_left_out() {
         ("host", "403 (Permission denied"),
         ("raft", "403 (Permission denied"),
         ("logs", "403 (Permission denied"),
-        ("pprof", "no profiler"),
+        ("pprof", "403 (Permission denied"),
     ] {
         let found = refused.iter().find(|refused| refused["capture"] == capture).unwrap();
         assert!(found["reason"].as_str().unwrap().contains(reason), "{found}");
@@ -123,6 +172,58 @@ fn what_a_token_may_not_see_is_told_and_left_out() {
     assert_eq!(code, Some(1));
     assert!(errors.contains("403 (Permission denied") && errors.contains("No token was shown"), "{errors}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_agent_without_profiles_has_the_rest() {
+    let place = TempDir::new().unwrap();
+    let agent = Agent::dev("host-1").argument("-hcl=enable_debug = false").started();
+    let (code, said, errors) = output(&mut debug(&agent, place.path(), &["-duration=1s", "-capture=host,pprof"]));
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{said}");
+    let (_, index) = unpacked(place.path());
+    assert_eq!((files(&index), &index["refused"][0]["capture"]), (vec!["host.json"], &json!("pprof")), "{index}");
+    let reason = index["refused"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("403") && reason.contains("enable_debug = true"), "{index}");
+
+    let agent = Agent::slim_sidecar("host-2").argument("-hcl=enable_debug = true");
+    let server = Agent::server("host-3", 1).started();
+    let agent = agent.joining([&server.ports]).started();
+    let reply = agent.http().send("GET", "/debug/pprof/profile", &[], b"").unwrap();
+    assert!(reply.status == 501 && reply.text().contains("no profiler"), "{reply:?}");
+}
+
+#[test]
+fn a_profile_names_what_an_agent_does() {
+    let place = TempDir::new().unwrap();
+    let mut agent = Agent::dev("host-1");
+    agent.set_environment(&[("TMPDIR", place.path().display().to_string())]);
+    let agent = agent.started();
+    let http = agent.http().with_time_out(LIMIT);
+    let profile = || http.get("/debug/pprof/profile?seconds=2").unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    // What comes of it is not what is asked here.
+                    let _ = agent.http().get("/v1/agent/metrics?format=prometheus");
+                }
+            });
+        }
+        // Again and again, on what the last one has left.
+        let profiles: Vec<_> = (0..3).map(|_| Profile::read(&profile().body)).collect();
+        is_over.store(true, Ordering::Relaxed);
+        for profile in profiles {
+            let seen: i64 = profile.sample.iter().map(|sample| sample.value[0]).sum();
+            assert!(seen >= 20, "{seen} samples of two seconds of work");
+            let deepest = profile.sample.iter().map(|sample| sample.location_id.len()).max();
+            assert!(deepest > Some(10), "{deepest:?}: stacks are cut short");
+            for part in ["lictor_shared::http::", "tokio::runtime::"] {
+                assert!(profile.names().any(|name| name.contains(part)), "{part}: {profile:?}");
+            }
+        }
+    });
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "it leaves nothing behind");
 }
 
 #[test]

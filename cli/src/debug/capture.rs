@@ -31,6 +31,8 @@ pub struct Question {
 
 /// The log all the while.
 pub const LOGS: Question = of_agent("logs.txt", "/v1/agent/monitor?loglevel=debug");
+/// What its processor time goes into, all the while.
+pub const PROFILE: Question = of_agent("profile.prof", "/debug/pprof/profile");
 /// All metrics, once each interval.
 pub const METRICS: Question = of_agent("metrics.json", "/v1/agent/metrics");
 
@@ -62,12 +64,9 @@ impl Question {
 }
 
 impl Capture {
-    /// Those that were named, each once; all that can succeed if none was.
+    /// Those that were named, each once; all if none was.
     pub fn chosen(named: &[Self]) -> Vec<Self> {
-        let is_wanted = |capture: &&Self| match named {
-            [] => **capture != Self::Pprof,
-            named => named.contains(capture),
-        };
+        let is_wanted = |capture: &&Self| named.is_empty() || named.contains(capture);
         Self::value_variants().iter().filter(is_wanted).copied().collect()
     }
 
@@ -97,7 +96,7 @@ impl Capture {
             Self::Logs => ("logs", "The log at level debug"),
             Self::Raft => ("raft", "The servers, who leads, and their health"),
             Self::Gossip => ("gossip", "The network coordinates of the nodes"),
-            Self::Pprof => ("pprof", "Profiles of Go programs: taken for Consul's sake, and refused"),
+            Self::Pprof => ("pprof", "What its processor time goes into: a profile for pprof"),
         }
     }
 }
@@ -123,7 +122,7 @@ mod tests {
     #[test]
     fn what_is_captured_is_what_was_named() {
         let names = |named: &[Capture]| Capture::chosen(named).into_iter().map(Capture::name).collect::<Vec<_>>();
-        assert_eq!(names(&[]), ["agent", "host", "members", "metrics", "logs", "raft", "gossip"]);
+        assert_eq!(names(&[]), ["agent", "host", "members", "metrics", "logs", "raft", "gossip", "pprof"]);
         assert_eq!(names(&[Capture::Pprof, Capture::Host, Capture::Host]), ["host", "pprof"]);
         assert_eq!(Capture::from_str("cluster", false), Ok(Capture::Members));
     }

@@ -5,10 +5,11 @@
 //! | `index.json` | what was captured, when, and what was refused and why ([`bundle`]) |
 //! | `logs.txt` | the agent's log at level debug, all the while |
 //! | `metrics.json` | all its metrics, a line for each interval |
+//! | `profile.prof` | what its processor time goes into, all the while, in pprof's format |
 //! | `agent.json`, `host.json`, `members.json`, ... | answers at the beginning ([`capture`]), without secrets ([`secrets`]) |
 //!
 //! They are written into a directory as they come, which becomes the archive at the end: Ctrl-C ends the capture early
-//! and keeps what there is. What the agent refuses is told and left out. There is no profile: the agent has no profiler.
+//! and keeps what there is, but no profile, which comes at the end. What the agent refuses is told and left out.
 
 mod bundle;
 mod capture;
@@ -28,7 +29,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::{
     bundle::{Bundle, Head, Recording},
-    capture::{Capture, LOGS, METRICS, Question},
+    capture::{Capture, LOGS, METRICS, PROFILE, Question},
 };
 use crate::{
     arguments::go_bool,
@@ -39,13 +40,14 @@ use crate::{
 /// How long one answer is waited for. An agent that is slower says by that what is wrong with it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is said of profiles.
-const NO_PROFILER: &str = "the agent has no profiler; processor time and memory are among the metrics";
+/// The longest profile that an agent takes, in seconds.
+const PROFILE_MAX_SECONDS: u64 = 300;
+/// How long a profile may take beyond its time: names are found when it is over.
+const PROFILE_PATIENCE: Duration = Duration::from_secs(60);
 
 const EXAMPLES: &str = "\
-There is no processor profile in it, as the agent has no profiler: -capture=pprof is taken and said to be refused. What
-the process has used of processors and memory is in metrics.json, once each interval: process_cpu_seconds_total and
-process_resident_memory_bytes.
+profile.prof is of the whole time, five minutes at most; `go tool pprof`, speedscope and others read it. An agent gives one
+with access control to whoever has operator:read, without it where enable_debug = true is configured.
 
 Tokens, keys and passwords are taken out of the answers; the log is as it is, with what the programs of watches printed. Names,
 addresses and node metadata stay: look into the archive before you give it away. Most of it needs operator:read, the rest
@@ -67,7 +69,7 @@ pub struct DebugFlags {
     /// The time from one look at the metrics to the next
     #[arg(long, value_name = "TIME", value_parser = span, default_value = "30s")]
     interval: Duration,
-    /// What to capture; may be repeated [default: all but pprof]
+    /// What to capture; may be repeated [default: all]
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     capture: Vec<Capture>,
     /// Where to, without the .tar.gz [default: lictor-debug-SECONDS]
@@ -109,23 +111,28 @@ pub async fn run(flags: DebugFlags, out: &mut impl io::Write) -> anyhow::Result<
     let mut bundle = Bundle::create(&output(flags.output.as_deref())?)?;
     let targets = head.targets.join(", ");
     writeln!(out, "Capturing from {} for {}, metrics every {}: {targets}", head.agent, head.duration, head.interval)?;
-    let begin = |question: Question, capture| -> anyhow::Result<Option<Recording>> {
-        let is_wanted = captures.contains(&capture);
-        is_wanted.then(|| bundle.begin(capture, question.path(&flags.http), question.file)).transpose()
+    let begin = |question: Question, ending: &str, capture| -> anyhow::Result<Option<Recording>> {
+        let path = question.path(&flags.http) + ending;
+        captures.contains(&capture).then(|| bundle.begin(capture, path, question.file)).transpose()
     };
-    let (mut logs, mut metrics) = (begin(LOGS, Capture::Logs)?, begin(METRICS, Capture::Metrics)?);
+    let (mut logs, mut metrics) = (begin(LOGS, "", Capture::Logs)?, begin(METRICS, "", Capture::Metrics)?);
+    // Whole seconds, as many as an agent gives.
+    let span = Duration::from_secs(flags.duration.as_secs().clamp(1, PROFILE_MAX_SECONDS));
+    let mut profile = begin(PROFILE, &format!("?seconds={}", span.as_secs()), Capture::Pprof)?;
     let capture = async {
         ask(&agent, &flags, &captures, &mut bundle, out).await?;
         let follow = async {
             tokio::try_join!(follow_log(&agent, logs.as_mut()), look(&agent, metrics.as_mut(), flags.interval, out))
         };
-        timeout(flags.duration, follow).await.map_or(Ok(()), |ended| ended.map(|_| ()))
+        let follow = async { timeout(flags.duration, follow).await.map_or(Ok(()), |ended| ended.map(|_| ())) };
+        let ((), line) = tokio::try_join!(follow, take_profile(&agent, profile.as_mut(), span))?;
+        line.map_or(Ok(()), |line| Ok(writeln!(out, "  {line}")?))
     };
     let ended = tokio::select! {
         ended = capture => ended.map(|()| false),
         stopped = tokio::signal::ctrl_c() => stopped.map(|()| true).map_err(anyhow::Error::from),
     };
-    for recording in [metrics, logs].into_iter().flatten() {
+    for recording in [metrics, logs, profile].into_iter().flatten() {
         bundle.add(recording)?;
     }
     match ended {
@@ -174,10 +181,6 @@ async fn ask(
     out: &mut impl io::Write,
 ) -> anyhow::Result<()> {
     for capture in captures {
-        if *capture == Capture::Pprof {
-            writeln!(out, "  pprof: {NO_PROFILER}")?;
-            bundle.refuse(*capture, String::new(), anyhow!(NO_PROFILER));
-        }
         for question in capture.questions() {
             let path = question.path(&flags.http);
             let error = match agent.ask(&path).await {
@@ -224,6 +227,22 @@ async fn follow_log(agent: &Agent, into: Option<&mut Recording>) -> anyhow::Resu
             }
         }
     }
+}
+
+/// Has a profile taken, which takes `span`; gives what is to be said of it.
+async fn take_profile(agent: &Agent, into: Option<&mut Recording>, span: Duration) -> anyhow::Result<Option<String>> {
+    let Some(into) = into else { return Ok(None) };
+    Ok(Some(match agent.clone().with_limit(span + PROFILE_PATIENCE).ask(into.path()).await {
+        Ok(answer) => {
+            into.write(&answer.body)?;
+            PROFILE.file.into()
+        }
+        Err(error) => {
+            let line = format!("{}: {error}", PROFILE.file);
+            into.lacks(error);
+            line
+        }
+    }))
 }
 
 /// Looks at the metrics again and again, a line for each time, until they are refused.
