@@ -43,7 +43,7 @@ impl Backend for Nobody {
         Err(BackendError::NoServers)
     }
 
-    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: bool, _: &Credential) -> Result<ServersReport, BackendError> {
         Err(BackendError::NoServers)
     }
 

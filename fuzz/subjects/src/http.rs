@@ -46,7 +46,7 @@ impl Backend for Servers {
         Ok(Index(1))
     }
 
-    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: bool, _: &Credential) -> Result<ServersReport, BackendError> {
         Ok(ServersReport::default())
     }
 

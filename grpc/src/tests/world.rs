@@ -27,7 +27,7 @@ impl Backend for Silent {
         Err(BackendError::NoLeader)
     }
 
-    async fn servers(&self, _: &Credential) -> Result<ServersReport, BackendError> {
+    async fn servers(&self, _: bool, _: &Credential) -> Result<ServersReport, BackendError> {
         Err(BackendError::NoLeader)
     }
 
