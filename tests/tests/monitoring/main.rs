@@ -1,131 +1,34 @@
 //! Prometheus follows a cluster with what is in `examples/monitoring`: each query of the dashboard has an answer, alerts fire
-//! while servers are gone, and the rules pass their own tests. VictoriaMetrics finds the agents by the registry, for which
+//! while servers are gone (`conditions`: when other things go wrong), and the rules pass their own tests. VictoriaMetrics finds the agents by the registry, for which
 //! Debian's Prometheus is not built.
 
 #![allow(clippy::unwrap_used, reason = "a test, also where it is not in a test function")]
+
+mod conditions;
+mod prometheus;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     process::Command,
-    time::Duration,
 };
 
-use lictor_tests::{agent::Agent, cluster::Cluster, http::Client, installed, ports, process::Process, wait};
+use lictor_tests::{cluster::Cluster, http::Client, installed, ports, process::Process, wait};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const CONFIGURATION: &str = include_str!("../../examples/monitoring/prometheus.yml");
-const BY_REGISTRY: &str = include_str!("../../examples/monitoring/prometheus-consul.yml");
-const SERVICE: &str = include_str!("../../examples/monitoring/agent.hcl");
-const RULES: &str = include_str!("../../examples/monitoring/alerts.yml");
-const RULE_TESTS: &str = include_str!("../../examples/monitoring/alerts_test.yml");
-const DASHBOARD: &str = include_str!("../../examples/monitoring/dashboard.json");
-const RUNBOOK: &str = include_str!("../../docs/src/monitoring.md");
+use self::prometheus::{FOLLOW_LIMIT, Prometheus, every_second, role};
+
+const BY_REGISTRY: &str = include_str!("../../../examples/monitoring/prometheus-consul.yml");
+const SERVICE: &str = include_str!("../../../examples/monitoring/agent.hcl");
+const RULES: &str = include_str!("../../../examples/monitoring/alerts.yml");
+const RULE_TESTS: &str = include_str!("../../../examples/monitoring/alerts_test.yml");
+const DASHBOARD: &str = include_str!("../../../examples/monitoring/dashboard.json");
+const RUNBOOK: &str = include_str!("../../../docs/src/monitoring.md");
 
 /// Queries about these have no answer in a cluster that is well: without TLS there are no certificates.
 const RIGHTLY_EMPTY: [&str; 1] = ["lictor_tls_certificate_expires_seconds"];
-/// Longest time until what happened is scraped and evaluated, on a busy machine.
-const FOLLOW_LIMIT: Duration = Duration::from_secs(60);
-
-/// A running Prometheus that scrapes a cluster every second.
-struct Prometheus {
-    _process: Process,
-    http: Client,
-}
-
-impl Prometheus {
-    fn start(program: &Path, directory: &Path, cluster: &Cluster) -> Self {
-        let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
-        write("prometheus.yml", &every_second(CONFIGURATION));
-        write("alerts.yml", &at_once(RULES));
-        // JSON is YAML.
-        let targets: Vec<Value> = cluster.agents().map(target).collect();
-        write("agents.yml", &json!(targets).to_string());
-        let port = ports::free();
-        let mut command = Command::new(program);
-        command
-            .arg(format!("--config.file={}", directory.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--log.level=warn");
-        let process = Process::start("prometheus", directory, &mut command);
-        Self { _process: process, http: Client::new(port) }
-    }
-
-    /// The series that answer a query, now.
-    fn ask(&self, query: &str) -> Result<Vec<Value>, String> {
-        let answer = self.http.json(&format!("/api/v1/query?query={}", escaped(query)))?;
-        answer["data"]["result"].as_array().cloned().ok_or_else(|| answer.to_string())
-    }
-
-    /// What fires: the alert and the instance that it is about, which is empty where it is about all.
-    fn firing(&self) -> Result<BTreeSet<(String, String)>, String> {
-        let answer = self.http.json("/api/v1/alerts")?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let alerts = answer["data"]["alerts"].as_array().ok_or_else(|| answer.to_string())?;
-        let firing = alerts.iter().filter(|alert| alert["state"] == "firing").map(|alert| {
-            for annotation in ["summary", "description"].map(|name| text(&alert["annotations"][name])) {
-                let is_filled_in = !annotation.is_empty()
-                    && !["{{", "<no value>", "<error"].iter().any(|sign| annotation.contains(sign));
-                assert!(is_filled_in, "{alert}");
-            }
-            (text(&alert["labels"]["alertname"]), text(&alert["labels"]["instance"]))
-        });
-        Ok(firing.collect())
-    }
-
-    fn wait_until_firing(&self, wanted: &[(&str, &str)]) {
-        wait::until(&format!("{wanted:?} fire"), FOLLOW_LIMIT, || {
-            let firing = self.firing()?;
-            let fires = |(alert, instance): &(&str, &str)| firing.contains(&((*alert).into(), (*instance).into()));
-            wait::ensure(wanted.iter().all(fires), || format!("{firing:?}"))
-        });
-    }
-
-    /// Waits until nothing fires but these.
-    fn wait_until_quiet(&self, ignored: impl Fn(&str) -> bool) {
-        wait::until("no alert fires", FOLLOW_LIMIT, || {
-            let firing = self.firing()?;
-            wait::ensure(firing.iter().all(|(alert, _)| ignored(alert)), || format!("{firing:?}"))
-        });
-    }
-}
-
-/// An agent as `agents.yml` has it.
-fn target(agent: &Agent) -> Value {
-    let labels = json!({"instance": agent.name, "role": role(agent), "datacenter": "dc1"});
-    json!({"targets": [agent.address(agent.ports.http).to_string()], "labels": labels})
-}
-
-fn role(agent: &Agent) -> &'static str {
-    if agent.name.starts_with("server") { "server" } else { "sidecar" }
-}
-
-fn every_second(configuration: &str) -> String {
-    let changed = configuration.replace(": 15s", ": 1s");
-    assert!(changed.contains("scrape_interval: 1s") && changed.contains("evaluation_interval: 1s"), "{changed}");
-    changed
-}
-
-/// The rules, and nothing waits before it fires.
-fn at_once(rules: &str) -> String {
-    let line = |line: &str| match line.split_once("for: ") {
-        Some((indent, _)) if indent.trim().is_empty() => format!("{indent}for: 0s\n"),
-        _ => format!("{line}\n"),
-    };
-    rules.lines().map(line).collect()
-}
-
-/// As a part of a URL's query.
-fn escaped(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(byte).collect()
-}
 
 /// Every query of the dashboard, about all datacenters and agents.
 fn queries() -> Vec<String> {
@@ -170,11 +73,8 @@ fn prometheus_follows_a_cluster() {
     let Some(program) = installed::find("prometheus", "prometheus") else { return };
     let mut cluster = Cluster::start(3, 1);
     let directory = TempDir::new().unwrap();
-    let prometheus = Prometheus::start(&program, directory.path(), &cluster);
-    wait::until("every agent is up", FOLLOW_LIMIT, || {
-        let up = prometheus.ask("up == 1")?;
-        wait::ensure(up.len() == 4, || format!("{up:?}"))
-    });
+    let prometheus = Prometheus::start(&program, directory.path(), cluster.agents());
+    prometheus.wait_until_up(4);
 
     wait::until("every query of the dashboard has an answer", FOLLOW_LIMIT, || {
         use_it(&cluster)?;
@@ -201,12 +101,27 @@ fn prometheus_follows_a_cluster() {
     ]);
     cluster.servers[2].kill();
     cluster.sidecars[0].http().put("/v1/agent/service/register", &json!({"Name": "late"})).unwrap();
-    prometheus.wait_until_firing(&[
-        ("LictorNoLeader", ""),
-        ("LictorServerDown", "server-3"),
-        ("LictorSidecarWithoutServers", "sidecar-1"),
-        ("LictorUnsentServices", "sidecar-1"),
-    ]);
+    // Keys are neither read nor written now; what does not come from a member is dropped by gossip.
+    let in_vain = || {
+        let sidecar = &cluster.sidecars[0];
+        for _ in 0..10 {
+            assert_eq!(sidecar.http().get("/v1/kv/monitoring").unwrap().status, 500);
+        }
+        assert_eq!(sidecar.http().put("/v1/kv/monitoring", &json!(1)).unwrap().status, 500);
+        conditions::send_nonsense(sidecar.ports.serf_lan, 100);
+    };
+    prometheus.wait_until_firing_while(
+        in_vain,
+        &[
+            ("LictorNoLeader", ""),
+            ("LictorServerDown", "server-3"),
+            ("LictorSidecarWithoutServers", "sidecar-1"),
+            ("LictorUnsentServices", "sidecar-1"),
+            ("LictorHttpFailing", "sidecar-1"),
+            ("LictorWritesFailing", "sidecar-1"),
+            ("LictorGossipDropped", "sidecar-1"),
+        ],
+    );
 
     for server in &mut cluster.servers {
         server.start();
@@ -214,7 +129,7 @@ fn prometheus_follows_a_cluster() {
     cluster.wait_until_complete();
     // What is about the last minutes goes on for some.
     prometheus.wait_until_quiet(|alert| {
-        ["LictorWrites", "LictorReads", "LictorHttp"].iter().any(|begin| alert.starts_with(begin))
+        ["LictorWrites", "LictorReads", "LictorHttp", "LictorGossip"].iter().any(|begin| alert.starts_with(begin))
     });
 }
 
