@@ -1,4 +1,5 @@
-"""screenshots.py: the pictures of the book, by hand, with the environment of everything.py (access control on, nothing registered).
+"""screenshots.py: the pictures of the book, by hand, with the environment of everything.py (access control on, nothing
+registered; by DNS, as by default, the agents may do all).
 
 Fills the registry with a small shop, lets it live for a while, and takes each view in light and in dark. Look at each of them.
 """
