@@ -14,7 +14,7 @@ const GOSSIP_KEY: &str = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=";
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// Sends what no member says.
-pub fn send_nonsense(port: u16, packets: usize) {
+fn send_nonsense(port: u16, packets: usize) {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     for _ in 0..packets {
         socket.send_to(b"nonsense", ("127.0.0.1", port)).unwrap();
@@ -29,12 +29,14 @@ fn certificate(directory: &Path) -> [String; 2] {
     ["", "-key"].map(|kind| directory.join(format!("dc1-server-consul-0{kind}.pem")).display().to_string())
 }
 
-/// A server; a sidecar at which much is wrong; one that is to be lost; and another datacenter.
+/// A server; a sidecar at which much is wrong; one that is to be lost; another datacenter; and a stranger.
 struct World {
     server: Agent,
     troubled: Agent,
     lost: Agent,
     far: Agent,
+    /// It does not know the key, and tries to join the troubled one.
+    stranger: Agent,
     /// Where the troubled one has HTTPS.
     https: u16,
     _turn: turn::Turn,
@@ -56,7 +58,9 @@ impl World {
         let lost = known(Agent::sidecar("lost")).joining([&join]);
         let far = known(Agent::server("far", 1)).argument("-datacenter=dc2");
         let far = far.argument(format!("-retry-join-wan=127.0.0.1:{}", join.serf_wan));
-        let mut world = Self { server, troubled, lost, far, https, _turn: turn };
+        let stranger = Agent::sidecar("stranger").joining([&troubled.ports]);
+        let mut world = Self { server, troubled, lost, far, stranger, https, _turn: turn };
+        world.stranger.start();
         for agent in [&mut world.server, &mut world.troubled, &mut world.lost, &mut world.far] {
             agent.start();
             agent.wait_for_http();
@@ -90,7 +94,7 @@ impl World {
         }
         // Who is to resolve it is not there.
         assert!(dns.addresses("nowhere.example").is_err());
-        send_nonsense(self.troubled.ports.serf_lan, 10);
+        send_nonsense(self.troubled.ports.serf_lan, 100);
         // It knows nobody who would vouch for that certificate.
         let refused =
             Command::new("curl").arg("-sS").arg(format!("https://127.0.0.1:{}/", self.https)).output().unwrap();
@@ -121,6 +125,7 @@ fn what_goes_wrong_is_told() {
             ("LictorRequestsDenied", "troubled"),
             ("LictorLimitReached", "troubled"),
             ("LictorGossipKeys", "troubled"),
+            ("LictorGossipDropped", "troubled"),
             ("LictorTlsRefused", "troubled"),
             ("LictorCertificateExpiresSoon", "troubled"),
             ("LictorCertificateExpiresNow", "troubled"),
