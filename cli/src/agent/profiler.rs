@@ -2,9 +2,10 @@
 //!
 //! A timer of the kernel (`ITIMER_PROF`) interrupts whichever thread computes, [`FREQUENCY_HZ`] times for each second of
 //! processor time. The handler (crate `pprof`) walks that thread's stack by the tables that the program has for unwinding
-//! (`framehop`): it takes no lock and no memory, and reads no address that is not there. What it has seen it counts in a
-//! table of 18 MB, which stays; what that has no room for, a kilobyte for each stack, goes to a file in [`Workplace`].
-//! Addresses become names when it is over. The form is that of [`super::profile`].
+//! (`framehop`), of which there are copies: it takes no memory, and reads no address that is not there. Where a function begins
+//! it asks libgcc, which with glibc before 2.35 takes the loader's lock; a thread may have that twice. What it has seen it
+//! counts in a table of 18 MB, which stays, as the copies do; what that has no room for, a kilobyte for each stack, goes to
+//! a file in [`Workplace`]. Addresses become names when it is over. The form is that of [`super::profile`].
 //!
 //! A thread that waits is not seen. Stacks end after 128 functions. On ARM the innermost function is often wrong: `pprof`
 //! takes the register of the return address for it.

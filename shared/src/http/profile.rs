@@ -61,7 +61,10 @@ pub(super) async fn profile(context: &Context, request: &Request) -> Result<Answ
     // It keeps its place until it has ended, also when this caller has gone, who drops the other end.
     let mut taken = tokio::task::spawn_blocking(move || {
         let _place = place;
-        take(span, &ended)
+        let taken = take(span, &ended);
+        // The names of a whole program were there.
+        lictor_heap::give_back();
+        taken
     });
     let taken = match request.stopping.run_until_cancelled(&mut taken).await {
         Some(taken) => taken,
