@@ -229,7 +229,10 @@ fn a_profile_names_what_an_agent_does() {
 #[test]
 fn an_interrupt_ends_it_and_keeps_what_there_is() {
     let place = TempDir::new().unwrap();
-    let agent = Agent::dev("host-1").started();
+    let mut agent = Agent::dev("host-1");
+    // The test may kill it while it still takes a profile.
+    agent.set_environment(&[("TMPDIR", place.path().display().to_string())]);
+    let agent = agent.started();
     let mut capturing = Process::start("debug", place.path(), &mut debug(&agent, place.path(), &["-duration=1h"]));
     wait::until("the metrics were looked at", LIMIT, || {
         wait::ensure(capturing.output().contains("metrics.json: 1"), || capturing.output())
