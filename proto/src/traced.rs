@@ -51,7 +51,7 @@ where
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let mut span = Span::inside(Kind::Client, "");
         if let Some(place) = span.place() {
-            describe(&mut span, request.uri().path());
+            describe(&mut span, method(request.uri().path()));
             span.server(&self.server);
             if let Ok(place) = HeaderValue::try_from(place.to_string()) {
                 request.headers_mut().insert(HEADER, place);
@@ -61,12 +61,14 @@ where
         Box::pin(async move {
             let answer = asked.await;
             match &answer {
-                Ok(answer) => note(&mut span, answer.headers()),
+                Ok(answer) if span.is_recorded() => {
+                    note(&mut span, answer.headers());
+                }
                 Err(error) if span.is_recorded() => {
                     span.set("error.type", "UNAVAILABLE");
                     span.fail(error.to_string());
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
             answer
         })
@@ -99,7 +101,8 @@ impl<S: NamedService> NamedService for Answering<S> {
 
 impl<S, Q> Service<Request<Q>> for Answering<S>
 where
-    S: Service<
+    S: NamedService
+        + Service<
             Request<Q>,
             Response = Response<tonic::body::Body>,
             Error = Infallible,
@@ -121,29 +124,34 @@ where
         if !span.is_recorded() {
             return self.service.call(request);
         }
-        describe(&mut span, request.uri().path());
+        // Of who goes before there is an answer.
+        span.name(S::NAME);
+        let method = method(request.uri().path()).to_owned();
         let answer = span.around(self.service.call(request));
         Box::pin(async move {
             let answer = answer.await?;
-            note(&mut span, answer.headers());
+            let code = note(&mut span, answer.headers());
+            // Anybody can make up a method.
+            describe(&mut span, if code == Code::Unimplemented { "_OTHER" } else { &method });
             Ok(answer)
         })
     }
 }
 
-/// Says what is asked; paths are `/package.Service/Method`.
-fn describe(span: &mut Span, path: &str) {
-    let method = path.trim_start_matches('/').to_owned();
-    span.name(method.clone());
+/// What a path asks for: those of gRPC are `/package.Service/Method`.
+fn method(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+/// Says what is asked.
+fn describe(span: &mut Span, method: &str) {
+    span.name(method.to_owned());
     span.set("rpc.system.name", "grpc");
-    span.set("rpc.method", method);
+    span.set("rpc.method", method.to_owned());
 }
 
 /// Notes what came of it. An answer without a status in its headers has begun, and so went well.
-fn note(span: &mut Span, headers: &HeaderMap) {
-    if !span.is_recorded() {
-        return;
-    }
+fn note(span: &mut Span, headers: &HeaderMap) -> Code {
     let status = Status::from_header_map(headers);
     let code = status.as_ref().map_or(Code::Ok, Status::code);
     span.set("rpc.response.status_code", name(code));
@@ -151,6 +159,7 @@ fn note(span: &mut Span, headers: &HeaderMap) {
         span.set("error.type", name(code));
         span.fail(status.message().to_owned());
     }
+    code
 }
 
 /// The name of a code (gRPC's list of status codes).

@@ -381,29 +381,29 @@ impl<S: Servers> Route<S> {
     where
         F: Future<Output = Result<T, AskError>>,
     {
-        self.ask_one(|tried| self.next(tried), question).await
+        self.ask_one(false, question).await
     }
 
-    /// The same of the server that `choose` names.
-    async fn ask_one<T, F>(
-        &self,
-        choose: impl Fn(&Tried) -> Option<String>,
-        question: impl Fn(String) -> F,
-    ) -> Result<T, BackendError>
+    /// The same; with `any_server`, of any in turn.
+    async fn ask_one<T, F>(&self, any_server: bool, question: impl Fn(String) -> F) -> Result<T, BackendError>
     where
         F: Future<Output = Result<T, AskError>>,
     {
         let deadline = Instant::now() + self.limits.barrier_hold;
         let mut tried = Tried::default();
         loop {
-            let Some(server) = choose(&tried) else {
+            let server = if any_server { self.any(&tried) } else { self.next(&tried) };
+            let Some(server) = server else {
                 pause(deadline).await.ok_or_else(|| self.no_one(&tried))?;
                 continue;
             };
             let asked = timeout_at(deadline, question(server.clone())).await;
             let error = match asked.unwrap_or_else(|_| Err(AskError::Unknown("it did not answer in time".into()))) {
                 Ok(answer) => {
-                    self.remember(Some(server));
+                    // Who answers as anybody need not lead.
+                    if !any_server {
+                        self.remember(Some(server));
+                    }
                     return Ok(answer);
                 }
                 Err(AskError::Rejected(reason)) => return Err(BackendError::Failed(reason)),

@@ -21,7 +21,7 @@ use std::{
 
 /// The header that carries a place, of HTTP and gRPC alike.
 pub const HEADER: &str = "traceparent";
-/// The longest text of an attribute that is kept, in bytes.
+/// The longest text that is kept of a name, an attribute or a failure, in bytes.
 pub const TEXT_BYTES_MAX: usize = 512;
 /// The most spans that one span is linked to.
 pub const LINKS_MAX: usize = 32;
@@ -131,11 +131,19 @@ impl From<&'static str> for Value {
 }
 
 impl From<String> for Value {
-    fn from(mut text: String) -> Self {
-        let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        Self::Text(Cow::Owned(text))
+    fn from(text: String) -> Self {
+        Self::Text(bounded(text))
     }
+}
+
+/// What is kept of a text.
+fn bounded(text: impl Into<Cow<'static, str>>) -> Cow<'static, str> {
+    let mut text = text.into();
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end));
+        text.to_mut().truncate(end.unwrap_or_default());
+    }
+    text
 }
 
 impl From<usize> for Value {
@@ -247,7 +255,7 @@ impl Span {
     /// Names it.
     pub fn name(&mut self, name: impl Into<Cow<'static, str>>) {
         if let Some(open) = &mut self.0 {
-            open.so_far.name = name.into();
+            open.so_far.name = bounded(name);
         }
     }
 
@@ -271,7 +279,7 @@ impl Span {
     /// It failed, for that reason.
     pub fn fail(&mut self, reason: impl Into<Cow<'static, str>>) {
         if let Some(open) = &mut self.0 {
-            open.so_far.failure = Some(reason.into());
+            open.so_far.failure = Some(bounded(reason));
         }
     }
 
@@ -387,7 +395,7 @@ mod tests {
     async fn a_trace_has_what_was_done_inside_and_nothing_else() {
         let recorded = Recorded::begin();
         let mut arrival = Span::arrival(Kind::Server, Some(&recorded.header()));
-        arrival.name("GET /");
+        arrival.name("x".repeat(TEXT_BYTES_MAX + 1));
         arrival.set("long", "x".repeat(TEXT_BYTES_MAX + 1));
         let others = [Place { trace: 1, span: 2 }, Place { trace: 3, span: 4 }];
         arrival
@@ -405,10 +413,11 @@ mod tests {
         let own = arrival.place().unwrap().span;
         drop(arrival);
         let spans = recorded.spans();
+        let long = "x".repeat(TEXT_BYTES_MAX);
         let names: Vec<_> = spans.iter().map(|span| (&*span.name, span.parent, span.has_remote_parent)).collect();
-        assert_eq!(names, [("ask", Some(own), false), ("wait", Some(own), false), ("GET /", Some(7), true)]);
+        assert_eq!(names, [("ask", Some(own), false), ("wait", Some(own), false), (&*long, Some(7), true)]);
         assert_eq!((&spans[0].links[..], spans[1].failure.as_deref()), (&others[..], Some("in vain")));
-        assert_eq!(spans[2].attributes, [("long", "x".repeat(TEXT_BYTES_MAX).into())]);
+        assert_eq!(spans[2].attributes, [("long", long.clone().into())]);
         assert!(spans.iter().all(|span| span.began <= span.ended));
     }
 

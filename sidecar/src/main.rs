@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
 async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     let mut config = Config::load(&flags)?;
     anyhow::ensure!(!config.is_server(), "-server: this program is a sidecar only (run `lictor agent` for a server)");
-    if config.traces.take().is_some() {
+    if config.traces.is_some() {
         config.ignored.push("traces (`lictor agent` has them)".into());
     }
     let level = logging::start(&config.log)?;

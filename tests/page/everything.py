@@ -3,8 +3,8 @@
 PART is `open` (without access control), `guarded` (with it), `large` (1,000 services), `far` (another datacenter) or `leader`
 (three servers). Where the agents are and who may do all stands in the environment: LICTOR_SERVER, LICTOR_SIDECAR (host:port),
 LICTOR_NODE (the sidecar's name), LICTOR_TOKEN; of `far`, LICTOR_SERVER is the other datacenter's and LICTOR_FAR its process;
-of `leader`, LICTOR_SERVERS are all of them, as JSON, and
-LICTOR_PROCESS is the sidecar's process. LICTOR_PAGE_PATH is where they have the page, unless that is /ui/. LICTOR_PAGE_PICTURES names a directory for pictures of what failed.
+of `leader`, LICTOR_SERVERS are all of them, as JSON, and LICTOR_PROCESS is the sidecar's process. LICTOR_PAGE_PATH is where they
+have the page, unless that is /ui/. LICTOR_PAGE_PICTURES names a directory for pictures of what failed.
 """
 
 import json

@@ -21,13 +21,11 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 
 impl<S: Servers> Route<S> {
     pub(super) async fn servers(&self, any_server: bool, by: &Credential) -> Result<ServersReport, BackendError> {
-        let choose = |tried: &_| if any_server { self.any(tried) } else { self.next(tried) };
-        self.ask_one(choose, |server| async move { self.servers.servers(&server, any_server, by).await }).await
+        self.ask_one(any_server, |server| async move { self.servers.servers(&server, any_server, by).await }).await
     }
 
     pub(super) async fn save_archive(&self, any_server: bool, by: &Credential) -> Result<Archive, BackendError> {
-        let choose = |tried: &_| if any_server { self.any(tried) } else { self.next(tried) };
-        self.ask_one(choose, |server| async move { self.servers.save_archive(&server, any_server, by).await }).await
+        self.ask_one(any_server, |server| async move { self.servers.save_archive(&server, any_server, by).await }).await
     }
 
     pub(super) async fn restore_archive(&self, pieces: Pieces, by: &Credential) -> Result<Index, BackendError> {

@@ -162,7 +162,9 @@ impl Follower {
     /// The next line; the first comes at once.
     async fn next(&mut self) -> Bytes {
         let is_first = std::mem::take(&mut self.is_first);
-        if !is_first && (self.is_due() || self.is_woken().await) {
+        // Made before the look at the state, so that no change falls between the two.
+        let woken = select_all(self.waiting.iter().map(|waiting| waiting.next().boxed()));
+        if !is_first && (self.is_due() || self.is_woken(woken).await) {
             tokio::time::sleep(BREATH).await;
         }
         let after = self.reader.load_full();
@@ -193,8 +195,7 @@ impl Follower {
     }
 
     /// Waits until something was touched, and for a heartbeat at most; ends at once when another leads.
-    async fn is_woken(&self) -> bool {
-        let mut woken = select_all(self.waiting.iter().map(|waiting| waiting.next().boxed()));
+    async fn is_woken(&self, mut woken: impl Future + Unpin) -> bool {
         let until = Instant::now() + HEARTBEAT;
         loop {
             let look = until.min(Instant::now() + LOOK);

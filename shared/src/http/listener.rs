@@ -27,6 +27,7 @@ use super::{
     answer::{Answer, Body, accepts_gzip},
     guests::Received,
     patience::{Patient, Turns},
+    profile,
     query::Query,
     read::again,
     route::{self, Found, Origin, Request, Router},
@@ -257,6 +258,7 @@ impl Server {
             .uri
             .query()
             .is_some_and(|query| query.split('&').any(|own| own.starts_with("index=") || own.starts_with("hash=")));
+        let waits = waits || head.uri.path() == profile::PATH;
         let packs = accepts_gzip(&head.headers);
         let audited = self.context.audit.as_ref().map(|_| Audited::new(&head, peer, &self.context.authority));
         let answer = match self.admit(&head, peer) {

@@ -26,6 +26,8 @@ use super::{
 /// format. Blocks its thread. Where the other end is dropped nobody wants it any more. The error says why there is none.
 pub type TakeProfile = fn(Duration, &Receiver<()>) -> Result<Vec<u8>, String>;
 
+/// Where it is, in the table of endpoints.
+pub(super) const PATH: &str = "/debug/pprof/profile";
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// The time that is looked at where nothing is said, in seconds: as in Consul.
 const SECONDS: u64 = 30;

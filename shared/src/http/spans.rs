@@ -11,6 +11,9 @@ use http::{
 
 use crate::traces::{HEADER, Kind, Span};
 
+/// The methods of HTTP (RFC 9110, section 9, and RFC 5789).
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
 /// That of the request with that head, from there.
 pub(super) fn arrival(
     head: &Parts,
@@ -23,17 +26,21 @@ pub(super) fn arrival(
     if !span.is_recorded() {
         return span;
     }
-    let method = head.method.as_str();
+    // Anybody can make up a method.
+    let (method, named) = match METHODS.iter().find(|known| head.method == **known) {
+        Some(known) => (*known, *known),
+        None => ("_OTHER", "HTTP"),
+    };
     match route() {
         Some(route) => {
-            span.name(format!("{method} {route}"));
+            span.name(format!("{named} {route}"));
             span.set("http.route", route);
+            span.set("url.path", head.uri.path().to_owned());
         }
-        // Who asks for what is not there names nothing.
-        None => span.name(method.to_owned()),
+        // Who asks for what is not there names nothing, and a path of another's may have a secret in it.
+        None => span.name(named),
     }
-    span.set("http.request.method", method.to_owned());
-    span.set("url.path", head.uri.path().to_owned());
+    span.set("http.request.method", method);
     span.set("url.scheme", if secured { "https" } else { "http" });
     span.set("network.protocol.version", if head.version == http::Version::HTTP_10 { "1.0" } else { "1.1" });
     if let Some(peer) = peer {

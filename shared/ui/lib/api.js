@@ -73,7 +73,8 @@ export async function ask(path, { method = "GET", query = {}, body, signal, orNo
     text = await answer.text();
   } catch (error) {
     if (signal?.aborted) throw error;
-    learn({ isReachable: false });
+    // What another datacenter is asked goes by way of the agent, which may wait for it in vain.
+    learn(until?.aborted && url.searchParams.has("dc") ? { isAnswering: false } : { isReachable: false });
     throw new Refusal(0, "The agent does not answer.");
   }
   const { status } = answer, index = Number(answer.headers.get("X-Consul-Index") ?? 0), tookMs = performance.now() - began;

@@ -126,7 +126,9 @@ impl Page {
         } else if line.trim() == "<!-- expect -->" {
             notes.expect = true;
         } else {
-            notes.not_run |= comment(line, "not run").is_some_and(|why| !why.trim().is_empty());
+            let not_run = comment(line, "not run").is_some_and(|why| !why.trim().is_empty());
+            assert!(not_run || !line.trim().starts_with("<!--"), "{}: what is {line}?", self.name);
+            notes.not_run |= not_run;
         }
     }
 

@@ -144,7 +144,10 @@ on_their_hosts() {
             for number in 1 2 3; do background server-$number "${line/-bind=10.0.0.1 /-bind=10.0.0.$number }"; done
             ;;
         'lictor agent'*) background host-7 "$line" ;;
-        *) eventually on host-7 sh -c "$line" && cat "$logs/eventually" ;;
+        *)
+            eventually on host-7 sh -c "$line" || return
+            cat "$logs/eventually"
+            ;;
         esac
     done < <(sed -z 's/\\\n//g' <<<"$1")
 }
@@ -154,7 +157,10 @@ patiently() {
     while read -r line; do
         case $line in
         *'&') background "${line%&}" ;;
-        *) eventually sh -c "$line" && cat "$logs/eventually" ;;
+        *)
+            eventually sh -c "$line" || return
+            cat "$logs/eventually"
+            ;;
         esac
     done <<<"$1"
 }

@@ -1,6 +1,6 @@
 //! Prometheus follows a cluster with what is in `examples/monitoring`: each query of the dashboard has an answer, alerts fire
-//! while servers are gone (`conditions`: when other things go wrong), and the rules pass their own tests. VictoriaMetrics finds the agents by the registry, for which
-//! Debian's Prometheus is not built.
+//! while servers are gone (`conditions`: when other things go wrong), and the rules pass their own tests. VictoriaMetrics finds
+//! the agents by the registry, for which Debian's Prometheus is not built.
 
 #![allow(clippy::unwrap_used, reason = "a test, also where it is not in a test function")]
 

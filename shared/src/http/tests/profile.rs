@@ -3,18 +3,30 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use super::*;
-use crate::{catalog::AccessRow, command::AccessCommand};
+use crate::{catalog::AccessRow, command::AccessCommand, http::profile::PATH};
 
-const PATH: &str = "/debug/pprof/profile";
+/// How many long ones have begun, in all tests of this process.
+static BEGUN: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
 /// Says how long it was to look, and what has ended it. One second is over at once.
 pub fn fake(span: Duration, end: &Receiver<()>) -> Result<Vec<u8>, String> {
+    BEGUN.lock().unwrap().push(span.as_secs());
     let ended = if span > Duration::from_secs(1) { end.recv_timeout(span) } else { Err(RecvTimeoutError::Timeout) };
     match ended {
         Ok(()) => Ok(format!("{span:?} that were cut short").into_bytes()),
         Err(RecvTimeoutError::Timeout) => Ok(format!("{span:?}").into_bytes()),
         Err(RecvTimeoutError::Disconnected) => Err("nobody waits".into()),
     }
+}
+
+/// Waits until one of so many seconds has begun, which only one test asks for.
+async fn begun(seconds: u64) {
+    let waiting = async {
+        while !BEGUN.lock().unwrap().contains(&seconds) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it never began");
 }
 
 async fn enabled() -> TestServer {
@@ -75,7 +87,9 @@ async fn one_comes_as_it_is() {
 async fn there_is_one_at_a_time_and_it_ends_with_its_caller() {
     let server = enabled().await;
     let first = asking(&server, &format!("{PATH}?seconds=300"));
-    let refused = until(&server, &format!("{PATH}?seconds=1"), 503).await;
+    begun(300).await;
+    let refused = server.get(&format!("{PATH}?seconds=1")).await;
+    assert_eq!(refused.status.as_u16(), 503);
     assert!(refused.header("retry-after").is_some() && refused.body.starts_with(b"A profile is being taken"));
     first.abort();
     until(&server, &format!("{PATH}?seconds=1"), 200).await;
@@ -85,7 +99,7 @@ async fn there_is_one_at_a_time_and_it_ends_with_its_caller() {
 async fn it_ends_with_the_node_and_half_a_minute_is_usual() {
     let server = enabled().await;
     let first = asking(&server, PATH);
-    until(&server, &format!("{PATH}?seconds=1"), 503).await;
+    begun(30).await;
     server.tasks.stopping().cancel();
     let reply = tokio::time::timeout(PATIENCE, first).await.unwrap().unwrap();
     assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, &b"30s that were cut short"[..]));
@@ -94,8 +108,8 @@ async fn it_ends_with_the_node_and_half_a_minute_is_usual() {
 #[tokio::test]
 async fn whose_token_is_taken_away_meanwhile_gets_none() {
     let (server, token, secret) = page::guarded(r#"operator = "read""#).await;
-    let first = asking(&server, &format!("{PATH}?token={secret}"));
-    until(&server, &format!("{PATH}?seconds=1&token={secret}"), 503).await;
+    let first = asking(&server, &format!("{PATH}?seconds=299&token={secret}"));
+    begun(299).await;
     let gone = AccessCommand::Remove(vec![AccessRow::TokenGone(token.accessor)]);
     assert!(server.backend.apply(&Command::Access(gone)).outcome.is_done());
     server.tasks.stopping().cancel();
