@@ -46,7 +46,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("unshare", "util-linux"),
 ];
 /// The blocks that are not run, by their first line; why stands in the page.
-const NOT_RUN: [(&str, &str); 5] = [
+const NOT_RUN: [(&str, &str); 6] = [
     (
         "README.md",
         "cargo run --release -- demo     # 3 servers and 2 sidecars on loopback: register, look up, kill the leader; under a minute",
@@ -57,6 +57,7 @@ const NOT_RUN: [(&str, &str); 5] = [
     ),
     ("README.md", r#"grpcurl -plaintext -d '{"service": "web"}' 127.0.0.1:8502 lictor.v1.Registry/WatchService"#),
     ("docs/src/cookbooks/kubernetes.md", "kubectl apply -f servers.yaml -f sidecar.yaml -f dns.yaml"),
+    ("docs/src/operations/profiles.md", "go tool pprof -top cpu.prof"),
     ("packaging/README.md", "packaging/deb.sh && sha256sum target/release/lictor target/debian/*.deb"),
 ];
 /// Runs only pages with this in their name.
