@@ -392,8 +392,7 @@ impl<S: Servers> Route<S> {
         let deadline = Instant::now() + self.limits.barrier_hold;
         let mut tried = Tried::default();
         loop {
-            let server = if any_server { self.any(&tried) } else { self.next(&tried) };
-            let Some(server) = server else {
+            let Some(server) = self.choose(any_server, &tried) else {
                 pause(deadline).await.ok_or_else(|| self.no_one(&tried))?;
                 continue;
             };

@@ -192,6 +192,13 @@ fn an_agent_without_profiles_has_the_rest() {
     assert!(reply.status == 501 && reply.text().contains("no profiler"), "{reply:?}");
 }
 
+/// An agent that takes its profiles in that directory.
+fn profiled(place: &Path) -> Agent {
+    let mut agent = Agent::dev("host-1");
+    agent.set_environment(&[("TMPDIR", place.display().to_string())]);
+    agent.started()
+}
+
 /// Ends what goes on, with the test.
 struct Over<'t>(&'t AtomicBool);
 
@@ -204,9 +211,7 @@ impl Drop for Over<'_> {
 #[test]
 fn a_profile_names_what_an_agent_does() {
     let place = TempDir::new().unwrap();
-    let mut agent = Agent::dev("host-1");
-    agent.set_environment(&[("TMPDIR", place.path().display().to_string())]);
-    let agent = agent.started();
+    let agent = profiled(place.path());
     let http = agent.http().with_time_out(LIMIT);
     let profile = || http.get("/debug/pprof/profile?seconds=2").unwrap();
     let is_over = AtomicBool::new(false);
@@ -239,10 +244,8 @@ fn a_profile_names_what_an_agent_does() {
 #[test]
 fn an_interrupt_ends_it_and_keeps_what_there_is() {
     let place = TempDir::new().unwrap();
-    let mut agent = Agent::dev("host-1");
     // The test may kill it while it still takes a profile.
-    agent.set_environment(&[("TMPDIR", place.path().display().to_string())]);
-    let agent = agent.started();
+    let agent = profiled(place.path());
     let mut capturing = Process::start("debug", place.path(), &mut debug(&agent, place.path(), &["-duration=1h"]));
     wait::until("the metrics were looked at", LIMIT, || {
         wait::ensure(capturing.output().contains("metrics.json: 1"), || capturing.output())

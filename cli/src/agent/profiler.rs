@@ -119,17 +119,16 @@ impl Workplace {
     fn make() -> io::Result<Self> {
         static PLACE: OnceLock<PathBuf> = OnceLock::new();
         if let Some(path) = PLACE.get() {
-            let made = DirBuilder::new().mode(0o700).create(path);
             // One of our own that could not be removed does as well as a new one; nobody else's does.
             let is_own = || {
                 fs::symlink_metadata(path).is_ok_and(|found| {
                     found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 == 0
                 })
             };
-            if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) || !is_own() {
-                made?;
-            }
-            return Ok(Self(path));
+            return match DirBuilder::new().mode(0o700).create(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !is_own() => Err(error),
+                _ => Ok(Self(path)),
+            };
         }
         let prefix = "lictor-profile-";
         let make = |parent: &Path| tempfile::Builder::new().prefix(prefix).tempdir_in(parent);

@@ -29,6 +29,7 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request,
     codegen::{Service, http::Uri},
@@ -57,7 +58,7 @@ const IS_REMOTE: u32 = 0x200;
 /// Sends what is recorded.
 pub struct Exporter {
     sending: JoinHandle<()>,
-    stop: mpsc::Sender<()>,
+    stopping: CancellationToken,
 }
 
 /// What was recorded waits here.
@@ -78,22 +79,22 @@ impl Exporter {
     /// The collector's address is none.
     pub fn start(settings: &Traces, config: &Config) -> anyhow::Result<Self> {
         let (queue, spans) = mpsc::channel(KEPT);
-        let (stop, stopped) = mpsc::channel(1);
+        let stopping = CancellationToken::new();
         let collector = Collector {
             client: TraceServiceClient::new(channel(settings)?),
             headers: headers(settings),
             resource: resource(config),
             lost: false,
         };
-        let sending = tokio::spawn(collector.run(spans, stopped));
+        let sending = tokio::spawn(collector.run(spans, stopping.clone()));
         traces::start(Queue(queue), settings.ratio);
         tracing::info!(collector = %settings.host, port = settings.port, ratio = settings.ratio, "traces are sent");
-        Ok(Self { sending, stop })
+        Ok(Self { sending, stopping })
     }
 
     /// Sends what is left, for three seconds at most.
     pub async fn stop(self) {
-        drop(self.stop);
+        self.stopping.cancel();
         if timeout(LAST_LIMIT, self.sending).await.is_err() {
             tracing::debug!("the last traces were not taken in time");
         }
@@ -109,21 +110,11 @@ struct Collector {
 }
 
 impl Collector {
-    async fn run(mut self, mut spans: mpsc::Receiver<Ended>, mut stopped: mpsc::Receiver<()>) {
+    async fn run(mut self, mut spans: mpsc::Receiver<Ended>, stopping: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut stopping = false;
-        while !stopping {
-            tokio::select! {
-                count = spans.recv_many(&mut batch, BATCH) => stopping = count == 0,
-                _ = stopped.recv() => stopping = true,
-            }
-            if batch.len() < BATCH && !stopping {
-                tokio::select! {
-                    () = fill(&mut spans, &mut batch) => {}
-                    () = sleep(GATHER) => {}
-                    _ = stopped.recv() => stopping = true,
-                }
-            }
+        while let Some(1..) = stopping.run_until_cancelled(spans.recv_many(&mut batch, BATCH)).await {
+            // What is not full by then goes as it is.
+            let _ = stopping.run_until_cancelled(timeout(GATHER, fill(&mut spans, &mut batch))).await;
             self.send(mem::take(&mut batch)).await;
         }
         spans.close();
@@ -134,9 +125,6 @@ impl Collector {
 
     async fn send(&mut self, batch: Vec<Ended>) {
         let count = batch.len() as u64;
-        if count == 0 {
-            return;
-        }
         let request = self.request(batch);
         let mut pauses = PAUSES.iter();
         let outcome = loop {

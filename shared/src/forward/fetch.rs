@@ -42,8 +42,7 @@ pub(super) async fn fetch<S: Servers>(
     let patience = Instant::now() + route.limits.write_hold;
     let mut tried = Tried::default();
     loop {
-        let server = if fetch.any_server { route.any(&tried) } else { route.next(&tried) };
-        let Some(server) = server else { return Err(BackendError::NoServers) };
+        let Some(server) = route.choose(fetch.any_server, &tried) else { return Err(BackendError::NoServers) };
         let error = match timeout_at(deadline, route.servers.fetch(&server, fetch)).await {
             Err(_) => return Err(BackendError::Failed(format!("no server answered within {:?}", fetch.limit))),
             Ok(Ok(fetched)) => return Ok(fetched),
@@ -66,8 +65,13 @@ pub(super) async fn fetch<S: Servers>(
 }
 
 impl<S: Servers> Route<S> {
+    /// The next server to be asked: the one that leads, or any.
+    pub(super) fn choose(&self, any_server: bool, tried: &Tried) -> Option<String> {
+        if any_server { self.any(tried) } else { self.next(tried) }
+    }
+
     /// A server in turn, whoever leads.
-    pub(super) fn any(&self, tried: &Tried) -> Option<String> {
+    fn any(&self, tried: &Tried) -> Option<String> {
         let all = self.servers.to_ask();
         let there: Vec<&String> = all.iter().filter(|server| !tried.avoids(server)).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

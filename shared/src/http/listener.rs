@@ -257,8 +257,8 @@ impl Server {
         let waits = head
             .uri
             .query()
-            .is_some_and(|query| query.split('&').any(|own| own.starts_with("index=") || own.starts_with("hash=")));
-        let waits = waits || head.uri.path() == profile::PATH;
+            .is_some_and(|query| query.split('&').any(|own| own.starts_with("index=") || own.starts_with("hash=")))
+            || head.uri.path() == profile::PATH;
         let packs = accepts_gzip(&head.headers);
         let audited = self.context.audit.as_ref().map(|_| Audited::new(&head, peer, &self.context.authority));
         let answer = match self.admit(&head, peer) {

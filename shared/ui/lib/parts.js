@@ -78,8 +78,8 @@ export function ago(at, now = Date.now()) {
 export const since = (moment) => h("time", { class: "hint", datetime: moment, title: new Date(moment).toLocaleString() }, `changed ${ago(Date.parse(moment))}`);
 
 /// Calls `update` every now and then, as words like “2 min ago” grow old.
-export function aging(update, signal) {
-  const ticking = setInterval(() => { if (!document.hidden) update(); }, 5000);
+export function aging(update, signal, everyMs = 5000) {
+  const ticking = setInterval(() => { if (!document.hidden) update(); }, everyMs);
   signal.addEventListener("abort", () => clearInterval(ticking));
 }
 

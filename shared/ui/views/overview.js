@@ -110,8 +110,8 @@ class Feed extends Part {
       this.update();
     };
     feed.listeners.add(heard);
-    signal.addEventListener("abort", () => { feed.listeners.delete(heard); clearTimeout(this.#due); this.#due = null; clearInterval(ticking); });
-    const ticking = setInterval(() => { if (!document.hidden && feed.items.length) this.update(); }, 1000);
+    signal.addEventListener("abort", () => { feed.listeners.delete(heard); clearTimeout(this.#due); this.#due = null; });
+    aging(() => feed.items.length && this.update(), signal, 1000);
   }
 
   #sum() {

@@ -452,6 +452,9 @@ impl<'a> InstanceRow<'a> {
     /// The same; where that is wanted, with the moments since when its checks have their statuses.
     #[must_use]
     pub fn since_if(self, wanted: bool, instance: &Instance) -> Self {
+        if !wanted {
+            return self;
+        }
         let rows = self.checks.into_iter().flatten().zip(instance.checks.iter());
         Self { checks: Some(rows.map(|(row, check)| row.since_if(wanted, check)).collect()), ..self }
     }
